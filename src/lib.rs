@@ -1,0 +1,3 @@
+//! pgweir: a Postgres connection pooler and query guard.
+//!
+//! The rooms stand in the order in which data travels through them.

@@ -1,0 +1,3 @@
+//! The `pgweir` binary: reads arguments and runs one command.
+
+fn main() {}
