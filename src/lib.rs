@@ -1,3 +1,10 @@
 //! pgweir: a Postgres connection pooler and query guard.
 //!
 //! The rooms stand in the order in which data travels through them.
+
+pub mod deadline;
+pub mod ids;
+pub mod pool;
+pub mod prepared;
+pub mod server;
+pub mod wire;

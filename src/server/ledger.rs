@@ -1,0 +1,474 @@
+//! The reply ledger: what a server still owes, and to whom.
+//!
+//! Each frontend message that is sent pushes what is owed for it, each backend message settles the
+//! front. Whether a COPY runs, whether the server skips to the next Sync, whether it is done with
+//! everything: these are questions to the ledger, not flags beside it. Rules as `PostgresMain` and
+//! `SocketBackend` in Postgres' postgres.c and `CopyGetData` in copyfromparse.c.
+
+use std::collections::VecDeque;
+
+use crate::prepared::StatementId;
+use crate::wire::TransactionStatus;
+use crate::wire::backend::tag;
+
+/// A message sent to a server, as far as its replies go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// A simple Query.
+    Query {
+        /// Whether the text may commit a transaction.
+        commits: bool,
+    },
+    /// FunctionCall.
+    FunctionCall,
+    /// Parse; the statement when it is the unnamed one.
+    Parse(Option<StatementId>),
+    /// Bind.
+    Bind,
+    /// Describe of a statement: ParameterDescription, then RowDescription or NoData.
+    DescribeStatement,
+    /// Describe of a portal.
+    DescribePortal,
+    /// Execute.
+    Execute,
+    /// Close of a statement or portal; whether it closes the unnamed statement.
+    Close {
+        /// Whether the unnamed statement is what it closes.
+        unnamed: bool,
+    },
+    /// Flush owes nothing, but opens a batch.
+    Flush,
+    /// Sync.
+    Sync {
+        /// Whether the batch that it ends may commit a transaction.
+        commits: bool,
+    },
+    /// CopyDone or CopyFail.
+    CopyEnd,
+}
+
+impl Sent {
+    /// Messages after whose error the server skips to the next Sync.
+    fn is_extended(self) -> bool {
+        match self {
+            Sent::Parse(_)
+            | Sent::Bind
+            | Sent::DescribeStatement
+            | Sent::DescribePortal
+            | Sent::Execute
+            | Sent::Close { .. }
+            | Sent::Flush => true,
+            Sent::Query { .. } | Sent::FunctionCall | Sent::Sync { .. } | Sent::CopyEnd => false,
+        }
+    }
+
+    /// Messages that are answered by a ReadyForQuery.
+    fn ends_unit(self) -> bool {
+        match self {
+            Sent::Query { .. } | Sent::FunctionCall | Sent::Sync { .. } => true,
+            Sent::Parse(_)
+            | Sent::Bind
+            | Sent::DescribeStatement
+            | Sent::DescribePortal
+            | Sent::Execute
+            | Sent::Close { .. }
+            | Sent::Flush
+            | Sent::CopyEnd => false,
+        }
+    }
+}
+
+/// Who gets a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deliver {
+    /// The client that holds the server.
+    Client,
+    /// Nobody when it succeeds, the client when it fails: pgweir inserted the message into the
+    /// client's batch.
+    OnError,
+    /// Nobody: the message is pgweir's own.
+    Swallow,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    sent: Sent,
+    deliver: Deliver,
+}
+
+/// What a reply meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing that changes a state.
+    Plain,
+    /// The unnamed statement is now this one.
+    UnnamedParsed(StatementId),
+    /// The unnamed statement is gone.
+    UnnamedClosed,
+    /// An error; the rest of the batch is skipped where it was an extended one.
+    Error,
+    /// ReadyForQuery.
+    Ready(TransactionStatus),
+    /// The server waits for CopyData.
+    CopyIn,
+    /// A NoticeResponse, ParameterStatus or NotificationResponse: may come at any time.
+    Asynchronous,
+}
+
+/// A reply: who gets it and what it meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who gets it.
+    pub deliver: Deliver,
+    /// What it meant.
+    pub meaning: Meaning,
+}
+
+/// The server sent something that nothing asked for: the connection cannot be trusted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desync {
+    /// The tag that came.
+    pub tag: u8,
+    /// What stood at the front of the ledger.
+    pub expected: Option<Sent>,
+}
+
+/// Replies owed by one server, oldest first.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    owed: VecDeque<Owed>,
+    /// The server is in copy-in mode and has not been sent CopyDone or CopyFail.
+    copy_in: bool,
+    /// An error in an extended batch was reported and its Sync has not been sent.
+    skipping: bool,
+    /// Extended messages were sent after the last Sync.
+    batch_open: bool,
+    /// An ErrorResponse was delivered for the unit at the front.
+    front_failed: bool,
+    /// Sync or Flush was sent while a COPY IN ran: whether it counts is not knowable if that COPY
+    /// fails.
+    sync_in_copy: bool,
+    doubtful: bool,
+    units_done: u64,
+}
+
+impl Ledger {
+    /// Nothing is owed, nothing half done: the server stands between two units of work.
+    #[must_use]
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.owed.is_empty() && !self.batch_open && !self.copy_in && !self.skipping
+    }
+
+    /// Whether any reply is owed.
+    #[must_use]
+    pub fn owes_replies(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether extended messages were sent that no Sync has closed.
+    #[must_use]
+    pub fn batch_is_open(&self) -> bool {
+        self.batch_open
+    }
+
+    /// Whether the server waits for CopyData.
+    #[must_use]
+    pub fn copy_in(&self) -> bool {
+        self.copy_in
+    }
+
+    /// Whether the server skips everything up to a Sync that has not been sent.
+    #[must_use]
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// Whether an error of the unit at the front has been delivered already.
+    #[must_use]
+    pub fn front_failed(&self) -> bool {
+        self.front_failed
+    }
+
+    /// Whether the replies could no longer be told apart: the server must not be used again.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// Number of the unit (Query, FunctionCall or batch) that runs now or comes next.
+    #[must_use]
+    pub fn current_unit(&self) -> u64 {
+        self.units_done + 1
+    }
+
+    /// How many messages wait for an answer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// For each unit that the client still waits for, whether it may commit a transaction.
+    pub fn client_units(&self) -> impl Iterator<Item = bool> + '_ {
+        self.owed.iter().filter(|owed| owed.deliver == Deliver::Client).filter_map(
+            |owed| match owed.sent {
+                Sent::Query { commits } | Sent::Sync { commits } => Some(commits),
+                Sent::FunctionCall => Some(false),
+                Sent::Parse(_)
+                | Sent::Bind
+                | Sent::DescribeStatement
+                | Sent::DescribePortal
+                | Sent::Execute
+                | Sent::Close { .. }
+                | Sent::Flush
+                | Sent::CopyEnd => None,
+            },
+        )
+    }
+
+    /// From now on nobody waits for what is owed: its client is gone.
+    pub fn swallow_all(&mut self) {
+        for owed in &mut self.owed {
+            owed.deliver = Deliver::Swallow;
+        }
+    }
+
+    /// Notes a message that is being sent.
+    #[inline]
+    pub fn sent(&mut self, sent: Sent, deliver: Deliver) {
+        if self.copy_in {
+            match sent {
+                // Read and ignored in copy-in mode.
+                Sent::Sync { .. } | Sent::Flush => {
+                    self.sync_in_copy = true;
+                    return;
+                }
+                Sent::CopyEnd => {
+                    self.copy_in = false;
+                    return;
+                }
+                // Anything else makes the server end the connection.
+                Sent::Query { .. }
+                | Sent::FunctionCall
+                | Sent::Parse(_)
+                | Sent::Bind
+                | Sent::DescribeStatement
+                | Sent::DescribePortal
+                | Sent::Execute
+                | Sent::Close { .. } => self.doubtful = true,
+            }
+        }
+        match sent {
+            Sent::Sync { .. } => {
+                self.skipping = false;
+                self.batch_open = false;
+            }
+            Sent::CopyEnd if self.owed.is_empty() => return,
+            _ if self.skipping => return,
+            // These end the implicit transaction of the messages before them, as Sync does.
+            Sent::Query { .. } | Sent::FunctionCall => self.batch_open = false,
+            Sent::CopyEnd => {}
+            Sent::Flush => {
+                self.batch_open = true;
+                return;
+            }
+            Sent::Parse(_)
+            | Sent::Bind
+            | Sent::DescribeStatement
+            | Sent::DescribePortal
+            | Sent::Execute
+            | Sent::Close { .. } => self.batch_open = true,
+        }
+        self.owed.push_back(Owed { sent, deliver });
+    }
+
+    /// Settles the front with a reply. `status` is the byte of a ReadyForQuery.
+    ///
+    /// # Errors
+    /// The reply is not one that the front can have.
+    #[inline]
+    pub fn received(
+        &mut self,
+        reply: u8,
+        status: Option<TransactionStatus>,
+        mut dropped: impl FnMut(StatementId),
+    ) -> Result<Receipt, Desync> {
+        if matches!(
+            reply,
+            tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE
+        ) {
+            let deliver = match self.owed.front() {
+                Some(Owed { deliver: Deliver::Swallow, .. }) => Deliver::Swallow,
+                Some(_) | None => Deliver::Client,
+            };
+            return Ok(Receipt { deliver, meaning: Meaning::Asynchronous });
+        }
+        let Some(&Owed { sent: front, deliver }) = self.owed.front() else {
+            // Between units only an error may come: the server says why it ends the connection.
+            return match reply {
+                tag::ERROR_RESPONSE => {
+                    Ok(Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error })
+                }
+                _ => Err(Desync { tag: reply, expected: None }),
+            };
+        };
+        let plain = Ok(Receipt { deliver, meaning: Meaning::Plain });
+        let desync = Err(Desync { tag: reply, expected: Some(front) });
+        match (reply, front) {
+            (tag::READY_FOR_QUERY, _) if front.ends_unit() => {
+                let Some(status) = status else { return desync };
+                self.pop();
+                self.copy_in = false;
+                self.front_failed = false;
+                self.sync_in_copy = false;
+                self.units_done += 1;
+                Ok(Receipt { deliver, meaning: Meaning::Ready(status) })
+            }
+            (tag::ERROR_RESPONSE, _) => {
+                if self.copy_in && self.sync_in_copy {
+                    self.doubtful = true;
+                }
+                self.copy_in = false;
+                self.front_failed = true;
+                if front.is_extended() {
+                    self.skip_to_sync(&mut dropped);
+                }
+                let deliver = match deliver {
+                    Deliver::Client | Deliver::OnError => Deliver::Client,
+                    Deliver::Swallow => Deliver::Swallow,
+                };
+                Ok(Receipt { deliver, meaning: Meaning::Error })
+            }
+            (tag::PARSE_COMPLETE, Sent::Parse(unnamed)) => {
+                self.pop();
+                let meaning = unnamed.map_or(Meaning::Plain, Meaning::UnnamedParsed);
+                Ok(Receipt { deliver, meaning })
+            }
+            (tag::BIND_COMPLETE, Sent::Bind) => {
+                self.pop();
+                plain
+            }
+            (tag::CLOSE_COMPLETE, Sent::Close { unnamed }) => {
+                self.pop();
+                let meaning = if unnamed { Meaning::UnnamedClosed } else { Meaning::Plain };
+                Ok(Receipt { deliver, meaning })
+            }
+            (tag::PARAMETER_DESCRIPTION, Sent::DescribeStatement) => plain,
+            (
+                tag::ROW_DESCRIPTION | tag::NO_DATA,
+                Sent::DescribeStatement | Sent::DescribePortal,
+            ) => {
+                self.pop();
+                plain
+            }
+            (
+                tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED,
+                Sent::Execute,
+            ) => {
+                self.pop();
+                plain
+            }
+            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE, Sent::Query { .. }) => plain,
+            (tag::ROW_DESCRIPTION, Sent::Query { .. }) => plain,
+            (
+                tag::DATA_ROW | tag::COPY_OUT_RESPONSE | tag::COPY_DATA | tag::COPY_DONE,
+                Sent::Query { .. } | Sent::Execute,
+            ) => plain,
+            (
+                tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE,
+                Sent::Query { .. } | Sent::Execute,
+            ) => {
+                self.enter_copy_in();
+                Ok(Receipt { deliver, meaning: Meaning::CopyIn })
+            }
+            (tag::FUNCTION_CALL_RESPONSE, Sent::FunctionCall) => plain,
+            _ => desync,
+        }
+    }
+
+    fn pop(&mut self) {
+        self.owed.pop_front();
+        // Outside copy-in mode the server reads and ignores these.
+        while matches!(self.owed.front(), Some(Owed { sent: Sent::CopyEnd, .. })) {
+            self.owed.pop_front();
+        }
+    }
+
+    /// The server reads everything up to CopyDone or CopyFail as part of the COPY; Sync and Flush
+    /// that were sent early are ignored there.
+    fn enter_copy_in(&mut self) {
+        self.copy_in = true;
+        while let Some(&Owed { sent, .. }) = self.owed.get(1) {
+            match sent {
+                Sent::Sync { .. } => {
+                    self.owed.remove(1);
+                    // The batch that this Sync should have closed is still open.
+                    self.batch_open = true;
+                }
+                Sent::CopyEnd => {
+                    self.owed.remove(1);
+                    self.copy_in = false;
+                    return;
+                }
+                Sent::Query { .. }
+                | Sent::FunctionCall
+                | Sent::Parse(_)
+                | Sent::Bind
+                | Sent::DescribeStatement
+                | Sent::DescribePortal
+                | Sent::Execute
+                | Sent::Close { .. }
+                | Sent::Flush => {
+                    // The server will end the connection over this message.
+                    self.doubtful = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn skip_to_sync(&mut self, dropped: &mut impl FnMut(StatementId)) {
+        while let Some(&Owed { sent, .. }) = self.owed.front() {
+            match sent {
+                Sent::Sync { .. } => return,
+                Sent::Parse(Some(statement)) => dropped(statement),
+                Sent::Query { .. }
+                | Sent::FunctionCall
+                | Sent::Parse(None)
+                | Sent::Bind
+                | Sent::DescribeStatement
+                | Sent::DescribePortal
+                | Sent::Execute
+                | Sent::Close { .. }
+                | Sent::Flush
+                | Sent::CopyEnd => {}
+            }
+            self.owed.pop_front();
+        }
+        self.skipping = true;
+    }
+
+    /// Statements of Parses that were never answered: their references must be given back when the
+    /// server goes.
+    pub fn unanswered_statements(&self) -> impl Iterator<Item = StatementId> + '_ {
+        self.owed.iter().filter_map(|owed| match owed.sent {
+            Sent::Parse(statement) => statement,
+            Sent::Query { .. }
+            | Sent::FunctionCall
+            | Sent::Bind
+            | Sent::DescribeStatement
+            | Sent::DescribePortal
+            | Sent::Execute
+            | Sent::Close { .. }
+            | Sent::Flush
+            | Sent::Sync { .. }
+            | Sent::CopyEnd => None,
+        })
+    }
+}

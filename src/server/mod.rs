@@ -1,0 +1,2 @@
+//! One logged-in connection to Postgres.
+pub mod ledger;
