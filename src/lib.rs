@@ -7,4 +7,5 @@ pub mod ids;
 pub mod pool;
 pub mod prepared;
 pub mod server;
+pub mod session;
 pub mod wire;

@@ -1,0 +1,5 @@
+//! What a session has set on its server.
+
+pub mod params;
+
+pub use params::{ParamSet, ParamSets};

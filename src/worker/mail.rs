@@ -1,0 +1,211 @@
+//! What the login hall and the loops say to each other.
+//!
+//! The hall hands logged-in sockets over and reports what became of dials and cancel requests; a
+//! loop orders dials and cancel requests. Every answer carries the id it is for, and ids have
+//! generations: an answer for something that is gone is dropped.
+
+use std::sync::Arc;
+
+use crate::cancel::{CancelTarget, Registration};
+use crate::ids::{ClientId, ServerId};
+use crate::net::tls::TlsSession;
+use crate::pool::PoolSpec;
+use crate::session::ParamSet;
+use crate::wire::Report;
+
+/// A socket with everything that was read ahead of its hand-over.
+#[derive(Debug)]
+pub struct Handed<S> {
+    /// The socket, nonblocking.
+    pub socket: S,
+    /// TLS, when it is on.
+    pub tls: Option<Box<TlsSession>>,
+    /// Bytes from the socket that TLS has not decrypted yet. No edge comes for them.
+    pub undecrypted: Vec<u8>,
+    /// Plain bytes that nobody has looked at yet. No edge comes for them.
+    pub unread: Vec<u8>,
+}
+
+/// A client that has proved who it is. AuthenticationOk has been sent or stands in `unsent`;
+/// ParameterStatus, BackendKeyData and ReadyForQuery have not.
+#[derive(Debug)]
+pub struct NewClient<S> {
+    /// The connection.
+    pub handed: Handed<S>,
+    /// Plain bytes that must be sent before anything else.
+    pub unsent: Vec<u8>,
+    /// Who it is and what it may use.
+    pub pool: Arc<PoolSpec>,
+    /// What its startup packet sets.
+    pub params: Arc<ParamSet>,
+    /// Its process id and secret for cancel requests; leaves the registry when dropped.
+    pub registration: Registration,
+    /// Whether a slot of `max_client_connections` is given back when it goes; see [`Admission`].
+    pub admission: Admission,
+}
+
+/// One client's place among `max_client_connections`, given back on drop.
+#[derive(Debug)]
+pub struct Admission {
+    count: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Admission {
+    /// Takes a place unless `limit` are taken.
+    #[must_use]
+    pub fn take(count: &Arc<std::sync::atomic::AtomicU32>, limit: u32) -> Option<Self> {
+        use std::sync::atomic::Ordering::Relaxed;
+        count
+            .fetch_update(Relaxed, Relaxed, |taken| (taken < limit).then_some(taken + 1))
+            .ok()
+            .map(|_| Admission { count: count.clone() })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// A logged-in connection to Postgres: its first ReadyForQuery has been read.
+#[derive(Debug)]
+pub struct NewServer<S> {
+    /// The connection.
+    pub handed: Handed<S>,
+    /// ParameterStatus values that it reported, in order.
+    pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where and with which key its statements are cancelled; `None` when the server sent no
+    /// BackendKeyData.
+    pub cancel: Option<Arc<CancelTarget>>,
+}
+
+/// Why a dial failed.
+#[derive(Clone, Debug)]
+pub struct DialFailure {
+    /// What a client may read of it: no address, no secret. Carries the server's own SQLSTATE
+    /// where the server answered.
+    pub report: Report,
+    /// Trying again will not help (28xxx, 3D000): clients of a pool without servers are told at
+    /// once.
+    pub permanent: bool,
+}
+
+/// From the hall, or from the console, to a loop.
+#[derive(Debug)]
+pub enum Mail<S> {
+    /// A client logged in.
+    Client(Box<NewClient<S>>),
+    /// A dial ended.
+    Dialled {
+        /// The pool that ordered it.
+        pool: Arc<PoolSpec>,
+        /// What became of it.
+        outcome: Result<Box<NewServer<S>>, DialFailure>,
+    },
+    /// A cancel connection is ready to write: may it, still? The loop answers through `answer`;
+    /// when it says yes, the server is frozen until `CancelFinished`.
+    CancelReady {
+        /// The order that this is about.
+        cancel: CancelId,
+        /// Yes or no.
+        answer: tokio::sync::oneshot::Sender<bool>,
+    },
+    /// A cancel request ended. Sent once for each order, also where the permit was refused.
+    CancelFinished {
+        /// The order that this is about.
+        cancel: CancelId,
+        /// What is known of the signal.
+        outcome: CancelOutcome,
+    },
+    /// A client's own CancelRequest, its key checked.
+    ClientCancel(ClientId),
+    /// Asks for a picture of the loop's state.
+    Inspect(tokio::sync::oneshot::Sender<Inspection>),
+    /// Finish transactions, send 57P01 to idle clients, then stop; at the latest after `limit_ms`.
+    Drain {
+        /// `None`: wait for ever.
+        limit_ms: Option<u64>,
+    },
+    /// Close everything now and stop.
+    Stop,
+}
+
+/// Which statement a cancel request is for: if any of these moved on, it must not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelId {
+    /// The server.
+    pub server: ServerId,
+    /// How often the server had been leased.
+    pub lease: u64,
+    /// Number of the unit of work on the server.
+    pub unit: u64,
+}
+
+/// What is known of a cancel request's signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// The permit was refused, or nothing was written: no signal was sent.
+    NotSent,
+    /// The server closed the cancel connection cleanly: the signal has been sent.
+    Delivered,
+    /// Written, but no clean end seen: the signal may still come.
+    Unknown,
+}
+
+/// From a loop to the hall.
+#[derive(Debug)]
+pub enum Order {
+    /// Connect to the pool's server and log in; answered by one [`Mail::Dialled`].
+    Dial(Arc<PoolSpec>),
+    /// Cancel what a server runs; answered by [`Mail::CancelReady`] when the connection is up, and
+    /// by one [`Mail::CancelFinished`].
+    Cancel {
+        /// The statement.
+        cancel: CancelId,
+        /// Where to send it.
+        target: Arc<CancelTarget>,
+    },
+    /// The loop has ended.
+    Ended,
+}
+
+/// A picture of one loop.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// Clients on the loop.
+    pub clients: usize,
+    /// Its pools.
+    pub pools: Vec<PoolInspection>,
+    /// Different statement texts that are known.
+    pub statements: usize,
+}
+
+/// A picture of one pool on one loop. `idle + leased + login + cancel + zombie = open` always.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolInspection {
+    /// Database as clients name it.
+    pub database: String,
+    /// Role as clients name it.
+    pub role: String,
+    /// Server as the configuration names it.
+    pub server: String,
+    /// Servers that nobody uses.
+    pub idle: usize,
+    /// Servers that a client holds, or that are being cleaned.
+    pub leased: usize,
+    /// Servers being dialled.
+    pub login: usize,
+    /// Servers held back until a cancel request has ended.
+    pub cancel: usize,
+    /// Servers given up whose backends may still run.
+    pub zombie: usize,
+    /// All of these.
+    pub open: usize,
+    /// Clients that wait for a server.
+    pub waiting: usize,
+    /// Clients of the pool.
+    pub clients: usize,
+    /// Sessions that hold a server beyond their transactions.
+    pub pinned: usize,
+}
