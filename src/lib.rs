@@ -2,10 +2,21 @@
 //!
 //! The rooms stand in the order in which data travels through them.
 
+pub mod auth;
+pub mod cancel;
+pub mod cli;
+pub mod config;
 pub mod deadline;
+pub mod dial;
+pub mod http;
 pub mod ids;
+pub mod login;
+pub mod net;
 pub mod pool;
 pub mod prepared;
+pub mod process;
+pub mod rules;
 pub mod server;
 pub mod session;
 pub mod wire;
+pub mod worker;

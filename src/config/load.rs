@@ -1,0 +1,287 @@
+//! Reading: files, includes, tables, checks, in this order.
+
+use super::auth::{AuthConfig, read_access};
+use super::checks::{self, Checked};
+use super::database::{read_databases, read_roles};
+use super::guard::read_policies;
+use super::include::{matching_files, merge};
+use super::interpolate::{Process, Surroundings};
+use super::node::{Entry, Node, Table, TreeReader, Value};
+use super::problem::{ConfigProblems, Problem, Severity};
+use super::report::Report;
+use super::resolve::settle_databases;
+use super::section::Section;
+use super::server::ServerConfig;
+use super::settings::{Layer, Level};
+use super::source::Place;
+use super::surface::{AdminConfig, HttpConfig, LogConfig};
+use super::value::FromNode;
+use super::{Config, Loaded};
+use std::collections::BTreeSet;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// The version of the file's format that this pgweir reads.
+const CONFIG_VERSION: i64 = 1;
+
+impl Config {
+    /// Reads a file, the files that it includes, and checks everything.
+    pub fn load(path: &Path) -> Result<Loaded, ConfigProblems> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => read(&text, &name, &Process, Files::Look),
+            Err(error) => Err(unreadable(&name, &error)),
+        }
+    }
+
+    /// Reads a text as if it stood in a file called `name`. The files that it names are not looked at, except those
+    /// that it includes.
+    pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigProblems> {
+        read(text, name, &Process, Files::Ignore)
+    }
+}
+
+/// Whether certificates, keys and password files are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    Look,
+    Ignore,
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> ConfigProblems {
+    let problem = Problem {
+        severity: Severity::Error,
+        message: format!("cannot read {name}: {error}"),
+        key: None,
+        location: None,
+        also: None,
+        help: None,
+    };
+    ConfigProblems { problems: vec![problem], unreadable: true }
+}
+
+/// Reads a text with everything that it includes.
+pub(super) fn read(
+    text: &str,
+    name: &str,
+    surroundings: &dyn Surroundings,
+    files: Files,
+) -> Result<Loaded, ConfigProblems> {
+    let mut report = Report::default();
+    let mut syntax = SyntaxErrors::default();
+    let mut root = read_file(text, name, surroundings, &mut report, &mut syntax);
+    read_includes(&mut root, name, surroundings, &mut report, &mut syntax);
+    let tables = Tables::read(&root, &mut report);
+    // After a syntax error, absence proves nothing: only what is there was judged.
+    let config =
+        if syntax.lines.is_empty() { Some(tables.check(files, &mut report)) } else { None };
+    syntax.drop_consequences(&mut report);
+    match config {
+        Some(config) if !report.has_errors() => {
+            Ok(Loaded { config, warnings: report.into_sorted() })
+        }
+        _ => Err(ConfigProblems { problems: report.into_sorted(), unreadable: false }),
+    }
+}
+
+/// Lines that TOML could not make sense of.
+#[derive(Default)]
+struct SyntaxErrors {
+    lines: BTreeSet<(String, u32)>,
+    /// How many problems were syntax errors: they come first in the report for each file.
+    messages: BTreeSet<String>,
+}
+
+impl SyntaxErrors {
+    /// Removes what was reported about values that the parser made up on broken lines.
+    fn drop_consequences(&self, report: &mut Report) {
+        report.problems.retain(|problem| {
+            let Some(at) = &problem.location else { return true };
+            self.messages.contains(&problem.message)
+                || !self.lines.contains(&(at.file.to_string(), at.line))
+        });
+    }
+}
+
+/// One file as a tree, without its `config_version`.
+fn read_file(
+    text: &str,
+    name: &str,
+    surroundings: &dyn Surroundings,
+    report: &mut Report,
+    syntax: &mut SyntaxErrors,
+) -> Table {
+    let file = report.sources.add(name, text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let place = Place::new(file, error.span().unwrap_or(0..0));
+        let Some(at) = report.sources.locate(place) else { continue };
+        // One broken line often breaks the parser's view several times.
+        if syntax.lines.insert((at.file.to_string(), at.line)) {
+            let message = format!("not TOML: {}", error.message());
+            report.error(place, "", message.clone());
+            syntax.messages.insert(message);
+        }
+    }
+    let base = report.sources.directory(file);
+    let mut reader = TreeReader { file, base: &base, surroundings, report };
+    let mut table = reader.table(document.get_ref(), "");
+    check_version(&mut table, report);
+    table
+}
+
+fn check_version(table: &mut Table, report: &mut Report) {
+    let Some(Entry { node, .. }) = table.entries.remove("config_version") else { return };
+    match node.value {
+        Value::Integer(CONFIG_VERSION) => {}
+        Value::Integer(version) => {
+            let message =
+                format!("this pgweir reads version {CONFIG_VERSION} of the format, not {version}");
+            report.error(node.place, "config_version", message);
+        }
+        other => {
+            report.error(
+                node.place,
+                "config_version",
+                format!("expected the number 1, found {}", other.kind()),
+            );
+        }
+    }
+}
+
+/// Reads and merges the files under `include`.
+fn read_includes(
+    root: &mut Table,
+    name: &str,
+    surroundings: &dyn Surroundings,
+    report: &mut Report,
+    syntax: &mut SyntaxErrors,
+) {
+    let Some(Entry { node, .. }) = root.entries.remove("include") else { return };
+    let Some(patterns) = Vec::<String>::from_node(&node, "include", report) else { return };
+    let base = Path::new(name).parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut seen = BTreeSet::new();
+    for pattern in patterns {
+        let place = report.sources.find_in(node.place, &pattern);
+        let paths = match matching_files(&base, &pattern) {
+            Ok(paths) => paths,
+            Err(error) => {
+                report.error(place, "include", format!("cannot read {pattern}: {error}"));
+                continue;
+            }
+        };
+        for path in paths.into_iter().filter(|path| path.as_path() != Path::new(name)) {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            let included = path.display().to_string();
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    let mut table = read_file(&text, &included, surroundings, report, syntax);
+                    if let Some(entry) = table.entries.remove("include") {
+                        report
+                            .error(entry.key, "include", "an included file cannot include others")
+                            .help = Some(format!("name them in {name}"));
+                    }
+                    merge(root, table, "", report);
+                }
+                Err(error) => {
+                    report.error(place, "include", format!("cannot read {included}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// Every table, typed, before anything is checked that takes two of them.
+struct Tables {
+    config: Config,
+    checked: Checked,
+}
+
+impl Tables {
+    fn read(root: &Table, report: &mut Report) -> Self {
+        let start = Place::new(0, 0..0);
+        let mut top = Section::new("", start, root, report);
+        let server =
+            section(&mut top, "server").map_or_else(ServerConfig::default, ServerConfig::read);
+        let auth = section(&mut top, "auth").map_or_else(AuthConfig::default, AuthConfig::read);
+        let access = access(&mut top);
+        let defaults = section(&mut top, "defaults").map_or_else(Layer::default, |mut section| {
+            let layer = Level::Defaults.read(&mut section);
+            section.finish();
+            layer
+        });
+        let tables = section(&mut top, "databases").map(read_databases).unwrap_or_default();
+        let roles = section(&mut top, "roles")
+            .map(|section| read_roles(section, Level::Role))
+            .unwrap_or_default();
+        let policies = read_policies(section(&mut top, "guard"));
+        let admin = section(&mut top, "admin").map_or_else(AdminConfig::default, AdminConfig::read);
+        let http = section(&mut top, "http").map_or_else(HttpConfig::default, HttpConfig::read);
+        let log = section(&mut top, "log").map_or_else(LogConfig::default, LogConfig::read);
+        let places = |key: &str| root.entries.get(key).map(|entry| entry.key);
+        let mut checked = Checked {
+            server: places("server"),
+            auth: places("auth"),
+            admin: places("admin"),
+            databases: places("databases"),
+            ..Checked::default()
+        };
+        // Known here, though taken out of the tree before.
+        top.accept("config_version");
+        top.accept("include");
+        top.finish();
+
+        let (rules, rule_places) = access
+            .map(|rules| rules.into_iter().unzip())
+            .map_or((None, Vec::new()), |(rules, places)| (Some(rules), places));
+        checked.access = rule_places;
+        let config = Config {
+            server,
+            auth,
+            access: rules,
+            admin,
+            http,
+            log,
+            policies,
+            files: report.sources.names(),
+            defaults,
+            tables,
+            settled: Default::default(),
+            roles,
+        };
+        Tables { config, checked }
+    }
+
+    fn check(self, files: Files, report: &mut Report) -> Config {
+        let Tables { mut config, checked } = self;
+        config.settled = settle_databases(&config.tables, report);
+        checks::check(&config, &checked, report);
+        if files == Files::Look {
+            checks::check_files(&config, &checked, report);
+        }
+        config
+    }
+}
+
+/// The section under a top-level key.
+fn section<'s>(top: &'s mut Section<'_>, key: &str) -> Option<Section<'s>> {
+    let (table, place) = top.table(key)?;
+    Some(Section::new(key, place, table, top.report))
+}
+
+type PlacedRules = Vec<(super::AccessRule, Place)>;
+
+fn access(top: &mut Section<'_>) -> Option<PlacedRules> {
+    let (node, _): (&Node, Place) = top.node("access")?;
+    match &node.value {
+        Value::Array(items) => Some(read_access(items, top.report)),
+        other => {
+            let message = format!("`access` is a list of tables, not {}", other.kind());
+            top.report.error(node.place, "access", message).help =
+                Some("write [[access]]".to_owned());
+            None
+        }
+    }
+}
