@@ -11,6 +11,7 @@ pub mod backend;
 pub mod build;
 pub mod frame;
 pub mod frontend;
+pub mod handshake;
 pub mod report;
 pub mod startup;
 
