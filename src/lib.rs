@@ -17,5 +17,6 @@ pub mod prepared;
 pub mod rules;
 pub mod server;
 pub mod session;
+pub mod sql;
 pub mod wire;
 pub mod worker;
