@@ -4,6 +4,3 @@
 //! tag and length). Deliberately absent: sockets, clocks, framing, SQLSTATEs, and any logging.
 
 pub mod certificate;
-/// stub
-#[derive(Debug, Clone)]
-pub struct ServerCredential;

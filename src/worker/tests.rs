@@ -610,6 +610,7 @@ fn old_and_unused_servers_are_closed() {
     world.ask(clients[0], "select 1");
     world.advance(5_001);
     assert_eq!(world.inspect().pools[0].open, 1);
+    world.ask(clients[0], "select 1");
     for _ in 0..720 {
         world.advance(5_000);
         world.ask(clients[0], "select 1");

@@ -431,8 +431,9 @@ impl World {
     }
 
     pub(super) fn inspect(&mut self) -> Inspection {
+        self.serve_orders();
         let (answer, mut picture) = tokio::sync::oneshot::channel();
-        self.mail(Mail::Inspect(answer));
+        self.engine.turn(|| vec![Mail::Inspect(answer)]).expect("the simulator does not break");
         picture.try_recv().expect("answered at once")
     }
 
