@@ -6,4 +6,4 @@ pub mod lost;
 pub mod session;
 
 pub use lost::Lost;
-pub use session::{Session, State};
+pub use session::{Leaving, Session, State};

@@ -181,6 +181,11 @@ impl<D: Driver> Engine<D> {
             tag::READY_FOR_QUERY => TransactionStatus::from_byte(*body.first()?),
             _ => None,
         };
+        if header.tag == tag::ERROR_RESPONSE && ErrorFields::read(body).is_fatal() {
+            // It says goodbye; the client hears of it in its own session's terms.
+            server.farewell = Some(Report::from_server(body));
+            return Some(false);
+        }
         let dropped = |statement: StatementId| statements.release(statement);
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
         let for_client = match receipt.deliver {
@@ -233,11 +238,6 @@ impl<D: Driver> Engine<D> {
                     if let Some(session) = session {
                         statements.assign(&mut session.unnamed, None);
                     }
-                }
-                if ErrorFields::read(body).is_fatal() {
-                    // It says goodbye; the client hears of it in its own session's terms.
-                    server.farewell = Some(Report::from_server(body));
-                    return Some(false);
                 }
                 if !for_client {
                     events.error = Some(Report::from_server(body));

@@ -85,8 +85,6 @@ enum Todo {
     Client(ClientId),
     /// A server may be read again: its client took the bytes that waited.
     Server(ServerId),
-    /// A pool may need another dial.
-    Dial(PoolId),
 }
 
 /// How the loop stands.
@@ -209,7 +207,6 @@ impl<D: Driver> Engine<D> {
                 Some(Todo::Server(id)) => {
                     self.guarded(Token::Server(id), |engine| engine.read_server(id));
                 }
-                Some(Todo::Dial(pool)) => self.dial_if_wanted(pool),
                 None => break,
             }
         }
