@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from bench import counts, idle, measure, poolers, postgres, processes, report  # noqa: E402
-from bench.poolers import Pooler, Program  # noqa: E402
-from bench.postgres import Postgres  # noqa: E402
-from bench.processes import Account, BenchError  # noqa: E402
-from bench.report import Results  # noqa: E402
-from bench.workloads import BY_NAME, WORKLOADS, Pgbench, Workload  # noqa: E402
+from bench import counts, idle, measure, poolers, postgres, processes, report
+from bench.poolers import Pooler, Program
+from bench.postgres import Postgres
+from bench.processes import Account, BenchError
+from bench.report import Results
+from bench.workloads import BY_NAME, WORKLOADS, Pgbench, Workload
 
 FIGURES = ("time", "calls", "instructions", "idle")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -66,6 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pgweir-set", type=_setting, action="append", default=[], metavar="TABLE.KEY=TOML")
     parser.add_argument("--pgbouncer-set", type=_setting, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--idle-clients", type=int, default=5000)
+    parser.add_argument("--idle-tls", action="store_true", help="idle clients also over TLS (needs openssl)")
+    parser.add_argument("--count-with", choices=("perf", "strace"), help="for system calls; by default perf where it works")
     parser.add_argument("--scale", type=int, default=10, help="pgbench's scale (default 10)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "target/bench", help="directory of report.md and raw.json")
     return parser.parse_args()
@@ -197,16 +197,17 @@ def measure_time(session: Session) -> None:
 
 
 def measure_calls(session: Session) -> None:
-    instrument = counts.find_instrument()
+    instrument = session.options.count_with or counts.find_instrument()
     with session.poolers(session.programs) as running:
         for workload in session.workloads:
             if not isinstance(workload, Pgbench) or not workload.count:
                 continue
-            for pooler in running:
-                with session.step(f"system calls: {workload.title}: {pooler.label}"):
-                    session.results.calls.append(
-                        counts.system_calls(workload, pooler, session.server, instrument, session.directory)
-                    )
+            with session.step(f"system calls: {workload.title}"):
+                session.results.calls += [
+                    counts.system_calls(workload, pooler, session.server, instrument, session.directory)
+                    for _ in range(session.options.rounds)
+                    for pooler in running
+                ]
 
 
 def measure_instructions(session: Session) -> None:
@@ -224,8 +225,10 @@ def measure_instructions(session: Session) -> None:
 
 
 def measure_idle(session: Session) -> None:
-    for program in session.programs:
-        with session.step(f"idle clients: {program.label}"), session.poolers([program]) as running:
+    tls = [False, True] if session.options.idle_tls else [False]
+    for program in (replace(program, tls=encrypted) for encrypted in tls for program in session.programs):
+        what = f"idle clients{', TLS' if program.tls else ''}: {program.label}"
+        with session.step(what), session.poolers([program]) as running:
             session.results.idle.append(idle.measure(running[0], session.options.idle_clients))
 
 

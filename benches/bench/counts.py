@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bench.workloads import Pgbench
 
 CALLGRIND_CLIENTS = 10
 """Fewer than servers: nobody queues, so the count is that of the plain path."""
-CALLGRIND_TRANSACTIONS = 100
+CALLGRIND_TRANSACTIONS = 150
 
 NAMED_CALLS = (
     "sendto", "recvfrom", "epoll_wait", "epoll_pwait", "epoll_ctl", "read", "write", "readv", "writev",
@@ -44,6 +44,11 @@ class CallCount:
     total: float
     by_name: Calls
 
+    @staticmethod
+    def median(counts: Sequence["CallCount"]) -> "CallCount":
+        """The round in the middle, whole: how many clients queue differs from round to round."""
+        return sorted(counts, key=lambda count: count.total)[(len(counts) - 1) // 2]
+
 
 @dataclass(frozen=True)
 class InstructionCount:
@@ -56,8 +61,10 @@ class InstructionCount:
 
 def find_instrument() -> str:
     """perf counts in the kernel and leaves the pooler its speed; strace stops it at every call."""
-    if shutil.which("perf") and subprocess.run(["perf", "stat", "-e", ALL_CALLS, "true"], capture_output=True).returncode == 0:
-        return "perf"
+    if shutil.which("perf"):
+        probe = subprocess.run(["perf", "stat", "-e", ALL_CALLS, "true"], capture_output=True, check=False)
+        if probe.returncode == 0:
+            return "perf"
     if shutil.which("strace"):
         return "strace"
     raise BenchError("counting system calls needs perf (with tracepoints) or strace")

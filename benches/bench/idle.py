@@ -18,6 +18,7 @@ class IdleMemory:
 
     pooler: str
     clients: int
+    tls: bool
     per_client: float
     per_further_client: float
 
@@ -35,7 +36,7 @@ def measure(pooler: Pooler, clients: int) -> IdleMemory:
     finally:
         for connection in connections:
             connection.close()
-    return IdleMemory(pooler.label, clients, (end - start) / clients, (end - tenth) / (clients - clients // 10))
+    return IdleMemory(pooler.label, clients, pooler.endpoint.tls, (end - start) / clients, (end - tenth) / (clients - clients // 10))
 
 
 def _open(connections: list[Connection], pooler: Pooler, count: int) -> None:

@@ -96,9 +96,7 @@ def sample(workload: Workload, pooler: Pooler, postgres: Postgres, seconds: floa
         seconds=work.seconds * (work.units - logins.units) / work.units,
         cpu=(after.cpu - between.cpu) - (between.cpu - before.cpu),
         postgres_cpu=(after.postgres_cpu - between.postgres_cpu) - (between.postgres_cpu - before.postgres_cpu),
-        cpu_by_thread={
-            name: round(spent - between.cpu_by_thread.get(name, 0.0), 3) for name, spent in after.cpu_by_thread.items()
-        },
+        cpu_by_thread={name: round(spent - between.cpu_by_thread.get(name, 0.0), 3) for name, spent in after.cpu_by_thread.items()},
     )
 
 

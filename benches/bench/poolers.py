@@ -33,9 +33,11 @@ class Program:
     auth: str
     workers: int = 1
     settings: tuple[tuple[str, str], ...] = ()
+    tls: bool = False
+    """Clients must use TLS."""
 
     def version(self) -> str:
-        done = subprocess.run([str(self.path), "--version"], capture_output=True, text=True)
+        done = subprocess.run([str(self.path), "--version"], capture_output=True, text=True, check=False)
         lines = (done.stdout or done.stderr).splitlines()
         return lines[0] if lines else "?"
 
@@ -93,7 +95,7 @@ def start(
         arguments, stop_signal = _configure_pgweir(program, directory, port, postgres), signal.SIGTERM
     log = directory / "log"
     process = processes.start([*under, str(executable), *arguments], account, directory, log)
-    endpoint = Endpoint("127.0.0.1", port, ROLE, PASSWORD, DATABASE)
+    endpoint = Endpoint("127.0.0.1", port, ROLE, PASSWORD, DATABASE, program.tls)
     pooler = Pooler(program.label, endpoint, process, stop_signal, log)
     try:
         processes.wait_until(lambda: wire.accepts_logins(endpoint), process, program.label, log, patience)
@@ -133,6 +135,7 @@ def _configure_pgbouncer(program: Program, directory: Path, port: int, postgres:
         "server_tls_sslmode": "disable",
         "log_connections": "0",
         "log_disconnections": "0",
+        **_pgbouncer_tls(program, directory),
         **dict(program.settings),
     }
     server = postgres.endpoint
@@ -141,6 +144,25 @@ def _configure_pgbouncer(program: Program, directory: Path, port: int, postgres:
     path = directory / "pgbouncer.ini"
     path.write_text("\n".join(lines) + "\n")
     return [str(path)]
+
+
+def _pgbouncer_tls(program: Program, directory: Path) -> dict[str, str]:
+    if not program.tls:
+        return {}
+    certificate, key = _certificate(directory)
+    return {"client_tls_sslmode": "require", "client_tls_cert_file": str(certificate), "client_tls_key_file": str(key)}
+
+
+def _certificate(directory: Path) -> tuple[Path, Path]:
+    """A throw-away certificate; the key may be read by the pooler's account, which did not write it."""
+    certificate, key = directory / "server.crt", directory / "server.key"
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"openssl made no certificate:\n{done.stderr}")
+    key.chmod(0o644)
+    return certificate, key
 
 
 def _configure_pgweir(program: Program, directory: Path, port: int, postgres: Postgres) -> list[str]:
@@ -161,6 +183,9 @@ def _configure_pgweir(program: Program, directory: Path, port: int, postgres: Po
     }
     if program.auth != "trust":
         tables["auth"]["userlist"] = f'"{_user_list(directory)}"'
+    if program.tls:
+        certificate, key = _certificate(directory)
+        tables["server.tls"] = {"mode": '"require"', "certificate": f'"{certificate}"', "private_key": f'"{key}"'}
     path = directory / "pgweir.toml"
     path.write_text(_toml(_with_settings(tables, program.settings)))
     return ["run", "-c", str(path)]

@@ -107,6 +107,7 @@ def _initialise(programs: Path, data: Path, account: Account) -> None:
         extra_groups=[] if account.uid is not None else None,
         capture_output=True,
         text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise BenchError(f"initdb failed:\n{done.stderr}")
@@ -117,7 +118,7 @@ def _fill(programs: Path, endpoint: Endpoint, scale: int) -> str:
         maintenance.query(f"CREATE DATABASE {endpoint.database}")
         version = maintenance.parameters.get("server_version", "?")
     command = [str(programs / "pgbench"), "-i", "-q", "-s", str(scale)]
-    done = subprocess.run(command, env=endpoint.environment(), capture_output=True, text=True)
+    done = subprocess.run(command, env=endpoint.environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchError(f"pgbench -i failed:\n{done.stderr}")
     with wire.connect(endpoint) as connection:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # Loaded here: between fork and exec is no place for it.
 
 
 class BenchError(Exception):
@@ -81,7 +82,7 @@ def start(
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def stop(process: subprocess.Popen[bytes], with_signal: signal.Signals, patience: float = 20) -> None:
@@ -136,15 +137,16 @@ def cpu_of(pid: int) -> Cpu:
 
 
 def cpu_of_family(pid: int) -> float:
-    """CPU seconds of a process, its living children, and its children that ended."""
-    utime, stime, dead_utime, dead_stime = _stat_times(pid)
-    total = utime + stime + dead_utime + dead_stime
-    for child in _children(pid):
-        try:
-            total += time.clock_gettime(_cpu_clock(child))
-        except OSError:  # It ended since we listed it; the next reading finds it among the dead.
-            continue
-    return total
+    """CPU seconds of a process, its living children, and its children that ended.
+
+    A child buried while we read would be missed or counted twice, so we read again until nobody was.
+    """
+    while True:
+        before = _stat_times(pid)
+        living = sum(_cpu_of_child(child) for child in _children(pid))
+        after = _stat_times(pid)
+        if before[2:] == after[2:]:
+            return sum(after) + living
 
 
 def cpu_by_thread(pid: int) -> dict[str, float]:
@@ -164,15 +166,24 @@ def anonymous_memory(pid: int) -> int:
     raise BenchError(f"process {pid} reports no RssAnon")
 
 
+def _cpu_of_child(pid: int) -> float:
+    """Exact while it lives; to the tick once it has ended and waits for its parent to notice."""
+    try:
+        utime, stime, _, _ = _stat_times(pid)
+        return max(utime + stime, time.clock_gettime(_cpu_clock(pid)))
+    except OSError:  # Not there any more: its time is among the dead's.
+        return 0.0
+
+
 def _cpu_clock(pid: int) -> int:
     """The kernel's id of another process' CPU clock, as clock_getcpuclockid(3) makes it."""
     return (~pid << 3) | 2
 
 
-def _stat_times(pid: int) -> tuple[float, float, float, float]:
+def _stat_times(pid: int) -> tuple[float, ...]:
+    """utime, stime, and the same of its children that ended."""
     _, fields = _split_stat(Path(f"/proc/{pid}/stat").read_text())
-    utime, stime, dead_utime, dead_stime = (int(field) / TICKS_PER_SECOND for field in fields[11:15])
-    return utime, stime, dead_utime, dead_stime
+    return tuple(int(field) / TICKS_PER_SECOND for field in fields[11:15])
 
 
 def _split_stat(stat: str) -> tuple[str, list[str]]:

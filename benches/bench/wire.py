@@ -9,14 +9,17 @@ import hmac
 import os
 import secrets
 import socket
+import ssl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Self
 
 from bench.processes import BenchError
 
 PROTOCOL_3_0 = 196608
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 READY_IDLE = b"Z\x00\x00\x00\x05I"
 COPY_DONE = b"c\x00\x00\x00\x04"
 
@@ -34,6 +37,7 @@ class Endpoint:
     user: str
     password: str
     database: str
+    tls: bool = False
 
     def with_database(self, database: str) -> "Endpoint":
         return replace(self, database=database)
@@ -60,7 +64,7 @@ class Connection:
     parameters: dict[str, str] = field(default_factory=dict)
     _received: bytearray = field(default_factory=bytearray)
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -180,13 +184,28 @@ class Connection:
 def connect(endpoint: Endpoint, timeout: float = 60) -> Connection:
     stream = socket.create_connection((endpoint.host, endpoint.port), timeout)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = Connection(stream)
     try:
+        if endpoint.tls:
+            stream = _encrypted(stream)
+        connection = Connection(stream)
         connection.log_in(endpoint)
     except (BenchError, OSError):
         stream.close()
         raise
     return connection
+
+
+def _encrypted(stream: socket.socket) -> socket.socket:
+    """The poolers' certificate is ours, made for the run: nothing to verify."""
+    stream.sendall(SSL_REQUEST)
+    if stream.recv(1) != b"S":
+        raise BenchError("the server does not speak TLS")
+    return _TLS.wrap_socket(stream)
+
+
+_TLS = ssl.create_default_context()
+_TLS.check_hostname = False
+_TLS.verify_mode = ssl.CERT_NONE
 
 
 def accepts_logins(endpoint: Endpoint) -> bool:

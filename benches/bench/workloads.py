@@ -64,6 +64,7 @@ class Pgbench:
                 env=endpoint.environment(),
                 capture_output=True,
                 text=True,
+                check=False,
                 timeout=expected + 120,
             )
         except subprocess.TimeoutExpired as late:
