@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cancel;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod deadline;
 pub mod dial;
