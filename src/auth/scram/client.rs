@@ -309,7 +309,7 @@ impl ScramClient {
         }
         let salt = attributes.value(b's').map_err(ScramClientError::Malformed)?;
         // Four characters carry three bytes.
-        let salt = Some(salt).filter(|salt| salt.len() <= (SALT_LIMIT + 2) / 3 * 4);
+        let salt = Some(salt).filter(|salt| salt.len() <= SALT_LIMIT.div_ceil(3) * 4);
         let salt = salt.and_then(|salt| BASE64.decode(salt).ok());
         let Some(salt) = salt.filter(|salt| (1..=SALT_LIMIT).contains(&salt.len())) else {
             return Err(ScramClientError::Salt);

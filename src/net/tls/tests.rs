@@ -468,7 +468,7 @@ fn a_buffered_client_understands_us() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
     #[test]
     fn no_bytes_make_a_handshake_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
