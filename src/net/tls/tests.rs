@@ -142,7 +142,7 @@ fn only_the_unfinished_record_is_left_to_the_caller() {
 #[test]
 fn ten_megabytes_go_both_ways() {
     let (mut client, mut server) = pair();
-    let bytes: Vec<u8> = (0..10_000_000_u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..10_000_000_u32).map(|number| ((number * 7) >> 3) as u8).collect();
     client.send(&bytes);
     server.send(&bytes);
     assert!(client.outgoing.len() < bytes.len() + 611 * 32);
