@@ -4,3 +4,5 @@
 //! tag and length). Deliberately absent: sockets, clocks, framing, SQLSTATEs, and any logging.
 
 pub mod certificate;
+mod stub;
+pub use stub::ServerCredential;

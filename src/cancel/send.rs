@@ -16,7 +16,7 @@ use crate::dial::{Chain, DialError, Step};
 use crate::net::link::Link;
 use crate::net::socket::{Socket, Stream};
 use crate::wire::build::cancel_request;
-use crate::worker::{CancelId, CancelOutcome, Mail};
+use crate::worker::mail::{CancelId, CancelOutcome, Mail};
 
 /// Cancel connections open at once; more wait. A storm of cancels must not become a storm of
 /// connections.

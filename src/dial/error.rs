@@ -8,7 +8,7 @@ use super::place::ServerAddress;
 use crate::net::link::StartTlsError;
 use crate::net::tls::TlsContextError;
 use crate::wire::Report;
-use crate::worker::DialFailure;
+use crate::worker::mail::DialFailure;
 
 /// Why a dial failed. `Display` and `source()` are for the operator's log: they name addresses.
 /// What a client may read is [`DialError::failure`].

@@ -17,18 +17,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::auth::ServerCredential;
 use crate::cancel::CancelTarget;
 use crate::config::{Host, SslMode, Target};
 use crate::net::link::Link;
 use crate::net::socket::{Socket, Stream};
 use crate::pool::PoolSpec;
-use crate::worker::{DialFailure, Handed, NewServer};
+use crate::worker::mail::{DialFailure, Handed, NewServer};
 
 pub use error::{Chain, DialError, Step};
 pub use login::{Identity, LoggedIn, log_in};
 pub use place::{ServerAddress, ServerTls};
-pub use question::{AnswerError, ask};
+pub use question::{AnswerError, Row, ask, leave};
 pub use trust::TlsContexts;
 
 /// Unread bytes that a server may have sent before it is asked: an error of the largest size.

@@ -9,8 +9,11 @@ use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, ServerId};
 use crate::wire::Report;
 
+pub mod spec;
 #[cfg(test)]
 mod tests;
+
+pub use spec::PoolSpec;
 
 /// What a pool may use. Durations in milliseconds; `None`: no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
