@@ -92,6 +92,8 @@ pub(super) struct DatabaseTable {
     /// Where its header stands.
     pub place: Place,
     pub alias_of: Option<Set<String>>,
+    /// Whether there is an `alias_of`, well-formed or not.
+    pub is_alias: bool,
     /// Where `primary` stands, well-formed or not.
     pub primary_place: Option<Place>,
     pub primary: Option<Set<Target>>,
@@ -185,6 +187,7 @@ impl FromNode for ReplicaTable {
 
 impl DatabaseTable {
     pub fn read(mut section: Section<'_>) -> Self {
+        let is_alias = section.node("alias_of").is_some();
         let alias_of = section.optional("alias_of");
         let primary_place = section.node("primary").map(|(node, _)| node.place);
         let primary = section.optional::<Target>("primary");
@@ -213,6 +216,7 @@ impl DatabaseTable {
         DatabaseTable {
             place,
             alias_of,
+            is_alias,
             primary_place,
             primary,
             replicas,

@@ -132,7 +132,15 @@ pub(super) fn read_policies(section: Option<Section<'_>>) -> BTreeMap<String, Ar
 
 fn read_drafts(section: &mut Section<'_>) -> BTreeMap<String, Draft> {
     let mut drafts = BTreeMap::new();
-    for (name, _, place) in section.remaining() {
+    for (name, node, place) in section.remaining() {
+        if crate::rules::find(name).is_some() && !matches!(node.value, Value::Table(_)) {
+            section.accept(name);
+            let message = "a rule's action stands in a policy, not in [guard] itself";
+            section.report.error(place, &join("guard", name), message).help = Some(format!(
+                "write [guard.NAME] with base = \"default\" and {name} below, and guard = \"NAME\" under [defaults]"
+            ));
+            continue;
+        }
         let Some((table, _)): Option<(&Table, Place)> = section.table(name) else { continue };
         let path = join("guard", name);
         if BuiltinPolicy::parse(name).is_some() {

@@ -224,7 +224,6 @@ impl Tables {
         let mut checked = Checked {
             server: places("server"),
             auth: places("auth"),
-            admin: places("admin"),
             databases: places("databases"),
             ..Checked::default()
         };
@@ -259,7 +258,7 @@ impl Tables {
         config.settled = settle_databases(&config.tables, report);
         checks::check(&config, &checked, report);
         if files == Files::Look {
-            checks::check_files(&config, &checked, report);
+            checks::check_files(&config, report);
         }
         config
     }

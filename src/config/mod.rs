@@ -7,6 +7,7 @@
 //! Pools, sessions, sockets and global variables are deliberately absent.
 
 mod auth;
+mod budget;
 mod checks;
 mod database;
 mod defaults;
@@ -35,6 +36,7 @@ mod value;
 mod words;
 
 pub use auth::{AccessRule, AuthConfig, Network};
+pub use budget::BudgetRow;
 pub use database::{DatabaseConfig, ReplicaConfig, RoutingConfig};
 pub use defaults::{DEFAULT_AUTH_QUERY, DEFAULT_LISTEN_PORT};
 pub use guard::GuardPolicy;

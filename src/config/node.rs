@@ -112,6 +112,10 @@ impl TreeReader<'_> {
         match interpolate(text, self.base, self.surroundings) {
             Ok(value) => {
                 let outside = text.contains("${");
+                for reference in text.split("${file:").skip(1) {
+                    let path = reference.split('}').next().unwrap_or(reference);
+                    self.report.paths.push(("file".to_owned(), self.base.join(path), place));
+                }
                 Value::String { text: value.into_owned(), outside }
             }
             Err(errors) => {

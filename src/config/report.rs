@@ -3,12 +3,15 @@
 use super::problem::{Problem, Severity};
 use super::source::{Place, SourceMap};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Collects every problem instead of stopping at the first.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub sources: SourceMap,
     pub problems: Vec<Problem>,
+    /// Every path that the files name, by key path; under `file`, those of `${file:…}`.
+    pub paths: Vec<(String, PathBuf, Place)>,
     /// Foreign spellings that a note was written for.
     noted: BTreeSet<String>,
 }

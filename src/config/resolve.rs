@@ -25,7 +25,7 @@ pub(super) fn settle_databases(
     let mut settled = BTreeMap::new();
     for (name, table) in tables {
         let path = join("databases", name);
-        if table.alias_of.is_some() {
+        if table.is_alias {
             check_alias(&path, table, report);
         } else if table.primary_place.is_none() {
             let message = format!("the database `{name}` has no `primary`");
@@ -194,7 +194,7 @@ impl Config {
     }
 
     /// The layers that hold for a role in a database, the most specific last.
-    fn layers(&self, database: &str, role: &str) -> Vec<&Layer> {
+    pub(super) fn layers(&self, database: &str, role: &str) -> Vec<&Layer> {
         let table = if self.tables.contains_key(database) { database } else { ANY_DATABASE };
         let chain = alias_chain(&self.tables, table).unwrap_or_default();
         let mut layers = vec![&self.defaults];

@@ -16,6 +16,7 @@ use super::words::{
     CancelReuse, PoolMode, Replication, ResetOnHandover, Route, SessionStateMode, TimeoutAction,
     TimeoutOverride, UnnamedStatements,
 };
+use crate::rules::BuiltinPolicy;
 use std::sync::Arc;
 
 /// One value as it holds for a client, with where it comes from. For `pgweir explain`.
@@ -98,6 +99,12 @@ macro_rules! settings {
         }
 
         impl Effective {
+            /// The built-in defaults for a role in a database, without any file.
+            pub fn with_defaults(database: Arc<DatabaseConfig>, role: &str) -> Self {
+                let policy = Arc::new(GuardPolicy::builtin(BuiltinPolicy::Default));
+                Self::new(database, role, policy, Settings::default())
+            }
+
             /// Puts one client's values together.
             pub fn new(database: Arc<DatabaseConfig>, role: &str, policy: Arc<GuardPolicy>, settings: Settings) -> Self {
                 Effective { database, role: role.to_owned(), policy, $($name: settings.$name,)+ }

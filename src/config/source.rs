@@ -63,8 +63,9 @@ impl SourceMap {
     }
 
     /// A file's text.
+    #[cfg(test)]
     pub fn text(&self, file: usize) -> Arc<str> {
-        self.files.get(file).map_or_else(|| "".into(), |source| source.text.clone())
+        self.files[file].text.clone()
     }
 
     /// What stands at a place, as written.
@@ -81,6 +82,11 @@ impl SourceMap {
             }
             None => place,
         }
+    }
+
+    /// A file's path.
+    pub fn path(&self, file: usize) -> PathBuf {
+        self.files.get(file).map_or_else(PathBuf::new, |source| PathBuf::from(&*source.name))
     }
 
     /// The directory of a file, where its relative paths begin.

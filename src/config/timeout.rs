@@ -191,7 +191,9 @@ impl DurationError {
     pub fn help(&self) -> String {
         match self {
             DurationError::NoUnit(number) => propose_units(number),
-            DurationError::UnknownUnit { meant: Some(meant), .. } => format!("write `{meant}`"),
+            DurationError::UnknownUnit { meant: Some(meant), .. } => {
+                format!("the unit is written `{meant}`")
+            }
             DurationError::TooLong => {
                 "write \"off\" for no limit; the longest is \"24d\"".to_owned()
             }
@@ -263,8 +265,8 @@ mod tests {
     fn what_is_no_duration_is_refused_with_the_fix() {
         refuse("15", "duration 15 has no unit", "write \"15s\" or \"15ms\"");
         refuse("15000", "duration 15000 has no unit", "write \"15000ms\" or \"15000s\"");
-        refuse("15m", "`m` is no unit of time", "write `min`");
-        refuse("3 seconds", "`seconds` is no unit of time", "write `s`");
+        refuse("15m", "`m` is no unit of time", "the unit is written `min`");
+        refuse("3 seconds", "`seconds` is no unit of time", "the unit is written `s`");
         refuse(
             "25d",
             "the duration is too long",

@@ -73,7 +73,9 @@ impl FromNode for PathBuf {
             report.error(node.place, path, "an empty text is no path");
             return None;
         }
-        Some(report.sources.directory(node.place.file).join(Path::new(text)))
+        let full = report.sources.directory(node.place.file).join(Path::new(text));
+        report.paths.push((path.to_owned(), full.clone(), node.place));
+        Some(full)
     }
 }
 

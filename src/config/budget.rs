@@ -1,0 +1,97 @@
+//! How many connections each Postgres may get: what `max_connections` there must hold.
+
+use super::Config;
+use super::database::DatabaseConfig;
+use super::settings::Effective;
+use super::target::Target;
+use super::words::{Reads, Route};
+use std::collections::BTreeSet;
+
+/// The connections of one database, aliases included, to one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRow {
+    /// Where the server is; several hosts of one connection string are one server.
+    pub server: String,
+    /// The database's name in the configuration; `*` for any other.
+    pub database: String,
+    /// Kept open whether used or not, once their roles have logged in.
+    pub min: u64,
+    /// At most so many for the roles that have tables of their own, reserve included.
+    pub max: u64,
+    /// `max_server_connections`, if set: `max` is not above it.
+    pub cap: Option<u32>,
+    /// How many more each role without a table of its own may bring; 0 where the cap is reached before.
+    pub each_other_role: u64,
+}
+
+impl Config {
+    /// The connections to every server, ordered by server, then by database.
+    pub fn budget(&self) -> Vec<BudgetRow> {
+        let mut rows = Vec::new();
+        for database in self.databases().filter(|database| database.alias_of.is_none()) {
+            rows.push(self.budget_row(database, &database.primary, false));
+            let replicas = database.replicas.iter();
+            rows.extend(replicas.map(|replica| self.budget_row(database, &replica.target, true)));
+        }
+        rows.sort_by(|a, b| (&a.server, &a.database).cmp(&(&b.server, &b.database)));
+        rows
+    }
+
+    fn budget_row(
+        &self,
+        database: &DatabaseConfig,
+        target: &Target,
+        is_replica: bool,
+    ) -> BudgetRow {
+        let aliases =
+            self.databases().filter(|other| other.alias_of.as_ref() == Some(&database.name));
+        let names: Vec<&str> = std::iter::once(database.name.as_str())
+            .chain(aliases.map(|alias| alias.name.as_str()))
+            .collect();
+        let (mut min, mut max, mut each_other_role, mut cap) = (0, 0, 0, 0);
+        for name in &names {
+            let roles: BTreeSet<&str> = self.roles_of(name).into_iter().collect();
+            for role in roles {
+                let Some(effective) =
+                    self.resolve(name, role).filter(|effective| uses(effective, is_replica))
+                else {
+                    continue;
+                };
+                min += u64::from(effective.min_pool_size);
+                max += pool_max(&effective);
+            }
+            // The empty name has no table, so these are everybody else's values.
+            if let Some(effective) =
+                self.resolve(name, "").filter(|effective| uses(effective, is_replica))
+            {
+                each_other_role += pool_max(&effective);
+                cap = cap.max(effective.max_server_connections);
+            }
+        }
+        let cap = (cap > 0).then_some(cap);
+        if let Some(cap) = cap {
+            each_other_role = each_other_role.min(u64::from(cap).saturating_sub(max));
+            max = max.min(u64::from(cap));
+            min = min.min(u64::from(cap));
+        }
+        let hosts: Vec<String> = target.hosts.iter().map(ToString::to_string).collect();
+        BudgetRow {
+            server: hosts.join(","),
+            database: database.name.clone(),
+            min,
+            max,
+            cap,
+            each_other_role,
+        }
+    }
+}
+
+fn pool_max(effective: &Effective) -> u64 {
+    u64::from(effective.pool_size) + u64::from(effective.reserve_pool_size)
+}
+
+/// Whether a client with these values may need a server of that kind.
+fn uses(effective: &Effective, is_replica: bool) -> bool {
+    !is_replica
+        || (effective.route != Route::Primary && effective.database.routing.reads != Reads::Primary)
+}
