@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,7 +21,7 @@ use crate::wire::Report;
 use crate::worker::mail::{Handed, Mail, NewClient};
 
 /// Plain bytes that a client may have sent before it is logged in.
-const CLIENT_UNREAD_LIMIT: usize = 16 * 1024;
+pub(super) const CLIENT_UNREAD_LIMIT: usize = 16 * 1024;
 
 /// How long nothing is accepted after the system ran out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -93,27 +94,39 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// One connection from accept to hand-over or goodbye.
 pub async fn receive(hall: &Hall, stream: Stream, peer: Peer) {
     let mut link = Link::new(stream).with_unread_limit(CLIENT_UNREAD_LIMIT);
+    if let Some(proved) = log_in(hall, &mut link, peer).await {
+        hand_over(hall, link, peer, *proved);
+    }
+}
+
+/// Serves a connection until it is a session, or gone (`None`), within `login_timeout`.
+pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    hall: &Hall,
+    link: &mut Link<S>,
+    peer: Peer,
+) -> Option<Box<Proved>> {
     let progress = Progress::default();
-    let visiting = visit(hall, &mut link, peer, &progress);
+    let visiting = visit(hall, link, peer, &progress);
     let visited = match hall.login_limit() {
         None => Some(visiting.await),
         Some(limit) => timeout(limit, visiting).await.ok(),
     };
     match visited {
-        Some(Ok(Visit::Session(proved))) => hand_over(hall, link, peer, *proved),
+        Some(Ok(Visit::Session(proved))) => return Some(proved),
         // libpq waits for the end of the stream.
-        Some(Ok(Visit::Cancel)) => say_goodbye(&mut link, None).await,
+        Some(Ok(Visit::Cancel)) => say_goodbye(link, None).await,
         Some(Err(refusal)) => {
             log_refusal(peer, &refusal);
-            say_goodbye(&mut link, refusal.report()).await;
+            say_goodbye(link, refusal.report()).await;
         }
         None => {
             tracing::info!(%peer, "login took longer than login_timeout");
             let report = Report::fatal(b"57014", "canceling authentication due to timeout");
             let report = progress.is_named().then_some(&report);
-            say_goodbye(&mut link, report).await;
+            say_goodbye(link, report).await;
         }
     }
+    None
 }
 
 fn log_refusal(peer: Peer, refusal: &Refusal) {

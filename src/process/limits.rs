@@ -30,18 +30,10 @@ pub(super) fn raise_open_files(config: &Config) {
     }
 }
 
-/// Clients, and the servers of every pool that the configuration names; databases and roles that
-/// it does not name come on top.
+/// Clients, and the servers that the configuration allows; roles that it does not name come on
+/// top.
 fn open_files_needed(config: &Config) -> u64 {
-    let mut servers = 0_u64;
-    for database in config.databases() {
-        for role in config.roles_of(&database.name) {
-            if let Some(settings) = config.resolve(&database.name, role) {
-                let size = settings.pool_size + settings.reserve_pool_size;
-                servers += u64::from(size) * (1 + database.replicas.len() as u64);
-            }
-        }
-    }
+    let servers: u64 = config.budget().iter().map(|row| row.max).sum();
     u64::from(config.server.max_client_connections) + servers + OWN_FILES
 }
 

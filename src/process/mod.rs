@@ -83,9 +83,13 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Runs pgweir with the configuration in `path` until a signal ends it. `start_loop` starts one
-/// event loop.
-pub fn run(
+/// Runs pgweir with the configuration in `path` until a signal ends it.
+pub fn run(path: &Path) -> ExitCode {
+    run_with(path, start_loop)
+}
+
+/// The same with loops that `start_loop` starts.
+pub fn run_with(
     path: &Path,
     start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
 ) -> ExitCode {
