@@ -5,6 +5,7 @@ use std::io;
 
 use super::frame::ReadError;
 use super::place::ServerAddress;
+use crate::auth::scram::ScramClientError;
 use crate::net::link::StartTlsError;
 use crate::net::tls::TlsContextError;
 use crate::wire::Report;
@@ -72,7 +73,7 @@ pub enum DialError {
         why: &'static str,
     },
     /// SCRAM failed on pgweir's side: the server broke its rules, or did not prove itself.
-    Scram(Box<dyn std::error::Error + Send + Sync>),
+    Scram(ScramClientError),
     /// A bug of ours ended the dial.
     Panicked,
 }
@@ -152,7 +153,7 @@ impl std::error::Error for DialError {
             Self::TlsFiles(source) => Some(source),
             Self::Tls(source) => Some(source),
             Self::Read { source, .. } => Some(source),
-            Self::Scram(source) => Some(source.as_ref()),
+            Self::Scram(source) => Some(source),
             Self::TimedOut { .. }
             | Self::TlsNotOffered
             | Self::ErrorBeforeTls
@@ -184,7 +185,8 @@ impl DialError {
             Self::Method(_)
             | Self::CleartextUnsafe
             | Self::NoCredential { .. }
-            | Self::WrongCredential { .. } => true,
+            | Self::WrongCredential { .. }
+            | Self::Scram(ScramClientError::OtherVerifier) => true,
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::TimedOut { .. }
@@ -237,6 +239,9 @@ impl DialError {
             Self::TlsNotOffered => unreachable("It does not support TLS, which sslmode requires."),
             Self::TlsFiles(_) | Self::ErrorBeforeTls | Self::Tls(_) => {
                 unreachable("TLS could not be started.")
+            }
+            Self::Scram(ScramClientError::OtherVerifier) => {
+                unprepared("The database server stores another password for it.")
             }
             Self::Protocol(_) | Self::Scram(_) => {
                 Report::fatal(b"08P01", "the database server broke the protocol at login")

@@ -1,14 +1,21 @@
 //! Logging in to Postgres over a connection that is up, TLS and all.
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 
 use super::error::{DialError, Step};
 use super::frame::{Message, next_message};
 use crate::auth::ServerCredential;
+use crate::auth::certificate::tls_server_end_point;
+use crate::auth::password::{Md5Hash, cleartext_answer};
+use crate::auth::request::AuthenticationRequest;
+use crate::auth::scram::{
+    ClientBinding, ClientStep, SaltedPassword, SaltedPasswordRequest, ScramClient, ScramCredentials,
+};
 use crate::net::link::Link;
 use crate::wire::backend::{self, tag};
-use crate::wire::handshake::{self, Authentication};
-use crate::wire::{Report, TransactionStatus};
+use crate::wire::handshake;
+use crate::wire::{Report, TransactionStatus, frontend};
 
 /// Length word of an authentication or greeting message at most.
 const MESSAGE_LIMIT: u32 = 16 * 1024;
@@ -87,15 +94,152 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// From the StartupMessage to AuthenticationOk.
+///
+/// The server chooses one method. One that asks a second time, or lets us in before it has proved
+/// itself where the method has it do so, is not the server that we mean.
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<S>,
     identity: &Identity<'_>,
     private: bool,
 ) -> Result<(), DialError> {
-    let _ = (identity, private);
+    let body = next_request(link).await?;
+    let answer = match read_request(&body)? {
+        AuthenticationRequest::Ok => return Ok(()),
+        AuthenticationRequest::CleartextPassword => cleartext(identity, private)?,
+        AuthenticationRequest::Md5Password(salt) => md5(identity, salt)?,
+        AuthenticationRequest::Sasl(_) => return scram(link, identity, &body).await,
+        AuthenticationRequest::SaslContinue(_) | AuthenticationRequest::SaslFinal(_) => {
+            return Err(DialError::Protocol("SASL that was not begun"));
+        }
+        AuthenticationRequest::Unsupported(code) => return Err(DialError::Method(method(code))),
+    };
+    send_password(link, &answer).await?;
+    match read_request(&next_request(link).await?)? {
+        AuthenticationRequest::Ok => Ok(()),
+        _ => Err(DialError::Protocol("a second request for authentication")),
+    }
+}
+
+/// The body of the next message, which must be an authentication request.
+async fn next_request<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+) -> Result<Vec<u8>, DialError> {
     let message = next(link).await?;
-    if message.tag != tag::AUTHENTICATION { return Err(DialError::Protocol("x")); }
-    match Authentication::read(&message.body) { Some(Authentication::Ok) => Ok(()), _ => Err(DialError::Protocol("y")) }
+    match message.tag {
+        tag::AUTHENTICATION => Ok(message.body),
+        tag::NEGOTIATE_PROTOCOL_VERSION => {
+            Err(DialError::Protocol("it does not speak version 3.0"))
+        }
+        _ => Err(DialError::Protocol("no authentication request where one is due")),
+    }
+}
+
+fn read_request(body: &[u8]) -> Result<AuthenticationRequest<'_>, DialError> {
+    AuthenticationRequest::parse(body)
+        .ok_or(DialError::Protocol("an authentication request that is none"))
+}
+
+async fn send_password<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    body: &[u8],
+) -> Result<(), DialError> {
+    let mut message = Vec::with_capacity(body.len() + 5);
+    handshake::message(&mut message, frontend::tag::PASSWORD, body);
+    link.write_all(&message).await.map_err(DialError::Write)
+}
+
+/// The manual's names of the methods that are not ours.
+fn method(code: i32) -> String {
+    match code {
+        2 => "Kerberos".to_owned(),
+        7 | 8 => "GSSAPI".to_owned(),
+        9 => "SSPI".to_owned(),
+        code => format!("unknown ({code})"),
+    }
+}
+
+fn cleartext(identity: &Identity<'_>, private: bool) -> Result<Vec<u8>, DialError> {
+    if !private {
+        return Err(DialError::CleartextUnsafe);
+    }
+    let why = "The server wants the password itself, and only a hash or keys are known.";
+    match identity.credential()? {
+        ServerCredential::Password(password) => cleartext_answer(password)
+            .ok_or_else(|| identity.wrong("The password has a NUL byte in it.")),
+        ServerCredential::Md5(_) | ServerCredential::PassThrough(_) => Err(identity.wrong(why)),
+    }
+}
+
+fn md5(identity: &Identity<'_>, salt: [u8; 4]) -> Result<Vec<u8>, DialError> {
+    match identity.credential()? {
+        ServerCredential::Password(password) => {
+            Ok(Md5Hash::of(password.expose(), identity.role.as_bytes()).answer(salt))
+        }
+        ServerCredential::Md5(hash) => Ok(hash.answer(salt)),
+        ServerCredential::PassThrough(_) => Err(identity
+            .wrong("The server wants MD5, and only the SCRAM keys of a client's login are known.")),
+    }
+}
+
+/// SCRAM, from AuthenticationSASL (`offer` is its body) to AuthenticationOk.
+async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    identity: &Identity<'_>,
+    offer: &[u8],
+) -> Result<(), DialError> {
+    let credentials = match identity.credential()?.clone() {
+        ServerCredential::Password(password) => ScramCredentials::Password(password),
+        ServerCredential::PassThrough(keys) => ScramCredentials::PassThrough(keys),
+        ServerCredential::Md5(_) => {
+            return Err(identity.wrong("The server wants SCRAM, and only an MD5 hash is known."));
+        }
+    };
+    let mut exchange = ScramClient::new(credentials, binding(link));
+    let mut step = exchange.on_message(offer).map_err(DialError::Scram)?;
+    loop {
+        match step {
+            ClientStep::Send(body) => send_password(link, &body).await?,
+            ClientStep::NeedsSaltedPassword(request) => {
+                let salted = derive(request).await?;
+                let body = exchange.on_salted_password(&salted).map_err(DialError::Scram)?;
+                send_password(link, &body).await?;
+            }
+            ClientStep::Verified => {}
+            ClientStep::Accepted => return Ok(()),
+        }
+        let body = next_request(link).await?;
+        step = exchange.on_message(&body).map_err(DialError::Scram)?;
+    }
+}
+
+/// What ties SCRAM to the TLS connection that it runs in.
+fn binding<S: AsyncRead + AsyncWrite + Unpin>(link: &Link<S>) -> ClientBinding {
+    match link.tls() {
+        None => ClientBinding::Unencrypted,
+        Some(tls) => tls
+            .peer_certificate()
+            .and_then(tls_server_end_point)
+            .map_or(ClientBinding::Unavailable, ClientBinding::Preferred),
+    }
+}
+
+/// Passwords hashed at a time, process-wide: a server may ask for a million iterations.
+static HASHING: Semaphore = Semaphore::const_new(4);
+
+async fn derive(request: SaltedPasswordRequest) -> Result<SaltedPassword, DialError> {
+    let _place = HASHING.acquire().await;
+    tokio::task::spawn_blocking(move || request.derive()).await.map_err(|_| DialError::Panicked)
+}
+
+impl Identity<'_> {
+    fn credential(&self) -> Result<&ServerCredential, DialError> {
+        let unknown = || DialError::NoCredential { role: self.role.to_owned() };
+        self.credential.as_ref().ok_or_else(unknown)
+    }
+
+    fn wrong(&self, why: &'static str) -> DialError {
+        DialError::WrongCredential { role: self.role.to_owned(), why }
+    }
 }
 
 /// From AuthenticationOk to the first ReadyForQuery.
