@@ -41,6 +41,17 @@ id!(
     ServerId
 );
 
+/// Which statement a cancel request is for: if any of these moved on, it must not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelId {
+    /// The server.
+    pub server: ServerId,
+    /// How often the server had been leased.
+    pub lease: u64,
+    /// Number of the unit of work on the server.
+    pub unit: u64,
+}
+
 /// One pool on its loop. Pools are never removed while the loop runs, so a plain number serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u32);

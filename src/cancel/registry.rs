@@ -135,9 +135,22 @@ impl std::fmt::Debug for CancelTarget {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ids::Key;
+
+    impl CancelRegistry {
+        /// The client of a process id, whatever the secret.
+        pub(crate) fn find_pid(&self, pid: i32) -> Option<ClientId> {
+            self.keys.get(&pid).and_then(|entry| entry.client)
+        }
+    }
+
+    /// Some target; nothing is listening there.
+    pub(crate) fn any_target() -> CancelTarget {
+        let address = crate::dial::ServerAddress::Unix("/nowhere".into());
+        CancelTarget { address, tls: None, pid: 1, secret: vec![1; 4] }
+    }
 
     #[test]
     fn a_key_reaches_its_client_until_the_client_goes() {

@@ -84,7 +84,7 @@ impl Draft {
             };
             match Action::parse(word) {
                 Some(action) => {
-                    rules.push((rule, action, section.report.sources.origin(node.place)))
+                    rules.push((rule, action, section.report.sources.origin(node.place)));
                 }
                 None => {
                     let words = Action::ALL.map(Action::as_str);

@@ -7,7 +7,7 @@ use super::guard::read_policies;
 use super::include::{matching_files, merge};
 use super::interpolate::{Process, Surroundings};
 use super::node::{Entry, Node, Table, TreeReader, Value};
-use super::problem::{ConfigProblems, Problem, Severity};
+use super::problem::{ConfigProblems, Location, Problem, Severity};
 use super::report::Report;
 use super::resolve::settle_databases;
 use super::section::Section;
@@ -19,6 +19,7 @@ use super::value::FromNode;
 use super::{Config, Loaded};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use toml::de::DeTable;
 
 /// The version of the file's format that this pgweir reads.
@@ -75,7 +76,7 @@ pub(super) fn read(
     // After a syntax error, absence proves nothing: only what is there was judged.
     let config =
         if syntax.lines.is_empty() { Some(tables.check(files, &mut report)) } else { None };
-    syntax.drop_consequences(&mut report);
+    syntax.settle(&mut report);
     match config {
         Some(config) if !report.has_errors() => {
             Ok(Loaded { config, warnings: report.into_sorted() })
@@ -84,23 +85,46 @@ pub(super) fn read(
     }
 }
 
-/// Lines that TOML could not make sense of.
+/// What TOML could not make sense of.
 #[derive(Default)]
 struct SyntaxErrors {
-    lines: BTreeSet<(String, u32)>,
-    /// How many problems were syntax errors: they come first in the report for each file.
-    messages: BTreeSet<String>,
+    found: Vec<Problem>,
+    /// Lines whose values, or whose table, the parser made up.
+    lines: BTreeSet<(Arc<str>, u32)>,
 }
 
 impl SyntaxErrors {
-    /// Removes what was reported about values that the parser made up on broken lines.
-    fn drop_consequences(&self, report: &mut Report) {
-        report.problems.retain(|problem| {
-            let Some(at) = &problem.location else { return true };
-            self.messages.contains(&problem.message)
-                || !self.lines.contains(&(at.file.to_string(), at.line))
-        });
+    fn add(&mut self, error: &toml::de::Error, file: usize, report: &mut Report) {
+        let place = Place::new(file, error.span().unwrap_or(0..0));
+        let problem = report.error(place, "", format!("not TOML: {}", error.message())).clone();
+        report.problems.pop();
+        let Some(at) = &problem.location else { return };
+        // One broken line often breaks the parser's view several times.
+        if !self.lines.insert((at.file.clone(), at.line)) {
+            return;
+        }
+        // What follows a broken header is taken for part of another table.
+        let lines = report.sources.lines_from(place);
+        if lines.first().is_some_and(|line| is_header(line)) {
+            let below = lines.iter().skip(1).take_while(|line| !is_header(line));
+            self.lines
+                .extend((at.line + 1..).zip(below).map(|(number, _)| (at.file.clone(), number)));
+        }
+        self.found.push(problem);
     }
+
+    /// Removes what was reported about values that the parser made up, and adds the errors themselves.
+    fn settle(self, report: &mut Report) {
+        report.problems.retain(|problem| {
+            let made_up = |at: &Location| self.lines.contains(&(at.file.clone(), at.line));
+            !problem.location.as_ref().is_some_and(made_up)
+        });
+        report.problems.extend(self.found);
+    }
+}
+
+fn is_header(line: &str) -> bool {
+    line.trim_start().starts_with('[')
 }
 
 /// One file as a tree, without its `config_version`.
@@ -114,14 +138,7 @@ fn read_file(
     let file = report.sources.add(name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let place = Place::new(file, error.span().unwrap_or(0..0));
-        let Some(at) = report.sources.locate(place) else { continue };
-        // One broken line often breaks the parser's view several times.
-        if syntax.lines.insert((at.file.to_string(), at.line)) {
-            let message = format!("not TOML: {}", error.message());
-            report.error(place, "", message.clone());
-            syntax.messages.insert(message);
-        }
+        syntax.add(error, file, report);
     }
     let base = report.sources.directory(file);
     let mut reader = TreeReader { file, base: &base, surroundings, report };

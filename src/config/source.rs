@@ -100,6 +100,14 @@ impl SourceMap {
         self.files.iter().map(|source| source.name.clone()).collect()
     }
 
+    /// The line of a place and every line after it.
+    pub fn lines_from(&self, place: Place) -> Vec<&str> {
+        let text = self.files.get(place.file).map_or("", |source| &source.text);
+        let start = floor_boundary(text, place.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        text[line_start..].lines().collect()
+    }
+
     /// The file and line of a place.
     pub fn origin(&self, place: Place) -> Origin {
         let Some(source) = self.files.get(place.file) else { return Origin::BuiltIn };
@@ -215,14 +223,20 @@ fn url_passwords(line: &str) -> Vec<Range<usize>> {
         let start = from + slashes + 3;
         let end = line[start..].find(['"', '\'', ' ']).map_or(line.len(), |end| start + end);
         let authority = &line[start..end];
-        if let Some(at) = authority.rfind('@')
-            && let Some(colon) = authority[..at].find(':')
-            && !authority[colon + 1..at].starts_with("${")
-        {
-            found.push(start + colon + 1..start + at);
+        if let Some(at) = authority.rfind('@') {
+            found.extend(authority[..at].find(':').map(|colon| start + colon + 1..start + at));
+        } else if let Some(colon) = authority.find(':') {
+            // Without an `@`, what is no port may be a password whose host got lost.
+            let port_end =
+                authority[colon..].find(['/', '?', ',']).map_or(authority.len(), |len| colon + len);
+            let port = &authority[colon + 1..port_end];
+            let is_port = port.bytes().all(|b| b.is_ascii_digit()) || authority.starts_with('[');
+            found.extend((!is_port).then_some(start + colon + 1..start + port_end));
         }
         from = end;
     }
+    // References name a secret without holding it.
+    found.retain(|cut| !line[cut.clone()].starts_with("${"));
     found
 }
 
@@ -262,6 +276,8 @@ mod tests {
             "a = [\"postgres://u:x@h\", \"postgres://v:y@h\"]",
             "a = [\"postgres://u:***@h\", \"postgres://v:***@h\"]",
         );
+        check("primary = \"postgres://u:hunter2\"", "primary = \"postgres://u:***\"");
+        check("primary = \"postgres://[::1]:5432/d\"", "primary = \"postgres://[::1]:5432/d\"");
         check("primary = \"host=h password=hunter2\"", "primary = \"host=h password=***");
         check(
             "primary = \"postgres://h/d?sslmode=prefer\"",

@@ -260,7 +260,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
             let plain = candidate.to_lowercase().replace('-', "_");
             (strsim::damerau_levenshtein(&lower, &plain), candidate)
         })
-        .filter(|(distance, candidate)| *distance <= 3 && *distance * 2 < candidate.len().max(3))
+        .filter(|(distance, candidate)| {
+            *distance <= 3 && *distance * 2 <= candidate.len().max(word.len())
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

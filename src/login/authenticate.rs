@@ -55,6 +55,7 @@ pub async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     match method {
         AuthMethod::Trust => trust(peer, claim)?,
         AuthMethod::Cert => certificate(link, claim)?,
+        AuthMethod::Peer => system_user(peer, claim)?,
         AuthMethod::Md5 => {
             return by_password(hall, link, claim, settings, PasswordMethod::Md5).await;
         }
@@ -94,6 +95,33 @@ fn certificate<S: AsyncRead + AsyncWrite + Unpin>(
         (Some(_), Some(name)) => format!("its certificate is for \"{}\"", Shown(&name)),
     };
     Err(Refusal::from(Report::fatal(b"28000", message)).because(why))
+}
+
+/// The name of the system's user at the other end of the Unix socket must be the role.
+fn system_user(peer: Peer, claim: &Claim) -> Result<(), Refusal> {
+    let name = match peer {
+        Peer::Unix { uid } => uid.and_then(name_of_user),
+        Peer::Tcp(_) => None,
+    };
+    if name.as_deref() == Some(claim.role.as_str()) {
+        return Ok(());
+    }
+    let message = format!("Peer authentication failed for user \"{}\"", claim.role);
+    let why = match name {
+        Some(name) => format!("the connection is from the system's user \"{}\"", Shown(&name)),
+        None => "the system's user at the other end is not known".to_owned(),
+    };
+    Err(Refusal::from(Report::fatal(b"28000", message)).because(why))
+}
+
+/// A user's name in the system's own list; users of directories (LDAP, SSSD) are not found.
+fn name_of_user(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password, number) = (fields.next()?, fields.next()?, fields.next()?);
+        (number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(

@@ -136,7 +136,7 @@ impl Hall {
     pub(super) fn tls_for(&self, peer: Peer) -> Option<&ServerTlsContext> {
         match peer {
             Peer::Tcp(_) => self.tls.as_ref(),
-            Peer::Unix => None,
+            Peer::Unix { .. } => None,
         }
     }
 
@@ -161,7 +161,7 @@ impl Hall {
     ) -> Option<AuthMethod> {
         let address: Option<IpAddr> = match peer {
             Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix => None,
+            Peer::Unix { .. } => None,
         };
         self.config.access_method(database, role, address, tls)
     }

@@ -77,7 +77,7 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     };
     progress.named.store(true, Ordering::Relaxed);
     let tls = link.tls().is_some();
-    if hall.requires_tls() && !tls && peer != Peer::Unix {
+    if hall.requires_tls() && !tls && matches!(peer, Peer::Tcp(_)) {
         return Err(Report::fatal(b"28000", "this server takes connections with TLS only")
             .hint("Connect with sslmode=require or stronger.")
             .into());

@@ -307,10 +307,10 @@ impl Pool {
         self.slots.zombie -= 1;
     }
 
-    /// Whether there is more open than allowed, after a reload made the pool smaller.
+    /// How many are open beyond what is allowed, after a reload made the pool smaller.
     #[must_use]
-    pub fn is_over_size(&self) -> bool {
-        self.slots.total() > self.limits.size
+    pub fn surplus(&self) -> u32 {
+        self.slots.total().saturating_sub(self.limits.size)
     }
 
     /// Takes over new limits.

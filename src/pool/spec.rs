@@ -52,4 +52,28 @@ impl PoolSpec {
     pub fn server_role(&self) -> String {
         self.settings.load().server_role.clone().unwrap_or_else(|| self.role.clone())
     }
+
+    /// What the pool may use.
+    #[must_use]
+    pub fn limits(&self) -> super::Limits {
+        let settings = self.settings.load();
+        super::Limits {
+            size: settings.pool_size,
+            wait_ms: settings.pool_wait_timeout.as_millis(),
+            lifetime_ms: settings.server_lifetime.as_millis(),
+            idle_ms: settings.server_idle_timeout.as_millis(),
+        }
+    }
+
+    /// Whether a client keeps its server until it leaves.
+    #[must_use]
+    pub fn is_session_mode(&self) -> bool {
+        self.settings.load().pool_mode == crate::config::PoolMode::Session
+    }
+
+    /// The server as the configuration names it, for those who operate pgweir.
+    #[must_use]
+    pub fn server_name(&self) -> String {
+        self.settings.load().database.primary.hosts.first().map_or_else(String::new, ToString::to_string)
+    }
 }

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::session::TextEffects;
+
 /// Everything behind the name in a Parse message: text, NUL, count and oids of the types.
 type Content = Arc<[u8]>;
 
@@ -16,7 +18,7 @@ pub struct StatementId(u32);
 #[derive(Debug)]
 struct Entry {
     content: Content,
-    commits: bool,
+    effects: TextEffects,
     references: u32,
 }
 
@@ -30,14 +32,18 @@ pub struct Statements {
 impl Statements {
     /// Finds or enters a statement and takes one reference to it.
     ///
-    /// `commits` says whether running it may end a transaction; it is asked for a new entry only.
-    pub fn intern(&mut self, content: &[u8], commits: impl FnOnce() -> bool) -> StatementId {
+    /// `effects` reads what its text does; it is asked for a new entry only.
+    pub fn intern(
+        &mut self,
+        content: &[u8],
+        effects: impl FnOnce() -> TextEffects,
+    ) -> StatementId {
         if let Some(&id) = self.by_content.get(content) {
             self.retain(id);
             return id;
         }
         let content: Content = content.into();
-        let entry = Entry { content: content.clone(), commits: commits(), references: 1 };
+        let entry = Entry { content: content.clone(), effects: effects(), references: 1 };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 statements");
         self.by_content.insert(content, StatementId(index));
         StatementId(index)
@@ -80,10 +86,10 @@ impl Statements {
         self.entries.get(id.0 as usize).map_or(b"", |entry| &entry.content)
     }
 
-    /// Whether running it may end a transaction.
+    /// What its text does.
     #[must_use]
-    pub fn commits(&self, id: StatementId) -> bool {
-        self.entries.get(id.0 as usize).is_some_and(|entry| entry.commits)
+    pub fn effects(&self, id: StatementId) -> Option<TextEffects> {
+        self.entries.get(id.0 as usize).map(|entry| entry.effects)
     }
 
     /// How many different statements are known.
@@ -102,15 +108,22 @@ impl Statements {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{Ending, Pins};
+
+    fn effects(commits: bool) -> TextEffects {
+        let ending = if commits { Ending::Commit } else { Ending::No };
+        TextEffects { pins: Pins::NONE, ending }
+    }
 
     #[test]
     fn a_statement_lives_as_long_as_somebody_refers_to_it() {
         let mut statements = Statements::default();
-        let a = statements.intern(b"select 1\0\0\0", || false);
+        let a = statements.intern(b"select 1\0\0\0", || effects(false));
         let b = statements.intern(b"select 1\0\0\0", || unreachable!("known already"));
         assert_eq!(a, b);
-        let other = statements.intern(b"commit\0\0\0", || true);
-        assert!(statements.commits(other) && !statements.commits(a));
+        let other = statements.intern(b"commit\0\0\0", || effects(true));
+        assert_eq!(statements.effects(other), Some(effects(true)));
+        assert_eq!(statements.effects(a), Some(effects(false)));
         let mut place = None;
         statements.assign(&mut place, Some(a));
         statements.release(a);

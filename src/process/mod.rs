@@ -26,8 +26,10 @@ use crate::dial::Dialler;
 use crate::http;
 use crate::login::{Hall, HallError, Loop, accept_from};
 use crate::net::listen::{ListenError, Listener};
+use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
 use crate::worker::mail::Mail;
+use crate::worker::{self, LoopHandle};
 use orders::{OrderBook, order_books};
 
 /// Threads for logins, dials and HTTP. Statements do not pass through them.
@@ -106,6 +108,22 @@ pub fn run_with(
             eprintln!("pgweir: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Starts an event loop on a thread of its own.
+fn start_loop(start: LoopStart) -> io::Result<Arc<dyn Loop>> {
+    let LoopStart { home, orders, no_params, max_statement_size } = start;
+    let name = format!("pgweir-loop-{home}");
+    // The thread is not joined: that it has ended is its last order.
+    let (handle, _thread) =
+        worker::spawn(&name, no_params, max_statement_size, move |order| orders.give(order))?;
+    Ok(Arc::new(handle))
+}
+
+impl Loop for LoopHandle {
+    fn send(&self, mail: Mail<Socket>) {
+        LoopHandle::send(self, mail);
     }
 }
 
@@ -282,7 +300,7 @@ impl Running {
         }
     }
 
-    fn tell(&self, mail: impl Fn() -> Mail<crate::net::socket::Socket>) {
+    fn tell(&self, mail: impl Fn() -> Mail<Socket>) {
         for mailbox in &self.loops {
             mailbox.send(mail());
         }

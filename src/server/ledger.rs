@@ -8,17 +8,15 @@
 use std::collections::VecDeque;
 
 use crate::prepared::StatementId;
+use crate::session::Ending;
 use crate::wire::TransactionStatus;
 use crate::wire::backend::tag;
 
 /// A message sent to a server, as far as its replies go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// A simple Query.
-    Query {
-        /// Whether the text may commit a transaction.
-        commits: bool,
-    },
+    /// A simple Query, and how it may end the transaction.
+    Query(Ending),
     /// FunctionCall.
     FunctionCall,
     /// Parse; the statement when it is the unnamed one.
@@ -38,11 +36,8 @@ pub enum Sent {
     },
     /// Flush owes nothing, but opens a batch.
     Flush,
-    /// Sync.
-    Sync {
-        /// Whether the batch that it ends may commit a transaction.
-        commits: bool,
-    },
+    /// Sync, and how its batch may end the transaction.
+    Sync(Ending),
     /// CopyDone or CopyFail.
     CopyEnd,
 }
@@ -58,14 +53,14 @@ impl Sent {
             | Sent::Execute
             | Sent::Close { .. }
             | Sent::Flush => true,
-            Sent::Query { .. } | Sent::FunctionCall | Sent::Sync { .. } | Sent::CopyEnd => false,
+            Sent::Query(_) | Sent::FunctionCall | Sent::Sync(_) | Sent::CopyEnd => false,
         }
     }
 
     /// Messages that are answered by a ReadyForQuery.
     fn ends_unit(self) -> bool {
         match self {
-            Sent::Query { .. } | Sent::FunctionCall | Sent::Sync { .. } => true,
+            Sent::Query(_) | Sent::FunctionCall | Sent::Sync(_) => true,
             Sent::Parse(_)
             | Sent::Bind
             | Sent::DescribeStatement
@@ -107,8 +102,12 @@ pub enum Meaning {
     UnnamedClosed,
     /// An error; the rest of the batch is skipped where it was an extended one.
     Error,
-    /// ReadyForQuery.
+    /// An error of a Parse that had thrown the unnamed statement away first.
+    UnnamedFailed,
+    /// ReadyForQuery after a batch or a function call.
     Ready(TransactionStatus),
+    /// ReadyForQuery after a Query, which throws the unnamed statement away.
+    QueryReady(TransactionStatus),
     /// The server waits for CopyData.
     CopyIn,
     /// A NoticeResponse, ParameterStatus or NotificationResponse: may come at any time.
@@ -214,12 +213,12 @@ impl Ledger {
         self.owed.is_empty()
     }
 
-    /// For each unit that the client still waits for, whether it may commit a transaction.
-    pub fn client_units(&self) -> impl Iterator<Item = bool> + '_ {
+    /// For each unit that the client still waits for, how it may end the transaction.
+    pub fn client_units(&self) -> impl Iterator<Item = Ending> + '_ {
         self.owed.iter().filter(|owed| owed.deliver == Deliver::Client).filter_map(
             |owed| match owed.sent {
-                Sent::Query { commits } | Sent::Sync { commits } => Some(commits),
-                Sent::FunctionCall => Some(false),
+                Sent::Query(ending) | Sent::Sync(ending) => Some(ending),
+                Sent::FunctionCall => Some(Ending::No),
                 Sent::Parse(_)
                 | Sent::Bind
                 | Sent::DescribeStatement
@@ -239,22 +238,22 @@ impl Ledger {
         }
     }
 
-    /// Notes a message that is being sent.
+    /// Notes a message that is being sent. Whether a reply to it is owed.
     #[inline]
-    pub fn sent(&mut self, sent: Sent, deliver: Deliver) {
+    pub fn sent(&mut self, sent: Sent, deliver: Deliver) -> bool {
         if self.copy_in {
             match sent {
                 // Read and ignored in copy-in mode.
-                Sent::Sync { .. } | Sent::Flush => {
+                Sent::Sync(_) | Sent::Flush => {
                     self.sync_in_copy = true;
-                    return;
+                    return false;
                 }
                 Sent::CopyEnd => {
                     self.copy_in = false;
-                    return;
+                    return false;
                 }
                 // Anything else makes the server end the connection.
-                Sent::Query { .. }
+                Sent::Query(_)
                 | Sent::FunctionCall
                 | Sent::Parse(_)
                 | Sent::Bind
@@ -265,18 +264,18 @@ impl Ledger {
             }
         }
         match sent {
-            Sent::Sync { .. } => {
+            Sent::Sync(_) => {
                 self.skipping = false;
                 self.batch_open = false;
             }
-            Sent::CopyEnd if self.owed.is_empty() => return,
-            _ if self.skipping => return,
+            Sent::CopyEnd if self.owed.is_empty() => return false,
+            _ if self.skipping => return false,
             // These end the implicit transaction of the messages before them, as Sync does.
-            Sent::Query { .. } | Sent::FunctionCall => self.batch_open = false,
+            Sent::Query(_) | Sent::FunctionCall => self.batch_open = false,
             Sent::CopyEnd => {}
             Sent::Flush => {
                 self.batch_open = true;
-                return;
+                return false;
             }
             Sent::Parse(_)
             | Sent::Bind
@@ -286,6 +285,7 @@ impl Ledger {
             | Sent::Close { .. } => self.batch_open = true,
         }
         self.owed.push_back(Owed { sent, deliver });
+        true
     }
 
     /// Settles the front with a reply. `status` is the byte of a ReadyForQuery.
@@ -328,7 +328,11 @@ impl Ledger {
                 self.front_failed = false;
                 self.sync_in_copy = false;
                 self.units_done += 1;
-                Ok(Receipt { deliver, meaning: Meaning::Ready(status) })
+                let meaning = match front {
+                    Sent::Query(_) => Meaning::QueryReady(status),
+                    _ => Meaning::Ready(status),
+                };
+                Ok(Receipt { deliver, meaning })
             }
             (tag::ERROR_RESPONSE, _) => {
                 if self.copy_in && self.sync_in_copy {
@@ -343,7 +347,11 @@ impl Ledger {
                     Deliver::Client | Deliver::OnError => Deliver::Client,
                     Deliver::Swallow => Deliver::Swallow,
                 };
-                Ok(Receipt { deliver, meaning: Meaning::Error })
+                let meaning = match front {
+                    Sent::Parse(Some(_)) => Meaning::UnnamedFailed,
+                    _ => Meaning::Error,
+                };
+                Ok(Receipt { deliver, meaning })
             }
             (tag::PARSE_COMPLETE, Sent::Parse(unnamed)) => {
                 self.pop();
@@ -374,15 +382,15 @@ impl Ledger {
                 self.pop();
                 plain
             }
-            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE, Sent::Query { .. }) => plain,
-            (tag::ROW_DESCRIPTION, Sent::Query { .. }) => plain,
+            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE, Sent::Query(_)) => plain,
+            (tag::ROW_DESCRIPTION, Sent::Query(_)) => plain,
             (
                 tag::DATA_ROW | tag::COPY_OUT_RESPONSE | tag::COPY_DATA | tag::COPY_DONE,
-                Sent::Query { .. } | Sent::Execute,
+                Sent::Query(_) | Sent::Execute,
             ) => plain,
             (
                 tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE,
-                Sent::Query { .. } | Sent::Execute,
+                Sent::Query(_) | Sent::Execute,
             ) => {
                 self.enter_copy_in();
                 Ok(Receipt { deliver, meaning: Meaning::CopyIn })
@@ -406,7 +414,7 @@ impl Ledger {
         self.copy_in = true;
         while let Some(&Owed { sent, .. }) = self.owed.get(1) {
             match sent {
-                Sent::Sync { .. } => {
+                Sent::Sync(_) => {
                     self.owed.remove(1);
                     // The batch that this Sync should have closed is still open.
                     self.batch_open = true;
@@ -416,7 +424,7 @@ impl Ledger {
                     self.copy_in = false;
                     return;
                 }
-                Sent::Query { .. }
+                Sent::Query(_)
                 | Sent::FunctionCall
                 | Sent::Parse(_)
                 | Sent::Bind
@@ -436,9 +444,9 @@ impl Ledger {
     fn skip_to_sync(&mut self, dropped: &mut impl FnMut(StatementId)) {
         while let Some(&Owed { sent, .. }) = self.owed.front() {
             match sent {
-                Sent::Sync { .. } => return,
+                Sent::Sync(_) => return,
                 Sent::Parse(Some(statement)) => dropped(statement),
-                Sent::Query { .. }
+                Sent::Query(_)
                 | Sent::FunctionCall
                 | Sent::Parse(None)
                 | Sent::Bind
@@ -459,7 +467,7 @@ impl Ledger {
     pub fn unanswered_statements(&self) -> impl Iterator<Item = StatementId> + '_ {
         self.owed.iter().filter_map(|owed| match owed.sent {
             Sent::Parse(statement) => statement,
-            Sent::Query { .. }
+            Sent::Query(_)
             | Sent::FunctionCall
             | Sent::Bind
             | Sent::DescribeStatement
@@ -467,7 +475,7 @@ impl Ledger {
             | Sent::Execute
             | Sent::Close { .. }
             | Sent::Flush
-            | Sent::Sync { .. }
+            | Sent::Sync(_)
             | Sent::CopyEnd => None,
         })
     }

@@ -1,2 +1,213 @@
-//! One logged-in connection to Postgres.
+//! One logged-in connection to Postgres: what it owes, what it knows, whether it is clean.
+//!
+//! Deliberately absent: clients' rules, pools, sockets.
+
 pub mod ledger;
+
+use std::sync::Arc;
+
+use crate::cancel::CancelTarget;
+use crate::deadline::{Deadline, Tick};
+use crate::ids::{CancelId, ClientId};
+use crate::prepared::StatementId;
+use crate::session::ParamSet;
+use crate::wire::{Report, TransactionStatus};
+use ledger::Ledger;
+
+#[cfg(test)]
+mod tests;
+
+/// Who uses a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// Nobody; it stands in its pool.
+    Nobody,
+    /// A client.
+    Client(ClientId),
+    /// A client whose parameters are being set on it first.
+    Preparing(ClientId),
+    /// pgweir, to make it clean after its client left; closed at the deadline.
+    Cleaning(Deadline),
+}
+
+/// A cancel request that this server waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// None.
+    None,
+    /// Ordered; nothing has been written, and nothing is held up by it.
+    Ordered(CancelId),
+    /// The permit was given: until the outcome is known, no statement may be sent and nobody else
+    /// may have the server.
+    Permitted(CancelId),
+}
+
+/// One step towards a clean server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanStep {
+    /// Replies are owed, or a cancel request is on its way: wait.
+    Wait,
+    /// End the COPY that its client left open.
+    FailCopy,
+    /// Abort and close the batch that its client left open.
+    AbortBatch,
+    /// Close the batch that failed.
+    Sync,
+    /// Roll the transaction back.
+    Rollback,
+    /// Forget everything that the session set.
+    DiscardAll,
+    /// A Sync of our own, so that a cancel signal that came late hits nothing.
+    Barrier,
+    /// It is clean.
+    Done,
+    /// It cannot be made clean.
+    Close,
+}
+
+/// The protocol side of a server connection.
+#[derive(Debug)]
+pub struct Server {
+    /// Who uses it.
+    pub user: User,
+    /// What it owes.
+    pub ledger: Ledger,
+    /// What its last ReadyForQuery said.
+    pub status: TransactionStatus,
+    /// How often it has been leased: part of a cancel request's identity.
+    pub lease: u64,
+    /// A cancel request for it.
+    pub cancel: Cancel,
+    /// Where its statements are cancelled.
+    pub cancel_target: Option<Arc<CancelTarget>>,
+    /// The parameters that were set on it for a client.
+    pub applied: Arc<ParamSet>,
+    /// ParameterStatus values as it last reported them.
+    pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
+    /// One of `statuses` changed during the lease; the values at its beginning.
+    pub statuses_before: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// The unnamed statement.
+    pub unnamed: Option<StatementId>,
+    /// It must not be used again.
+    pub doomed: bool,
+    /// DISCARD ALL must run before anyone else uses it.
+    pub needs_reset: bool,
+    /// DISCARD ALL is running; if it fails, the server is not used again.
+    pub discarding: bool,
+    /// A cancel signal was delivered after which no statement has been started and ended.
+    pub needs_barrier: bool,
+    /// Why the server says that it ends the connection.
+    pub farewell: Option<Report>,
+    /// An exchange of pgweir's own failed with this.
+    pub own_error: Option<Report>,
+    /// When it logged in.
+    pub since: Tick,
+    /// Not used again after this.
+    pub retire_at: Deadline,
+}
+
+impl Server {
+    /// A server that has just logged in.
+    #[must_use]
+    pub fn new(
+        statuses: Vec<(Vec<u8>, Vec<u8>)>,
+        cancel_target: Option<Arc<CancelTarget>>,
+        no_params: Arc<ParamSet>,
+        since: Tick,
+        retire_at: Deadline,
+    ) -> Self {
+        Server {
+            user: User::Nobody,
+            ledger: Ledger::default(),
+            status: TransactionStatus::Idle,
+            lease: 0,
+            cancel: Cancel::None,
+            cancel_target,
+            applied: no_params,
+            statuses,
+            statuses_before: None,
+            unnamed: None,
+            doomed: false,
+            needs_reset: false,
+            discarding: false,
+            needs_barrier: false,
+            farewell: None,
+            own_error: None,
+            since,
+            retire_at,
+        }
+    }
+
+    /// The client that it works for.
+    #[must_use]
+    #[inline]
+    pub fn client(&self) -> Option<ClientId> {
+        match self.user {
+            User::Client(client) | User::Preparing(client) => Some(client),
+            User::Nobody | User::Cleaning(_) => None,
+        }
+    }
+
+    /// Whether statements may be sent to it now.
+    #[must_use]
+    #[inline]
+    pub fn is_frozen(&self) -> bool {
+        matches!(self.cancel, Cancel::Permitted(_))
+    }
+
+    /// What to do next so that it becomes clean. The one place that says what "clean" means: last
+    /// ReadyForQuery `I`, every owed reply received, no open batch or COPY, no cancel request under
+    /// way, nothing left behind by a session.
+    #[must_use]
+    pub fn clean_step(&self) -> CleanStep {
+        if self.doomed || self.ledger.is_doubtful() || self.farewell.is_some() {
+            return CleanStep::Close;
+        }
+        match self.cancel {
+            Cancel::None | Cancel::Ordered(_) => {}
+            Cancel::Permitted(_) => return CleanStep::Wait,
+        }
+        if self.ledger.copy_in() {
+            return CleanStep::FailCopy;
+        }
+        if self.ledger.is_skipping() {
+            return CleanStep::Sync;
+        }
+        if self.ledger.batch_is_open() {
+            return CleanStep::AbortBatch;
+        }
+        if self.ledger.owes_replies() {
+            return CleanStep::Wait;
+        }
+        if self.status != TransactionStatus::Idle {
+            return CleanStep::Rollback;
+        }
+        if self.needs_reset {
+            return CleanStep::DiscardAll;
+        }
+        if self.needs_barrier {
+            return CleanStep::Barrier;
+        }
+        CleanStep::Done
+    }
+
+    /// Takes note of a ParameterStatus.
+    pub fn status_reported(&mut self, name: &[u8], value: &[u8]) {
+        match self.statuses.iter().position(|(known, _)| known == name) {
+            Some(at) if self.statuses[at].1 == value => {}
+            Some(at) => {
+                if self.statuses_before.is_none() {
+                    self.statuses_before = Some(self.statuses.clone());
+                }
+                self.statuses[at].1 = value.to_vec();
+            }
+            None => self.statuses.push((name.to_vec(), value.to_vec())),
+        }
+    }
+
+    /// Whether reported parameters differ from what they were when the lease began.
+    #[must_use]
+    pub fn statuses_differ(&self) -> bool {
+        self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
+    }
+}

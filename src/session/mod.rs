@@ -1,5 +1,7 @@
 //! What a session has set on its server.
 
+pub mod facts;
 pub mod params;
 
+pub use facts::{Control, Ending, Pins, TextEffects};
 pub use params::{ParamSet, ParamSets};

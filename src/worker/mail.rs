@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use crate::cancel::{CancelTarget, Registration};
-use crate::ids::{ClientId, ServerId};
+use crate::ids::ClientId;
+
+pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
 use crate::session::ParamSet;
@@ -129,17 +131,6 @@ pub enum Mail<S> {
     },
     /// Close everything now and stop.
     Stop,
-}
-
-/// Which statement a cancel request is for: if any of these moved on, it must not be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CancelId {
-    /// The server.
-    pub server: ServerId,
-    /// How often the server had been leased.
-    pub lease: u64,
-    /// Number of the unit of work on the server.
-    pub unit: u64,
 }
 
 /// What is known of a cancel request's signal.

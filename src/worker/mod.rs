@@ -1,3 +1,455 @@
-//! The loops, as far as they are written: what they and the hall say to each other.
+//! One event loop: it owns logged-in clients and servers, and carries out what the core decides.
+//!
+//! Price of a statement on its way through: two reads, two writes, a share of one wait; no
+//! allocation, no lock, no clock reading but one per turn. Bytes that are passed on unchanged go
+//! from the scratch buffer that they were read into straight to the other socket.
+//!
+//! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
+//! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod cancels;
+mod conn;
+pub mod driver;
+mod ends;
+mod from_client;
+mod from_server;
+mod lease;
 pub mod mail;
+mod mailbox;
+mod mio_driver;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::client::{Leaving, Session, State};
+use crate::deadline::{Deadline, Tick};
+use crate::errors;
+use crate::ids::{Arena, ClientId, PoolId, ServerId};
+use crate::pool::{Pool, PoolSpec};
+use crate::prepared::Statements;
+use crate::server::{Cancel, Server, User};
+use crate::session::ParamSet;
+use conn::{Conn, Scratch};
+use driver::{Driver, Edge, Token};
+use mail::{Admission, Inspection, Mail, NewClient, Order, PoolInspection};
+
+pub use mailbox::{LoopHandle, spawn};
+
+/// Bytes that one connection may move in a turn before others get theirs.
+const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// Things to do that a turn takes on before it looks for edges again.
+const TODOS_PER_TURN: usize = 1_000;
+
+/// How long a server may take to be made clean before it is closed.
+const CLEANING_LIMIT_MS: u64 = 5_000;
+
+/// How long a client that is being closed may take to read its last bytes.
+const CLOSING_LIMIT_MS: u64 = 5_000;
+
+/// Panics in connections' turns within a minute after which the process gives up.
+const PANICS_PER_MINUTE: u32 = 10;
+
+struct Client<S> {
+    conn: Conn<S>,
+    session: Session,
+    pool: PoolId,
+    _admission: Admission,
+}
+
+struct ServerConn<S> {
+    conn: Conn<S>,
+    server: Server,
+    pool: PoolId,
+}
+
+struct PoolEntry {
+    spec: Arc<PoolSpec>,
+    pool: Pool,
+    session_mode: bool,
+    /// ParameterStatus messages of the greeting, for each set of startup parameters that a server
+    /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
+    greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
+    clients: usize,
+}
+
+/// Something to do before the loop waits again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Todo {
+    /// A client may go on: its server can take bytes, or it was given one.
+    Client(ClientId),
+    /// A server may be read again: its client took the bytes that waited.
+    Server(ServerId),
+}
+
+/// How the loop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Clients are let go at the end of their transactions, at the deadline all of them.
+    Draining(Deadline),
+    Stopped,
+}
+
+/// One event loop over a [`Driver`].
+pub struct Engine<D: Driver> {
+    driver: D,
+    clients: Arena<ClientId, Client<D::Socket>>,
+    servers: Arena<ServerId, ServerConn<D::Socket>>,
+    pools: Vec<PoolEntry>,
+    pool_ids: HashMap<u32, PoolId>,
+    statements: Statements,
+    no_params: Arc<ParamSet>,
+    scratch: Scratch,
+    /// Encrypted bytes on their way out.
+    sealed: Vec<u8>,
+    /// Bytes for a server that are put together from several places.
+    to_server: Vec<u8>,
+    /// Answers of our own for a client.
+    to_client: Vec<u8>,
+    todo: VecDeque<Todo>,
+    edges: Vec<Edge>,
+    orders: Vec<Order>,
+    /// Clients in `State::Closing` and when they are dropped at the latest.
+    closing: VecDeque<(ClientId, Deadline)>,
+    now: Tick,
+    /// No deadline lies before this.
+    next_check: Deadline,
+    phase: Phase,
+    max_statement_size: usize,
+    panics: u32,
+    panics_since: Tick,
+    jitter: u8,
+}
+
+impl<D: Driver> Engine<D> {
+    /// A loop without connections. `no_params` is the interned empty set.
+    pub fn new(driver: D, no_params: Arc<ParamSet>, max_statement_size: usize) -> Self {
+        let now = driver.now();
+        Engine {
+            driver,
+            clients: Arena::default(),
+            servers: Arena::default(),
+            pools: Vec::new(),
+            pool_ids: HashMap::new(),
+            statements: Statements::default(),
+            no_params,
+            scratch: Scratch::new(),
+            sealed: Vec::new(),
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+            todo: VecDeque::new(),
+            edges: Vec::new(),
+            orders: Vec::new(),
+            closing: VecDeque::new(),
+            now,
+            next_check: Deadline::NEVER,
+            phase: Phase::Running,
+            max_statement_size,
+            panics: 0,
+            panics_since: now,
+            jitter: 0,
+        }
+    }
+
+    /// Whether the loop has come to its end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    /// What the loop wants from the hall.
+    pub fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// Waits for edges and deals with them. `mail` empties the mailbox; it is called after the
+    /// wait, so that whatever woke the loop is in it.
+    ///
+    /// # Errors
+    /// The poller broke; the loop cannot go on.
+    pub fn turn(&mut self, mail: impl FnOnce() -> Vec<Mail<D::Socket>>) -> io::Result<()> {
+        let timeout_ms = if self.todo.is_empty() {
+            self.next_check.tick().map(|tick| tick.since(self.now))
+        } else {
+            Some(0)
+        };
+        let mut edges = std::mem::take(&mut self.edges);
+        edges.clear();
+        self.driver.wait(timeout_ms, &mut edges)?;
+        self.now = self.driver.now();
+        for item in mail() {
+            self.deliver(item);
+        }
+        // Servers first: one that has just closed must not be given to a client of this turn.
+        for edge in &edges {
+            if let Token::Server(id) = edge.token {
+                self.guarded(edge.token, |engine| engine.server_edge(id, *edge));
+            }
+        }
+        for edge in &edges {
+            if let Token::Client(id) = edge.token {
+                self.guarded(edge.token, |engine| engine.client_edge(id, *edge));
+            }
+        }
+        self.edges = edges;
+        // Bounded, so that edges get their turn.
+        for _ in 0..TODOS_PER_TURN {
+            match self.todo.pop_front() {
+                Some(Todo::Client(id)) => {
+                    self.guarded(Token::Client(id), |engine| engine.resume_client(id));
+                }
+                Some(Todo::Server(id)) => {
+                    self.guarded(Token::Server(id), |engine| engine.read_server(id));
+                }
+                None => break,
+            }
+        }
+        if self.next_check.reached(self.now) {
+            self.check_deadlines();
+        }
+        Ok(())
+    }
+
+    /// Runs one connection's turn; a panic in it closes that connection and its peer only.
+    fn guarded(&mut self, token: Token, turn: impl FnOnce(&mut Self)) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| turn(self)));
+        if outcome.is_ok() {
+            return;
+        }
+        if self.now.since(self.panics_since) > 60_000 {
+            self.panics_since = self.now;
+            self.panics = 0;
+        }
+        self.panics += 1;
+        tracing::error!(?token, panics = self.panics, "a connection's turn panicked; closing it");
+        assert!(self.panics <= PANICS_PER_MINUTE, "too many internal errors in a minute");
+        // Buffers may have been taken out when it happened.
+        self.scratch = Scratch::new();
+        self.to_server = Vec::new();
+        self.to_client = Vec::new();
+        let (client, server) = match token {
+            Token::Client(client) => {
+                (Some(client), self.clients.get(client).and_then(|c| c.session.server()))
+            }
+            Token::Server(server) => {
+                (self.servers.get(server).and_then(|s| s.server.client()), Some(server))
+            }
+        };
+        if let Some(entry) = client.and_then(|client| self.clients.get_mut(client)) {
+            entry.session.state = State::Idle;
+        }
+        if let Some(server) = server {
+            self.drop_server(server);
+        }
+        if let Some(client) = client {
+            self.end_client(client, Some(errors::internal()));
+        }
+    }
+
+    fn deliver(&mut self, mail: Mail<D::Socket>) {
+        match mail {
+            Mail::Client(client) => self.client_arrived(*client),
+            Mail::Dialled { pool, outcome } => self.dialled(&pool, outcome),
+            Mail::CancelReady { cancel, answer } => {
+                let permitted = self.permit_cancel(cancel);
+                if answer.send(permitted).is_err() && permitted {
+                    // The hall gave up in between: nothing was written.
+                    self.cancel_finished(cancel, mail::CancelOutcome::NotSent);
+                }
+            }
+            Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
+            Mail::ClientCancel(client) => self.client_cancel(client),
+            Mail::Inspect(answer) => {
+                // Whoever asked may have gone; then nobody needs the picture.
+                let _ = answer.send(self.inspect());
+            }
+            Mail::Drain { limit_ms } => self.drain(limit_ms),
+            Mail::Stop => self.stop(),
+        }
+    }
+
+    fn client_arrived(&mut self, new: NewClient<D::Socket>) {
+        let NewClient { handed, unsent, pool: spec, params, registration, admission } = new;
+        let pool = self.pool_for(&spec);
+        let mut session = Session::new(params, registration);
+        if self.pools[pool.0 as usize].session_mode {
+            session.pins = crate::session::Pins::SESSION_MODE;
+        }
+        let client = Client { conn: Conn::new(handed), session, pool, _admission: admission };
+        let id = self.clients.insert_with(|_| client);
+        self.pools[pool.0 as usize].clients += 1;
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.registration.bind(id);
+        if let Err(error) = client.conn.register(&mut self.driver, Token::Client(id)) {
+            tracing::warn!(%error, "cannot watch a client's socket");
+            self.remove_client(id);
+            return;
+        }
+        self.guarded(Token::Client(id), |engine| engine.greet(id, &unsent));
+    }
+
+    /// The pool of a specification, made at its first use.
+    fn pool_for(&mut self, spec: &Arc<PoolSpec>) -> PoolId {
+        if let Some(&pool) = self.pool_ids.get(&spec.id) {
+            return pool;
+        }
+        let id = PoolId(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools"));
+        self.pools.push(PoolEntry {
+            spec: spec.clone(),
+            pool: Pool::new(spec.limits()),
+            session_mode: spec.is_session_mode(),
+            greetings: HashMap::new(),
+            clients: 0,
+        });
+        self.pool_ids.insert(spec.id, id);
+        id
+    }
+
+    fn pool(&mut self, id: PoolId) -> &mut PoolEntry {
+        &mut self.pools[id.0 as usize]
+    }
+
+    /// Makes sure that deadlines are checked at `deadline` at the latest.
+    #[inline]
+    fn check_at(&mut self, deadline: Deadline) {
+        if deadline < self.next_check {
+            self.next_check = deadline;
+        }
+    }
+
+    fn check_deadlines(&mut self) {
+        self.next_check = Deadline::NEVER;
+        for n in 0..self.pools.len() {
+            let id = PoolId(u32::try_from(n).expect("fewer than 2^32 pools"));
+            self.check_waiters(id);
+            self.check_idle_servers(id);
+            self.dial_if_wanted(id);
+        }
+        let late = self.servers.ids_where(|entry| match entry.server.user {
+            User::Cleaning(_) => true,
+            User::Nobody | User::Client(_) | User::Preparing(_) => false,
+        });
+        for id in late {
+            let Some(entry) = self.servers.get(id) else { continue };
+            let User::Cleaning(deadline) = entry.server.user else { continue };
+            if deadline.reached(self.now) {
+                tracing::warn!("a server could not be made clean in time and is closed");
+                self.drop_server(id);
+            } else {
+                self.check_at(deadline);
+            }
+        }
+        while let Some(&(id, deadline)) = self.closing.front() {
+            if self.clients.get(id).is_some() && !deadline.reached(self.now) {
+                self.check_at(deadline);
+                break;
+            }
+            self.closing.pop_front();
+            self.remove_client(id);
+        }
+        if let Phase::Draining(deadline) = self.phase {
+            if deadline.reached(self.now) {
+                self.stop();
+            } else {
+                self.check_at(deadline);
+            }
+        }
+    }
+
+    fn drain(&mut self, limit_ms: Option<u64>) {
+        let deadline = Deadline::after(self.now, limit_ms);
+        self.phase = Phase::Draining(deadline);
+        self.check_at(deadline);
+        for id in self.clients.ids_where(|_| true) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            match client.session.state {
+                State::Idle | State::Waiting => {
+                    self.end_client(id, Some(errors::shutting_down()));
+                }
+                State::Attached(_) | State::Lost(_) => {
+                    self.let_go_if_draining(id);
+                }
+                State::Closing => {}
+            }
+        }
+        self.stop_if_drained();
+    }
+
+    /// While draining: a client between two transactions is told to reconnect.
+    fn let_go_if_draining(&mut self, id: ClientId) {
+        if self.phase == Phase::Running {
+            return;
+        }
+        let Some(client) = self.clients.get(id) else { return };
+        let between = match &client.session.state {
+            State::Idle => true,
+            State::Attached(server) => self.servers.get(*server).is_some_and(|entry| {
+                entry.server.ledger.is_settled()
+                    && entry.server.status == crate::wire::TransactionStatus::Idle
+            }),
+            State::Waiting | State::Lost(_) | State::Closing => false,
+        };
+        if between && client.session.leaving == Leaving::No {
+            self.end_client(id, Some(errors::shutting_down()));
+        }
+    }
+
+    fn stop_if_drained(&mut self) {
+        if matches!(self.phase, Phase::Draining(_)) && self.clients.is_empty() {
+            self.stop();
+        }
+    }
+
+    /// Closes everything.
+    fn stop(&mut self) {
+        self.phase = Phase::Stopped;
+        for id in self.clients.ids_where(|_| true) {
+            self.end_client(id, Some(errors::shutting_down()));
+            self.remove_client(id);
+        }
+        for id in self.servers.ids_where(|_| true) {
+            self.say_goodbye(id);
+        }
+        self.orders.push(Order::Ended);
+    }
+
+    fn inspect(&self) -> Inspection {
+        let mut pools: Vec<PoolInspection> = self
+            .pools
+            .iter()
+            .map(|entry| PoolInspection {
+                database: entry.spec.database.clone(),
+                role: entry.spec.role.clone(),
+                server: entry.spec.server_name(),
+                login: entry.pool.slots().connecting as usize,
+                zombie: entry.pool.slots().zombie as usize,
+                open: entry.pool.slots().total() as usize,
+                waiting: entry.pool.waiting(),
+                clients: entry.clients,
+                ..PoolInspection::default()
+            })
+            .collect();
+        for (_, entry) in self.servers.iter() {
+            let pool = &mut pools[entry.pool.0 as usize];
+            match (entry.server.cancel, entry.server.user) {
+                (Cancel::Permitted(_), _) => pool.cancel += 1,
+                (Cancel::None | Cancel::Ordered(_), User::Nobody) => pool.idle += 1,
+                (
+                    Cancel::None | Cancel::Ordered(_),
+                    User::Client(_) | User::Preparing(_) | User::Cleaning(_),
+                ) => pool.leased += 1,
+            }
+        }
+        for (_, client) in self.clients.iter() {
+            let pinned = !client.session.pins.is_none() && client.session.server().is_some();
+            pools[client.pool.0 as usize].pinned += usize::from(pinned);
+        }
+        Inspection { clients: self.clients.len(), pools, statements: self.statements.len() }
+    }
+}

@@ -35,7 +35,10 @@ pub(super) fn check(config: &Config, places: &Checked, report: &mut Report) {
             }
         }
     }
-    check_secrets(config, places, report);
+    // A secret whose reference is broken is missing, but not forgotten.
+    if !report.has_errors() {
+        check_secrets(config, places, report);
+    }
     if config.admin.serves(&config.auth.auth_query_database) {
         let message = "the console's database has no roles to ask for";
         let problem = match places.auth {

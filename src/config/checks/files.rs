@@ -17,7 +17,7 @@ pub(in super::super) fn check_files(config: &Config, report: &mut Report) {
             "auth.userlist" => check_file(&path, place, &key, Reader::Group, report),
             "server.tls.private_key" => check_file(&path, place, &key, Reader::Owner, report),
             "server.tls.certificate" | "server.tls.client_ca" => {
-                check_file(&path, place, &key, Reader::Anybody, report)
+                check_file(&path, place, &key, Reader::Anybody, report);
             }
             // The file was read, or that was reported.
             "file" => check_mode(&path, place, "", Reader::Group, report),

@@ -23,7 +23,7 @@ pub(super) fn read(text: &str, given: &mut Parameters) -> Result<(), TargetError
 }
 
 fn skip_blanks(rest: &mut Peekable<Chars<'_>>) {
-    while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+    while rest.next_if(char::is_ascii_whitespace).is_some() {}
 }
 
 /// The keyword and the `=` after it, with blanks around both allowed.

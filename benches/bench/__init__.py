@@ -1,0 +1,1 @@
+"""Compares Postgres connection poolers: what each costs per transaction, measured in one run."""

@@ -1,0 +1,47 @@
+//! How long lexing and the facts of a text take, per text: run with `cargo bench --bench lexer`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use pgweir::sql::{LexOptions, Lexer, facts};
+
+fn main() {
+    let short = r#"SELECT "id","name" FROM "users" WHERE "id" = $1 AND x LIMIT 1"#.to_owned();
+    let columns: Vec<String> =
+        (0..36).map(|i| format!(r#""shop_order"."column_number_{i:02}" AS "alias_{i:02}""#)).collect();
+    let long = format!(
+        r#"SELECT {} FROM "shop_order" INNER JOIN "shop_customer" ON ("shop_order"."customer_id" = "shop_customer"."id") WHERE ("shop_order"."state" IN ('open', 'paid') AND "shop_customer"."id" = 17) ORDER BY "shop_order"."id" DESC LIMIT 21"#,
+        columns.join(", ")
+    );
+    let bare = long.replace('"', "");
+    let rows = vec!["(1, 'a literal of some length', 3.14, NULL)"; 700].join(", ");
+    let texts = [
+        ("short select, 60 bytes", short),
+        ("ORM select, 2 KB, quoted", long),
+        ("ORM select, 2 KB, bare words", bare),
+        ("INSERT, 30 KB", format!("INSERT INTO t (a, b, c, d) VALUES {rows}")),
+        ("BEGIN", "BEGIN".to_owned()),
+        ("SET", "SET search_path TO app, public".to_owned()),
+        ("set_config", "SELECT set_config('app.tenant', $1, false)".to_owned()),
+    ];
+    for (name, text) in &texts {
+        let text = text.as_bytes();
+        let lexed = time(text, |text| Lexer::new(text, LexOptions::default()).count());
+        let found = time(text, |text| facts(text, LexOptions::default()).count());
+        println!("{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns", text.len());
+    }
+}
+
+/// Nanoseconds of one call: the best of nine rounds, after one to warm up.
+fn time(text: &[u8], work: impl Fn(&[u8]) -> usize) -> f64 {
+    let calls = (4_000_000 / (text.len() + 40)).max(1);
+    let mut best = f64::MAX;
+    for _ in 0..10 {
+        let start = Instant::now();
+        for _ in 0..calls {
+            black_box(work(black_box(text)));
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / calls as f64);
+    }
+    best
+}

@@ -1,0 +1,9 @@
+//! One client session: where it stands, and what the next message asks for.
+//!
+//! Deliberately absent: sockets, other clients, how a server is found.
+
+pub mod lost;
+pub mod session;
+
+pub use lost::Lost;
+pub use session::{Leaving, Session, State};

@@ -1,0 +1,105 @@
+//! Where a client session stands.
+
+use std::sync::Arc;
+
+use crate::cancel::Registration;
+use crate::client::Lost;
+use crate::ids::ServerId;
+use crate::prepared::StatementId;
+use crate::session::{Ending, ParamSet, Pins};
+use crate::wire::Report;
+
+/// Where a client session stands between two messages.
+///
+/// ```text
+///   Idle ──message──▶ Waiting ──server──▶ Attached ──Ready(I)──▶ Idle
+///                        │                   │
+///                        │                   └──server lost in a transaction──▶ Lost ──▶ Idle
+///                        └──pool_wait_timeout──▶ Idle   (an ErrorResponse was sent)
+/// ```
+#[derive(Debug)]
+pub enum State {
+    /// Holds no server; the next message that needs one takes one.
+    Idle,
+    /// Queued for a server; the messages that wait stand in the connection's stash.
+    Waiting,
+    /// Holds a server: while replies are owed, a transaction is open, or the session is pinned.
+    Attached(ServerId),
+    /// Its server went away inside a transaction: the transaction is failed, without a server.
+    Lost(Box<Lost>),
+    /// Nothing more is read; it is closed once everything has been written.
+    Closing,
+}
+
+/// Whether and how a session comes to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leaving {
+    /// It goes on.
+    No,
+    /// Terminate was read, or something after which Postgres reads no further: what was sent
+    /// before runs to its end, then the report, if any, is sent, and the connection closed.
+    AfterReplies(Option<Box<Report>>),
+}
+
+/// A client session.
+#[derive(Debug)]
+pub struct Session {
+    /// Where it stands.
+    pub state: State,
+    /// What its startup packet set.
+    pub params: Arc<ParamSet>,
+    /// Its key for cancel requests.
+    pub registration: Registration,
+    /// It has not been sent ParameterStatus, BackendKeyData and ReadyForQuery yet.
+    pub greeting: bool,
+    /// Its coming end.
+    pub leaving: Leaving,
+    /// Why it keeps its server beyond its transactions.
+    pub pins: Pins,
+    /// A batch was answered with an error of ours: everything is dropped up to the next Sync.
+    pub skip_to_sync: bool,
+    /// The next message is answered with this instead of being run.
+    pub refuse: Option<Box<Report>>,
+    /// The unnamed statement, as the client's last confirmed Parse left it.
+    pub unnamed: Option<StatementId>,
+    /// In the current batch a message was sent that decides what the unnamed statement is.
+    pub batch_sets_unnamed: bool,
+    /// How the current batch may end the transaction.
+    pub batch_ending: Ending,
+    /// How often its request found a dead server and was put back into the queue.
+    pub retries: u8,
+    /// A message must wait until every earlier batch has been answered.
+    pub held: bool,
+}
+
+impl Session {
+    /// A session that has proved who it is and has not been greeted.
+    #[must_use]
+    pub fn new(params: Arc<ParamSet>, registration: Registration) -> Self {
+        Session {
+            state: State::Idle,
+            params,
+            registration,
+            greeting: true,
+            leaving: Leaving::No,
+            pins: Pins::default(),
+            skip_to_sync: false,
+            refuse: None,
+            unnamed: None,
+            batch_sets_unnamed: false,
+            batch_ending: Ending::No,
+            retries: 0,
+            held: false,
+        }
+    }
+
+    /// The server that it holds.
+    #[must_use]
+    #[inline]
+    pub fn server(&self) -> Option<ServerId> {
+        match self.state {
+            State::Attached(server) => Some(server),
+            State::Idle | State::Waiting | State::Lost(_) | State::Closing => None,
+        }
+    }
+}

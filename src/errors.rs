@@ -1,0 +1,111 @@
+//! The errors of pgweir's own: the one table of their SQLSTATEs and texts. `docs/errors.md`
+//! explains each to those who meet it.
+//!
+//! Texts for clients name no address, no secret and no other tenant.
+
+use crate::wire::Report;
+
+/// 53300: nobody gave a server back in time. Session goes on. Fault: operator (the pool is small).
+#[must_use]
+pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
+    Report::error(b"53300", "no server connection came free in time")
+        .detail(format!(
+            "Waited {waited_ms} ms (pool_wait_timeout) for one of {size} server connections; \
+             {waiting} other clients wait."
+        ))
+        .hint("Shorten transactions, or raise pool_size for this database and role.")
+}
+
+/// 57P03: no server can be had because Postgres cannot be reached. Session goes on, except at
+/// login. Fault: server.
+#[must_use]
+pub fn server_unavailable(cause: &Report) -> Report {
+    let mut detail = cause.message.to_string();
+    if let Some(more) = &cause.detail {
+        detail.push(' ');
+        detail.push_str(more);
+    }
+    Report::error(b"57P03", "the database server cannot be reached").detail(detail)
+}
+
+/// 08006: the server went while a statement ran. Session goes on. Fault: server.
+#[must_use]
+pub fn server_lost() -> Report {
+    Report::error(b"08006", "the server closed the connection while it ran the statement")
+        .hint("Whether the statement took effect is not known unless it was part of a transaction.")
+}
+
+/// 08007: the server went while a commit may have been running. Session goes on. Fault: server.
+#[must_use]
+pub fn commit_unknown() -> Report {
+    Report::error(
+        b"08007",
+        "the server closed the connection during COMMIT; whether the transaction was committed is \
+         not known",
+    )
+}
+
+/// 57P01: the server went while the client was idle in its transaction. Session goes on. Fault:
+/// server.
+#[must_use]
+pub fn transaction_lost(cause: Option<Report>) -> Report {
+    let report = Report::error(b"57P01", "the server connection of this transaction was lost")
+        .hint("The transaction was rolled back; run it again.");
+    match cause {
+        Some(cause) => report.detail(cause.message),
+        None => report,
+    }
+}
+
+/// 57P01 FATAL: the server of a pinned session went, and its state with it. Fault: server.
+#[must_use]
+pub fn session_lost(cause: Option<Report>) -> Report {
+    let report = Report::fatal(b"57P01", "the server connection of this session was lost");
+    match cause {
+        Some(cause) => report.detail(cause.message),
+        None => report.detail("The session had state on that connection."),
+    }
+}
+
+/// 25P02, as Postgres says it: the transaction is failed already. Session goes on. Fault: client.
+#[must_use]
+pub fn failed_transaction() -> Report {
+    Report::error(
+        b"25P02",
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+/// 57014, as Postgres says it: a client cancelled while it waited for a server. Session goes on.
+/// Fault: client.
+#[must_use]
+pub fn cancelled_while_waiting() -> Report {
+    Report::error(b"57014", "canceling statement due to user request")
+        .detail("The statement was waiting for a server connection and has not been run.")
+}
+
+/// 57P01 FATAL: pgweir is being shut down. Fault: operator.
+#[must_use]
+pub fn shutting_down() -> Report {
+    Report::fatal(b"57P01", "terminating connection because pgweir is shutting down")
+        .hint("Reconnect.")
+}
+
+/// 08P01 FATAL, as Postgres says it: a message type that does not exist. Fault: client.
+#[must_use]
+pub fn unknown_message_type(tag: u8) -> Report {
+    Report::fatal(b"08P01", format!("invalid frontend message type {tag}"))
+}
+
+/// 08P01: the server sent what the protocol does not allow; its connection is closed. Fault:
+/// server.
+#[must_use]
+pub fn server_protocol_violation() -> Report {
+    Report::error(b"08P01", "the server sent a message that the protocol does not allow here")
+}
+
+/// XX000 FATAL: a fault of pgweir's own; the session is closed. Fault: pgweir.
+#[must_use]
+pub fn internal() -> Report {
+    Report::fatal(b"XX000", "pgweir hit an internal error and closes this session")
+}

@@ -1,0 +1,254 @@
+//! What a text does to the session that runs it, as far as pooling must know.
+
+use crate::sql::{
+    self, EffectSet, LexOptions, StatementKind, TextFacts, TransactionControl,
+};
+
+/// Why a session keeps its server beyond its transactions: a set of reasons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pins(u32);
+
+macro_rules! pins {
+    ($($(#[$doc:meta])* $name:ident = $bit:expr, $text:expr;)*) => {
+        impl Pins {
+            $($(#[$doc])* pub const $name: Pins = Pins(1 << $bit);)*
+
+            /// The reasons in words.
+            pub fn names(self) -> impl Iterator<Item = &'static str> {
+                [$((Pins::$name, $text)),*]
+                    .into_iter()
+                    .filter(move |(pin, _)| self.has(*pin))
+                    .map(|(_, text)| text)
+            }
+        }
+    };
+}
+
+pins! {
+    /// `pool_mode = session`.
+    SESSION_MODE = 0, "session mode";
+    /// SET, RESET, `set_config(.., false)`, or a parameter that a function set.
+    PARAMETER = 1, "SET";
+    /// PREPARE, EXECUTE, DEALLOCATE.
+    SQL_PREPARE = 2, "PREPARE";
+    /// A named statement of the extended protocol.
+    NAMED_STATEMENT = 3, "named statement";
+    /// LISTEN or UNLISTEN.
+    LISTEN = 4, "LISTEN";
+    /// A temporary table, view or sequence.
+    TEMPORARY = 5, "temporary object";
+    /// A session advisory lock.
+    ADVISORY_LOCK = 6, "advisory lock";
+    /// A cursor WITH HOLD.
+    HELD_CURSOR = 7, "WITH HOLD cursor";
+    /// LOAD: its server is never shared again.
+    LOAD = 8, "LOAD";
+    /// `lastval`, `currval`, dblink connections: state of the backend that pgweir cannot see.
+    BACKEND_STATE = 9, "backend state";
+    /// `setseed`, which DISCARD ALL leaves as it is.
+    SEED = 13, "setseed";
+    /// A fast-path function call other than on a large object.
+    FUNCTION_CALL = 10, "function call";
+    /// A text over `max_statement_size`, which nobody has read.
+    UNREAD_TEXT = 11, "unread text";
+    /// DISCARD: what it discards is unknown until it has run.
+    DISCARD = 12, "DISCARD";
+}
+
+impl Pins {
+    /// No reason.
+    pub const NONE: Pins = Pins(0);
+
+    /// Whether there is none.
+    #[must_use]
+    #[inline]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether any of `other` is among them.
+    #[must_use]
+    pub fn has(self, other: Pins) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Pins) -> Pins {
+        Pins(self.0 | other.0)
+    }
+}
+
+/// What a statement does to the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END, without AND CHAIN.
+    Commit,
+    /// ROLLBACK, ABORT, without TO and AND CHAIN.
+    Rollback,
+    /// SAVEPOINT, ROLLBACK TO, two-phase commands, AND CHAIN.
+    Other,
+}
+
+/// How a unit of work may end the transaction that it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// Not at all.
+    #[default]
+    No,
+    /// It is one ROLLBACK and nothing else.
+    Rollback,
+    /// It may commit.
+    Commit,
+}
+
+impl Ending {
+    /// Both in one batch.
+    #[must_use]
+    pub fn and(self, other: Ending) -> Ending {
+        match (self, other) {
+            (Ending::No, ending) | (ending, Ending::No) => ending,
+            (Ending::Rollback, Ending::Rollback) => Ending::Rollback,
+            (Ending::Commit, _) | (_, Ending::Commit) => Ending::Commit,
+        }
+    }
+}
+
+/// What a text does to the session that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextEffects {
+    /// What it leaves behind on the server.
+    pub pins: Pins,
+    /// Whether it ends a transaction.
+    pub ending: Ending,
+}
+
+/// What each effect of a text pins.
+const PINNING: [(EffectSet, Pins); 11] = [
+    (EffectSet::SET, Pins::PARAMETER),
+    (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
+    (EffectSet::PREPARE, Pins::SQL_PREPARE),
+    (EffectSet::LISTEN, Pins::LISTEN),
+    (EffectSet::TEMP, Pins::TEMPORARY),
+    (EffectSet::ADVISORY_LOCK, Pins::ADVISORY_LOCK),
+    (EffectSet::HOLD_CURSOR, Pins::HELD_CURSOR),
+    (EffectSet::LOAD, Pins::LOAD),
+    (EffectSet::SETSEED, Pins::SEED),
+    (EffectSet::SEQUENCE_READ.with(EffectSet::DBLINK), Pins::BACKEND_STATE),
+    (EffectSet::DISCARD, Pins::DISCARD),
+];
+
+/// Reads a text.
+#[must_use]
+pub fn effects(text: &[u8]) -> TextEffects {
+    let facts = sql::facts(text, LexOptions::default());
+    if facts.statements().is_empty() {
+        return TextEffects { pins: Pins::NONE, ending: Ending::No };
+    }
+    let mut pins = Pins::NONE;
+    for (effect, pin) in PINNING {
+        if facts.effects().has(effect) {
+            pins = pins.and(pin);
+        }
+    }
+    TextEffects { pins, ending: ending(&facts) }
+}
+
+fn ending(facts: &TextFacts) -> Ending {
+    if let Some(TransactionControl::Rollback { chain: false }) = facts.transaction_control() {
+        return Ending::Rollback;
+    }
+    let may_commit = facts.statements().iter().any(|statement| match &statement.kind {
+        StatementKind::Transaction(control) => match control {
+            TransactionControl::Commit { .. }
+            | TransactionControl::PrepareTransaction
+            | TransactionControl::CommitPrepared => true,
+            TransactionControl::Begin(_)
+            | TransactionControl::Rollback { .. }
+            | TransactionControl::Savepoint(_)
+            | TransactionControl::Release(_)
+            | TransactionControl::RollbackTo(_)
+            | TransactionControl::RollbackPrepared
+            | TransactionControl::SetTransaction(_) => false,
+        },
+        // Whatever the procedure does.
+        StatementKind::Call => true,
+        // Code that ends transactions.
+        _ => statement.effects.has(EffectSet::TRANSACTION),
+    });
+    if may_commit { Ending::Commit } else { Ending::No }
+}
+
+/// The transaction control of a text's first statement, and whether it is the only one.
+#[must_use]
+pub fn control(text: &[u8]) -> Option<(Control, bool)> {
+    let facts = sql::facts(text, LexOptions::default());
+    let first = facts.statements().first()?;
+    let StatementKind::Transaction(control) = &first.kind else { return None };
+    let control = match control {
+        TransactionControl::Begin(_) => Control::Begin,
+        TransactionControl::Commit { chain: false } => Control::Commit,
+        TransactionControl::Rollback { chain: false } => Control::Rollback,
+        TransactionControl::Commit { chain: true }
+        | TransactionControl::Rollback { chain: true }
+        | TransactionControl::Savepoint(_)
+        | TransactionControl::Release(_)
+        | TransactionControl::RollbackTo(_)
+        | TransactionControl::PrepareTransaction
+        | TransactionControl::CommitPrepared
+        | TransactionControl::RollbackPrepared
+        | TransactionControl::SetTransaction(_) => Control::Other,
+    };
+    Some((control, facts.count() == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_pin_for_what_they_leave_on_the_server() {
+        let check = |text: &str, pins: Pins, ending: Ending| {
+            assert_eq!(effects(text.as_bytes()), TextEffects { pins, ending }, "{text}");
+        };
+        check("select 1", Pins::NONE, Ending::No);
+        check("begin; set local a = 1; update t set x = 2", Pins::NONE, Ending::No);
+        check("commit", Pins::NONE, Ending::Commit);
+        check("rollback", Pins::NONE, Ending::Rollback);
+        check("rollback; begin", Pins::NONE, Ending::No);
+        check("update t set x = 1; end", Pins::NONE, Ending::Commit);
+        check("call p()", Pins::NONE, Ending::Commit);
+        check("set search_path = a", Pins::PARAMETER, Ending::No);
+        check("select set_config('a', 'b', false)", Pins::PARAMETER, Ending::No);
+        check("select set_config('a', 'b', true)", Pins::NONE, Ending::No);
+        check("prepare x as select 1; listen y", Pins::SQL_PREPARE.and(Pins::LISTEN), Ending::No);
+        check("create temp table t (a int)", Pins::TEMPORARY, Ending::No);
+        check("select pg_advisory_lock(1)", Pins::ADVISORY_LOCK, Ending::No);
+        check("select pg_advisory_xact_lock(1)", Pins::NONE, Ending::No);
+        check("declare c cursor with hold for select 1", Pins::HELD_CURSOR, Ending::No);
+        check("load 'x'", Pins::LOAD, Ending::No);
+        check("select setseed(0.5)", Pins::SEED, Ending::No);
+        check("select currval('s')", Pins::BACKEND_STATE, Ending::No);
+        check("discard all", Pins::DISCARD, Ending::No);
+    }
+
+    #[test]
+    fn reasons_have_names() {
+        let names: Vec<_> = Pins::LISTEN.and(Pins::TEMPORARY).names().collect();
+        assert_eq!(names, ["LISTEN", "temporary object"]);
+    }
+
+    #[test]
+    fn transaction_control_is_read_from_the_first_statement() {
+        let control = |text: &str| control(text.as_bytes());
+        assert_eq!(control("COMMIT"), Some((Control::Commit, true)));
+        assert_eq!(control("/* x */ abort;"), Some((Control::Rollback, true)));
+        assert_eq!(control("rollback; begin"), Some((Control::Rollback, false)));
+        assert_eq!(control("rollback to a"), Some((Control::Other, true)));
+        assert_eq!(control("commit and chain"), Some((Control::Other, true)));
+        assert_eq!(control("select 1"), None);
+        assert_eq!(control("commit nonsense"), None);
+    }
+}

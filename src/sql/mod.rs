@@ -1,0 +1,38 @@
+//! What a text of SQL is: tokens, statements, and the facts about them that sessions, guard and routing decide on.
+//!
+//! Floor 0: bytes in, facts out. Owns the lexer and the recognisers. Everything here is total: no text, however
+//! hostile, panics, recurses without bound, or takes more than linear time.
+//!
+//! Deliberately absent: a grammar (a verdict must not depend on a parser that may fail), wire types, configuration,
+//! who the client is, and what is done about a fact.
+
+mod calls;
+mod code;
+mod create;
+mod cursor;
+mod effects;
+mod encoding;
+mod facts;
+mod lexer;
+mod literal;
+mod names;
+mod parameters;
+mod portals;
+mod split;
+mod statements;
+mod token;
+mod transaction;
+
+pub use cursor::Cursor;
+pub use effects::{EffectSet, PinReason, PinReasons};
+pub use encoding::Encoding;
+pub use facts::{
+    CopyDirection, Create, Discard, Explain, StatementFacts, StatementKind, TextFacts, facts,
+};
+pub use lexer::Lexer;
+pub use literal::{Name, name, string};
+pub use names::names_temp_schema;
+pub use parameters::{Action, ParameterUse, Scope, Target};
+pub use split::Statements;
+pub use token::{Flaw, Kind, LexOptions, Span, Token};
+pub use transaction::{Isolation, TransactionControl, TransactionModes};

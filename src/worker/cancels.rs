@@ -1,0 +1,93 @@
+//! Cancel requests as the loop sees them: ordered, permitted, finished.
+//!
+//! A Postgres cancel request names a process, not a statement. So the loop says yes or no at the
+//! last moment, when the connection is ready to write, and from then on sends nothing to the server
+//! and lends it to nobody until the hall has seen the request's end (`reliability`: identity, hold,
+//! proof of delivery, barrier).
+
+use super::driver::Driver;
+use super::mail::{CancelOutcome, Order};
+use super::{Engine, Todo};
+use crate::client::State;
+use crate::errors;
+use crate::ids::{CancelId, ClientId, ServerId};
+use crate::server::{Cancel, User};
+
+impl<D: Driver> Engine<D> {
+    /// Orders the cancelling of what a server runs now, if it runs anything.
+    pub(super) fn order_cancel(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let server = &mut entry.server;
+        let Some(target) = server.cancel_target.clone() else { return };
+        if server.cancel != Cancel::None || !server.ledger.owes_replies() {
+            return;
+        }
+        let cancel =
+            CancelId { server: id, lease: server.lease, unit: server.ledger.current_unit() };
+        server.cancel = Cancel::Ordered(cancel);
+        self.orders.push(Order::Cancel { cancel, target });
+    }
+
+    /// A cancel connection is ready to write: is what it is for still running?
+    pub(super) fn permit_cancel(&mut self, cancel: CancelId) -> bool {
+        let Some(entry) = self.servers.get_mut(cancel.server) else { return false };
+        let server = &mut entry.server;
+        if server.cancel != Cancel::Ordered(cancel) {
+            return false;
+        }
+        let current = server.ledger.owes_replies()
+            && server.lease == cancel.lease
+            && server.ledger.current_unit() == cancel.unit;
+        server.cancel = if current { Cancel::Permitted(cancel) } else { Cancel::None };
+        current
+    }
+
+    /// A cancel request has come to its end.
+    pub(super) fn cancel_finished(&mut self, cancel: CancelId, outcome: CancelOutcome) {
+        let Some(entry) = self.servers.get_mut(cancel.server) else { return };
+        let server = &mut entry.server;
+        match server.cancel {
+            Cancel::Ordered(known) | Cancel::Permitted(known) if known == cancel => {}
+            Cancel::None | Cancel::Ordered(_) | Cancel::Permitted(_) => return,
+        }
+        server.cancel = Cancel::None;
+        match outcome {
+            CancelOutcome::NotSent => {}
+            CancelOutcome::Delivered => server.needs_barrier = true,
+            // The signal may come at any time, whoever has the server then.
+            CancelOutcome::Unknown => server.doomed = true,
+        }
+        match server.user {
+            User::Nobody | User::Preparing(_) => {}
+            User::Client(client) => {
+                self.todo.push_back(Todo::Client(client));
+                if server.ledger.is_settled() {
+                    self.server_settled(cancel.server);
+                }
+            }
+            User::Cleaning(_) => self.clean(cancel.server),
+        }
+    }
+
+    /// A client asked, on a connection of its own, for its statement to be cancelled.
+    pub(super) fn client_cancel(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        match client.session.state {
+            State::Waiting if !client.session.greeting => {
+                client.session.state = State::Idle;
+                self.leave_queue(id);
+                self.fail_request(id, errors::cancelled_while_waiting());
+            }
+            State::Attached(server) => {
+                let own = self.servers.get(server).is_some_and(|entry| match entry.server.user {
+                    User::Client(_) => true,
+                    User::Nobody | User::Preparing(_) | User::Cleaning(_) => false,
+                });
+                if own {
+                    self.order_cancel(server);
+                }
+            }
+            State::Idle | State::Waiting | State::Lost(_) | State::Closing => {}
+        }
+    }
+}

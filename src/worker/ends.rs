@@ -1,0 +1,338 @@
+//! Ends: clients that leave or vanish, servers that go away.
+
+use std::io;
+
+use super::driver::{Driver, Token};
+use super::{CLOSING_LIMIT_MS, Engine, Todo};
+use crate::client::{Leaving, Lost, State};
+use crate::deadline::Deadline;
+use crate::errors;
+use crate::ids::{ClientId, ServerId};
+use crate::server::User;
+use crate::session::Ending;
+use crate::wire::{Report, Severity, TransactionStatus, build};
+
+use super::conn::{Filled, Rest};
+
+/// How often a request that found a dead server is put back into the queue.
+const RETRIES: u8 = 3;
+
+impl<D: Driver> Engine<D> {
+    /// A client's socket has room again. Whether the client is still there.
+    pub(super) fn flush_client(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let flushed = client.conn.flush(&mut self.driver).and_then(|flushed| {
+            client.conn.settle_interest(&mut self.driver, Token::Client(id))?;
+            Ok(flushed)
+        });
+        match flushed {
+            Ok(false) => true,
+            Ok(true) if matches!(client.session.state, State::Closing) => {
+                self.remove_client(id);
+                false
+            }
+            Ok(true) => {
+                if let Some(server) = client.session.server() {
+                    self.todo.push_back(Todo::Server(server));
+                }
+                self.todo.push_back(Todo::Client(id));
+                true
+            }
+            Err(error) => {
+                self.client_unreachable(id, &error);
+                false
+            }
+        }
+    }
+
+    /// A client closed its connection, or the connection broke, without Terminate.
+    pub(super) fn client_vanished(&mut self, id: ClientId, error: Option<&io::Error>) {
+        let Some(client) = self.clients.get(id) else { return };
+        if client.session.leaving != Leaving::No {
+            return;
+        }
+        match error {
+            Some(error) => tracing::debug!(?id, %error, "client connection broke"),
+            None => tracing::debug!(?id, "client closed its connection without Terminate"),
+        }
+        self.abandon(id, true);
+    }
+
+    /// Nothing can be written to a client any more.
+    pub(super) fn client_unreachable(&mut self, id: ClientId, error: &io::Error) {
+        let Some(client) = self.clients.get(id) else { return };
+        tracing::debug!(?id, %error, "cannot write to a client");
+        // After Terminate what it sent before still runs to its end, as it would without pgweir.
+        let cancel = client.session.leaving == Leaving::No;
+        self.abandon(id, cancel);
+    }
+
+    /// Drops a client; its server, if it has one, is made clean.
+    fn abandon(&mut self, id: ClientId, cancel: bool) {
+        let Some(client) = self.clients.get(id) else { return };
+        let server = client.session.server();
+        let mid_message = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
+        self.remove_client(id);
+        let Some(server) = server else { return };
+        if mid_message {
+            // The server waits for the rest of a message that nobody has.
+            return self.drop_server(server);
+        }
+        self.start_cleaning(server);
+        if cancel {
+            self.order_cancel(server);
+        }
+    }
+
+    /// A client that said Terminate goes as soon as what it sent before has been answered.
+    pub(super) fn leave_when_settled(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let report = match &client.session.leaving {
+            Leaving::No => return,
+            Leaving::AfterReplies(report) => report.clone(),
+        };
+        if let State::Attached(server) = client.session.state
+            && let Some(entry) = self.servers.get(server)
+        {
+            // Replies of a batch without Sync never come, and a COPY would wait for its data.
+            let ledger = &entry.server.ledger;
+            let wait = ledger.client_units().next().is_some() && !ledger.copy_in();
+            if wait || matches!(entry.server.user, User::Preparing(_)) {
+                return;
+            }
+        }
+        self.end_client(id, report.map(|report| *report));
+    }
+
+    /// Sends a client its last words and closes it; its server is made clean.
+    pub(super) fn end_client(&mut self, id: ClientId, report: Option<Report>) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if matches!(client.session.state, State::Closing) {
+            return;
+        }
+        let mid_message = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
+        if matches!(client.session.state, State::Waiting) {
+            self.leave_queue(id);
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let before = std::mem::replace(&mut client.session.state, State::Closing);
+        if let State::Attached(server) = before {
+            if mid_message {
+                self.drop_server(server);
+            } else {
+                self.start_cleaning(server);
+            }
+        }
+        if let Some(report) = report {
+            let mut bytes = Vec::new();
+            report.with_severity(Severity::Fatal).write(&mut bytes);
+            self.send_to_client(id, &bytes);
+            self.drain_input(id);
+        }
+        match self.clients.get(id) {
+            Some(client) if client.conn.has_unsent() => {
+                let deadline = Deadline::after(self.now, Some(CLOSING_LIMIT_MS));
+                self.closing.push_back((id, deadline));
+                self.check_at(deadline);
+            }
+            Some(_) => self.remove_client(id),
+            None => {}
+        }
+    }
+
+    /// Reads away what a client has sent: closing a socket with unread bytes resets the
+    /// connection, and the reset can overtake the last words.
+    fn drain_input(&mut self, id: ClientId) {
+        for _ in 0..16 {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            client.conn.stash = Vec::new();
+            match client.conn.fill(&mut self.driver, &mut self.scratch) {
+                Filled::Bytes(_) if client.conn.readable => {}
+                Filled::Bytes(_) | Filled::Nothing | Filled::End | Filled::Broken(_) => return,
+            }
+        }
+    }
+
+    /// Takes a client out of its pool's queue.
+    pub(super) fn leave_queue(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let pool = client.pool;
+        if matches!(client.session.state, State::Waiting) {
+            client.session.state = State::Idle;
+        }
+        let clients = &self.clients;
+        self.pools[pool.0 as usize].pool.waiter_left(|client| {
+            clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
+        });
+    }
+
+    /// Forgets a client and closes its socket.
+    pub(super) fn remove_client(&mut self, id: ClientId) {
+        if self.clients.get(id).is_some_and(|c| matches!(c.session.state, State::Waiting)) {
+            self.leave_queue(id);
+        }
+        let Some(mut client) = self.clients.remove(id) else { return };
+        self.statements.assign(&mut client.session.unnamed, None);
+        self.pools[client.pool.0 as usize].clients -= 1;
+        client.conn.close(&mut self.driver);
+        self.stop_if_drained();
+    }
+
+    /// The first bytes for a server were not taken: it was dead when it was lent out. Nothing has
+    /// been run, so the request goes to another. Whether that was possible.
+    pub(super) fn first_send_failed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        request: &[u8],
+    ) -> bool {
+        if self.servers.get(server).is_none_or(|entry| entry.conn.taken) {
+            return false;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.session.retries >= RETRIES {
+            return false;
+        }
+        client.session.retries += 1;
+        client.session.state = State::Idle;
+        client.conn.skip = 0;
+        client.conn.stash = Vec::new();
+        client.conn.put_back(request, 0);
+        self.to_server.clear();
+        self.drop_server(server);
+        self.todo.push_back(Todo::Client(id));
+        true
+    }
+
+    /// A server's connection has come to its end.
+    pub(super) fn server_lost(&mut self, id: ServerId, error: Option<&io::Error>) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let farewell = entry.server.farewell.take();
+        let reason = farewell.as_ref().map(|report| report.message.to_string());
+        match entry.server.user {
+            User::Nobody => {
+                tracing::info!(reason, error = error.map(tracing::field::display), "idle server closed its connection");
+                self.drop_server(id);
+            }
+            User::Cleaning(_) => self.drop_server(id),
+            User::Preparing(client) => {
+                self.drop_server(id);
+                self.ask_again(client, farewell);
+            }
+            User::Client(client) => {
+                tracing::warn!(reason, error = error.map(tracing::field::display), "server closed its connection in use");
+                self.client_lost_server(id, client, farewell);
+            }
+        }
+    }
+
+    /// A request of which nothing has been sent looks for another server.
+    fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.state = State::Idle;
+        if client.session.retries >= RETRIES {
+            return self.fail_request(id, farewell.unwrap_or_else(errors::server_lost));
+        }
+        client.session.retries += 1;
+        if client.session.greeting {
+            self.greet(id, b"");
+        } else {
+            self.todo.push_back(Todo::Client(id));
+        }
+    }
+
+    /// The server of a client is gone: what is owed is answered with errors, and the session goes
+    /// on where it can.
+    fn client_lost_server(&mut self, server: ServerId, id: ClientId, farewell: Option<Report>) {
+        let Some(entry) = self.servers.get(server) else { return };
+        let ledger = &entry.server.ledger;
+        let units: Vec<Ending> = ledger.client_units().collect();
+        let front_failed = ledger.front_failed();
+        let open_batch = ledger.batch_is_open() || ledger.is_skipping();
+        let told_in_batch = ledger.is_skipping() || (units.is_empty() && front_failed);
+        let in_transaction = entry.server.status != TransactionStatus::Idle;
+        let half_reply = entry.conn.skip > 0 && entry.conn.rest == Rest::Forward;
+        self.drop_server(server);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.state = State::Idle;
+        client.session.held = false;
+        if half_reply {
+            // The client waits for the rest of a message that nobody has.
+            return self.remove_client(id);
+        }
+        if let Leaving::AfterReplies(_) = client.session.leaving {
+            return self.end_client(id, None);
+        }
+        if !client.session.pins.is_none() {
+            return self.end_client(id, Some(errors::session_lost(farewell)));
+        }
+        if client.conn.skip > 0 {
+            client.conn.rest = Rest::Drop;
+        }
+        let lost = || {
+            farewell
+                .clone()
+                .map_or_else(errors::server_lost, |report| report.with_severity(Severity::Error))
+        };
+        let mut bytes = Vec::new();
+        let mut failed = in_transaction;
+        for (n, &ending) in units.iter().enumerate() {
+            let told = n == 0 && front_failed;
+            match ending {
+                Ending::Rollback if failed && !told && !open_batch => {
+                    build::command_complete(&mut bytes, "ROLLBACK");
+                }
+                Ending::Commit if !told => errors::commit_unknown().write(&mut bytes),
+                Ending::No | Ending::Rollback | Ending::Commit => {
+                    if !told {
+                        lost().write(&mut bytes);
+                    }
+                }
+            }
+            failed &= ending == Ending::No;
+            let status =
+                if failed { TransactionStatus::Failed } else { TransactionStatus::Idle };
+            build::ready_for_query(&mut bytes, status);
+        }
+        if open_batch {
+            if !told_in_batch {
+                lost().write(&mut bytes);
+            }
+            client.session.skip_to_sync = true;
+        }
+        if failed {
+            let told = !units.is_empty() || open_batch;
+            let lost = if told {
+                Lost::reported()
+            } else {
+                Lost::unreported(errors::transaction_lost(farewell))
+            };
+            client.session.state = State::Lost(Box::new(lost));
+        }
+        self.send_to_client(id, &bytes);
+        self.todo.push_back(Todo::Client(id));
+    }
+
+    /// Closes a server with Terminate.
+    pub(super) fn say_goodbye(&mut self, id: ServerId) {
+        // It is being closed anyway; a server that cannot hear the goodbye is closed all the same.
+        let _ = self.send_to_server(id, &build::TERMINATE);
+        self.drop_server(id);
+    }
+
+    /// Forgets a server and closes its socket.
+    pub(super) fn drop_server(&mut self, id: ServerId) {
+        let Some(mut entry) = self.servers.remove(id) else { return };
+        for statement in entry.server.ledger.unanswered_statements() {
+            self.statements.release(statement);
+        }
+        self.statements.assign(&mut entry.server.unnamed, None);
+        let pool = &mut self.pools[entry.pool.0 as usize].pool;
+        if entry.server.user == User::Nobody {
+            pool.remove_idle(id);
+        }
+        pool.closed();
+        entry.conn.close(&mut self.driver);
+        self.dial_if_wanted(entry.pool);
+    }
+}

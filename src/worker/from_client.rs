@@ -1,0 +1,560 @@
+//! From a client to a server: what comes in is looked at message by message and passed on in runs.
+
+use super::conn::{Filled, Rest};
+use super::driver::{Driver, Edge, Token};
+use super::{BYTES_PER_TURN, Engine};
+use crate::client::lost::After;
+use crate::client::{Leaving, State};
+use crate::errors;
+use crate::ids::{ClientId, ServerId};
+use crate::server::User;
+use crate::server::ledger::{Deliver, Sent};
+use crate::session::{Ending, Pins};
+use crate::session::facts::{self, TextEffects};
+use crate::wire::frame::{self, HEADER_LEN, Header, MAX_MESSAGE};
+use crate::wire::frontend::{BindNames, Named, ParseView, query_text, tag};
+use crate::wire::{TransactionStatus, build};
+
+/// Postgres' `PQ_SMALL_MESSAGE_LIMIT`: messages of a few words, the length word included.
+const SMALL_MESSAGE: u32 = 10_000;
+
+/// Bytes of a Bind that are looked at for its names; longer names are looked at whole.
+const BIND_FRONT: usize = 256;
+
+/// What a look at the front of the input says.
+enum Look {
+    /// A message of which enough is there to decide.
+    Message(Header),
+    /// The beginning of a message; so many bytes are needed before it is worth a look.
+    Partial(usize),
+    /// Something that Postgres would not read any further than.
+    Broken(Option<u8>),
+}
+
+/// What becomes of a message.
+enum Next {
+    /// It is passed on as it is.
+    Forward,
+    /// Nobody gets it.
+    Drop,
+    /// The input from here on waits: for a server, for replies, for room.
+    Pause,
+    /// The session is over; nothing more is read.
+    End,
+}
+
+impl<D: Driver> Engine<D> {
+    /// Something happened on a client's socket.
+    pub(super) fn client_edge(&mut self, id: ClientId, edge: Edge) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.conn.readable |= edge.readable;
+        client.conn.hung_up |= edge.hung_up;
+        if edge.writable && !self.flush_client(id) {
+            return;
+        }
+        self.read_client(id);
+    }
+
+    /// Goes on with what a client sent before, then with its socket.
+    pub(super) fn resume_client(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.held = false;
+        if !client.conn.stash.is_empty() && !self.is_paused(id) {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            let stash = std::mem::take(&mut client.conn.stash);
+            self.feed_client(id, &stash);
+        }
+        self.read_client(id);
+    }
+
+    /// Reads what the socket has, up to the turn's share.
+    fn read_client(&mut self, id: ClientId) {
+        let mut budget = BYTES_PER_TURN;
+        loop {
+            if self.is_paused(id) {
+                self.look_for_the_end_of_a_waiter(id);
+                return;
+            }
+            let Some(client) = self.clients.get_mut(id) else { return };
+            if !client.conn.readable {
+                return;
+            }
+            match client.conn.fill(&mut self.driver, &mut self.scratch) {
+                Filled::Bytes(input) => {
+                    let scratch = std::mem::take(&mut self.scratch);
+                    let bytes = scratch.bytes(&input);
+                    budget = budget.saturating_sub(bytes.len());
+                    self.feed_client(id, bytes);
+                    self.scratch = scratch;
+                }
+                Filled::Nothing => {}
+                Filled::End => return self.client_vanished(id, None),
+                Filled::Broken(error) => return self.client_vanished(id, Some(&error)),
+            }
+            if budget == 0 {
+                self.todo.push_back(super::Todo::Client(id));
+                return;
+            }
+        }
+    }
+
+    /// Whether nothing may be taken from a client now.
+    fn is_paused(&self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get(id) else { return true };
+        if client.session.leaving != Leaving::No || client.session.held {
+            return true;
+        }
+        match client.session.state {
+            State::Waiting | State::Closing => true,
+            State::Idle | State::Lost(_) => client.conn.has_unsent(),
+            State::Attached(server) => self.servers.get(server).is_none_or(|entry| {
+                entry.conn.has_unsent() || entry.server.is_frozen() || self.is_preparing(server)
+            }),
+        }
+    }
+
+    /// Whether a server is being given its client's parameters.
+    fn is_preparing(&self, server: ServerId) -> bool {
+        self.servers.get(server).is_some_and(|entry| match entry.server.user {
+            User::Preparing(_) => true,
+            User::Nobody | User::Client(_) | User::Cleaning(_) => false,
+        })
+    }
+
+    /// A client that queues for a server and hangs up is dropped from the queue, unless the last
+    /// thing it sent is Terminate: then what it sent before that is still to be run.
+    fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if !(client.conn.hung_up && client.conn.readable)
+            || !matches!(client.session.state, State::Waiting)
+            || client.conn.stash.len() > super::conn::SCRATCH_LEN / 2
+        {
+            return;
+        }
+        match client.conn.fill(&mut self.driver, &mut self.scratch) {
+            Filled::Bytes(input) => {
+                client.conn.put_back(self.scratch.bytes(&input), 0);
+                self.look_for_the_end_of_a_waiter(id);
+            }
+            Filled::Nothing => {}
+            Filled::End if client.conn.stash.ends_with(&build::TERMINATE) => {
+                client.conn.readable = false;
+            }
+            Filled::End => self.client_vanished(id, None),
+            Filled::Broken(error) => self.client_vanished(id, Some(&error)),
+        }
+    }
+
+    /// Takes a client's bytes apart. Whole messages are dealt with; what must wait is put back.
+    fn feed_client(&mut self, id: ClientId, input: &[u8]) {
+        // Everything before `run` has been dealt with; `run..pos` is to be passed on as it is.
+        let (mut run, mut pos) = (0, 0);
+        // Where the message stands for which the server in use was taken, if that was in here.
+        let mut lease_start = None;
+        debug_assert!(self.to_server.is_empty(), "bytes of another client");
+        let put_back_needs = loop {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            if client.conn.skip > 0 {
+                let len = (input.len() - pos).min(client.conn.skip as usize);
+                client.conn.skip -= u32::try_from(len).expect("at most skip, which is 32 bits");
+                pos += len;
+                if client.conn.rest == Rest::Drop {
+                    run = pos;
+                }
+                if client.conn.skip > 0 {
+                    break 0;
+                }
+            }
+            if pos == input.len() {
+                break 0;
+            }
+            let header = match look(&input[pos..], self.max_statement_size) {
+                Look::Message(header) => header,
+                Look::Partial(needs) => break needs,
+                Look::Broken(unknown_tag) => {
+                    let report = unknown_tag.map(|tag| Box::new(errors::unknown_message_type(tag)));
+                    client.session.leaving = Leaving::AfterReplies(report);
+                    break 0;
+                }
+            };
+            let had_server = client.session.server().is_some();
+            let available = (input.len() - pos).min(header.frame_len());
+            let message = &input[pos..pos + available];
+            let put_together = self.to_server.len();
+            let next = self.judge(id, header, message, &input[run..pos]);
+            if self.to_server.len() != put_together {
+                // An insertion has taken the run before it along.
+                run = pos;
+            }
+            let Some(client) = self.clients.get_mut(id) else { return };
+            if !had_server && client.session.server().is_some() {
+                lease_start = Some(pos);
+            }
+            match next {
+                Next::Pause | Next::End => break 0,
+                Next::Forward | Next::Drop => {}
+            }
+            let rest = header.frame_len() - available;
+            if matches!(next, Next::Drop) {
+                debug_assert!(run == pos || client.session.server().is_some());
+                if run < pos {
+                    self.to_server.extend_from_slice(&input[run..pos]);
+                }
+                run = pos + available;
+            }
+            pos += available;
+            client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
+            client.conn.rest = match next {
+                Next::Drop => Rest::Drop,
+                Next::Forward | Next::Pause | Next::End => Rest::Forward,
+            };
+        };
+        self.pass_on(id, input, run..pos, put_back_needs, lease_start);
+    }
+
+    /// Sends what a feed decided to send, and puts back what must wait.
+    fn pass_on(
+        &mut self,
+        id: ClientId,
+        input: &[u8],
+        run: std::ops::Range<usize>,
+        needs: usize,
+        lease_start: Option<usize>,
+    ) {
+        self.flush_answers(id);
+        let Some(client) = self.clients.get_mut(id) else {
+            self.to_server.clear();
+            return;
+        };
+        let over = client.session.leaving != Leaving::No;
+        if run.end < input.len() && !over {
+            client.conn.put_back(&input[run.end..], needs);
+        }
+        if let Some(server) = client.session.server() {
+            let sent = if self.to_server.is_empty() {
+                self.send_to_server(server, &input[run])
+            } else {
+                let mut bytes = std::mem::take(&mut self.to_server);
+                bytes.extend_from_slice(&input[run]);
+                let sent = self.send_to_server(server, &bytes);
+                bytes.clear();
+                self.to_server = bytes;
+                sent
+            };
+            match sent {
+                Ok(()) => {}
+                Err(error) => {
+                    let start = lease_start.filter(|_| !over);
+                    if let Some(start) = start
+                        && self.first_send_failed(id, server, &input[start..])
+                    {
+                        return;
+                    }
+                    return self.server_lost(server, Some(&error));
+                }
+            }
+        }
+        self.to_server.clear();
+        if over {
+            return self.leave_when_settled(id);
+        }
+        self.settle_after_feed(id);
+    }
+
+    /// A server may have become free without a reply: when the rest of a message that it ignores
+    /// has been passed on.
+    fn settle_after_feed(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        if let Some(server) = client.session.server()
+            && let Some(entry) = self.servers.get(server)
+            && entry.server.ledger.is_settled()
+        {
+            self.server_settled(server);
+        }
+    }
+
+    /// Sends the answers of our own that a feed produced.
+    fn flush_answers(&mut self, id: ClientId) {
+        if self.to_client.is_empty() {
+            return;
+        }
+        let mut answers = std::mem::take(&mut self.to_client);
+        self.send_to_client(id, &answers);
+        answers.clear();
+        self.to_client = answers;
+    }
+
+    /// Decides about one message. `before` are the bytes of this feed that go to the server before
+    /// it and have not been put into `to_server` yet.
+    fn judge(&mut self, id: ClientId, header: Header, message: &[u8], before: &[u8]) -> Next {
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        if header.tag == tag::TERMINATE {
+            client.session.leaving = Leaving::AfterReplies(None);
+            return Next::End;
+        }
+        if client.session.skip_to_sync {
+            return self.skip_until_sync(id, header.tag);
+        }
+        let server = match client.session.state {
+            State::Attached(server) => server,
+            State::Idle => {
+                if client.session.refuse.is_some() {
+                    return self.refuse_message(id, header.tag);
+                }
+                match header.tag {
+                    // Postgres ignores them outside COPY, and has nothing to flush.
+                    tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH => {
+                        return Next::Drop;
+                    }
+                    _ => {}
+                }
+                match self.check_out(id) {
+                    Some(server) if self.is_preparing(server) => return Next::Pause,
+                    Some(server) => server,
+                    None => return Next::Pause,
+                }
+            }
+            State::Lost(_) => return self.answer_lost(id, header, message),
+            State::Waiting | State::Closing => return Next::Pause,
+        };
+        self.judge_attached(id, server, header, message, before)
+    }
+
+    /// Decides about one message of a client that holds a server, and notes what is owed for it.
+    fn judge_attached(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        header: Header,
+        message: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
+        let ledger = &mut entry.server.ledger;
+        let body = &message[HEADER_LEN..];
+        let whole = message.len() == header.frame_len();
+        let sent = match header.tag {
+            tag::QUERY => {
+                let effects = if whole {
+                    query_text(body).map_or(NOTHING, facts::effects)
+                } else {
+                    UNREAD
+                };
+                session.pins = session.pins.and(effects.pins);
+                session.batch_sets_unnamed = false;
+                session.batch_ending = Ending::No;
+                Sent::Query(effects.ending)
+            }
+            tag::PARSE if !whole => {
+                session.pins = session.pins.and(UNREAD.pins);
+                session.batch_ending = Ending::Commit;
+                session.batch_sets_unnamed = true;
+                Sent::Parse(None)
+            }
+            tag::PARSE => match ParseView::read(body) {
+                Some(parse) if parse.statement.is_empty() => {
+                    let content = &body[1..];
+                    let mut pins = Pins::NONE;
+                    let statement = self.statements.intern(content, || facts::effects(parse.query));
+                    if let Some(effects) = self.statements.effects(statement) {
+                        pins = effects.pins;
+                        session.batch_ending = session.batch_ending.and(effects.ending);
+                    }
+                    session.pins = session.pins.and(pins);
+                    session.batch_sets_unnamed = true;
+                    Sent::Parse(Some(statement))
+                }
+                Some(parse) => {
+                    let effects = facts::effects(parse.query);
+                    session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
+                    session.batch_ending = session.batch_ending.and(effects.ending);
+                    Sent::Parse(None)
+                }
+                // Postgres refuses it with an error and goes on.
+                None => Sent::Parse(None),
+            },
+            tag::BIND | tag::DESCRIBE => {
+                let unnamed = match header.tag {
+                    tag::BIND => BindNames::read(body).is_some_and(|names| names.statement.is_empty()),
+                    _ => Named::read(body) == Some(Named::Statement(b"")),
+                };
+                if unnamed && !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed {
+                    if ledger.client_units().next().is_some() {
+                        // What the unnamed statement is depends on batches not yet answered.
+                        session.held = true;
+                        return Next::Pause;
+                    }
+                    session.batch_sets_unnamed = true;
+                    self.to_server.extend_from_slice(before);
+                    match session.unnamed {
+                        Some(statement) => {
+                            self.statements.retain(statement);
+                            ledger.sent(Sent::Parse(Some(statement)), Deliver::OnError);
+                            build::parse(&mut self.to_server, b"", self.statements.content(statement));
+                        }
+                        None => {
+                            // It must not meet another client's.
+                            ledger.sent(Sent::Close { unnamed: true }, Deliver::OnError);
+                            build::close_statement(&mut self.to_server, b"");
+                        }
+                    }
+                }
+                if unnamed && let Some(statement) = session.unnamed {
+                    let effects = self.statements.effects(statement).unwrap_or(NOTHING);
+                    session.batch_ending = session.batch_ending.and(effects.ending);
+                }
+                match (header.tag, Named::read(body)) {
+                    (tag::BIND, _) => Sent::Bind,
+                    (_, Some(Named::Portal(_))) => Sent::DescribePortal,
+                    (_, Some(Named::Statement(_)) | None) => Sent::DescribeStatement,
+                }
+            }
+            tag::CLOSE => {
+                let unnamed = Named::read(body) == Some(Named::Statement(b""));
+                session.batch_sets_unnamed |= unnamed;
+                Sent::Close { unnamed }
+            }
+            tag::EXECUTE => Sent::Execute,
+            tag::FLUSH => Sent::Flush,
+            tag::SYNC => {
+                session.batch_sets_unnamed = false;
+                Sent::Sync(std::mem::take(&mut session.batch_ending))
+            }
+            tag::FUNCTION_CALL => {
+                if !is_large_object_function(body) {
+                    session.pins = session.pins.and(Pins::FUNCTION_CALL);
+                }
+                session.batch_sets_unnamed = false;
+                Sent::FunctionCall
+            }
+            tag::COPY_DONE | tag::COPY_FAIL => Sent::CopyEnd,
+            _ => return Next::Forward,
+        };
+        let statement = match sent {
+            Sent::Parse(statement) => statement,
+            _ => None,
+        };
+        if !ledger.sent(sent, Deliver::Client)
+            && let Some(statement) = statement
+        {
+            self.statements.release(statement);
+        }
+        Next::Forward
+    }
+
+    /// After an error of our own in a batch: nothing counts until Sync.
+    fn skip_until_sync(&mut self, id: ClientId, message: u8) -> Next {
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        if message == tag::SYNC {
+            client.session.skip_to_sync = false;
+            let status = match &client.session.state {
+                State::Lost(lost) => lost.status(),
+                State::Idle | State::Waiting | State::Attached(_) | State::Closing => {
+                    TransactionStatus::Idle
+                }
+            };
+            if matches!(client.session.state, State::Lost(_)) && status == TransactionStatus::Idle {
+                client.session.state = State::Idle;
+            }
+            build::ready_for_query(&mut self.to_client, status);
+        }
+        Next::Drop
+    }
+
+    /// Answers one message with an error instead of running it.
+    fn refuse_message(&mut self, id: ClientId, message: u8) -> Next {
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        let Some(report) = client.session.refuse.take() else { return Next::Drop };
+        report.write(&mut self.to_client);
+        match message {
+            tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {
+                build::ready_for_query(&mut self.to_client, TransactionStatus::Idle);
+            }
+            _ => client.session.skip_to_sync = true,
+        }
+        Next::Drop
+    }
+
+    /// A message of a client whose transaction lost its server.
+    fn answer_lost(&mut self, id: ClientId, header: Header, message: &[u8]) -> Next {
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        let State::Lost(lost) = &mut client.session.state else { return Next::Drop };
+        let body = &message[HEADER_LEN..];
+        match lost.answer(header.tag, body, facts::control, &mut self.to_client) {
+            After::StillLost => Next::Drop,
+            After::SkipToSync => {
+                client.session.skip_to_sync = true;
+                Next::Drop
+            }
+            After::Idle => {
+                client.session.state = State::Idle;
+                Next::Drop
+            }
+            After::IdleRunIt => {
+                client.session.state = State::Idle;
+                self.judge(id, header, message, b"")
+            }
+        }
+    }
+
+    /// Writes to a server; what it has no room for waits, and its client with it.
+    pub(super) fn send_to_server(&mut self, id: ServerId, bytes: &[u8]) -> std::io::Result<()> {
+        let Some(entry) = self.servers.get_mut(id) else { return Ok(()) };
+        entry.conn.write(&mut self.driver, &mut self.sealed, bytes)?;
+        entry.conn.settle_interest(&mut self.driver, Token::Server(id))
+    }
+}
+
+const NOTHING: TextEffects = TextEffects { pins: Pins::NONE, ending: Ending::No };
+const UNREAD: TextEffects = TextEffects { pins: Pins::UNREAD_TEXT, ending: Ending::Commit };
+
+/// Reads the header at the front and says whether enough of the message is there.
+fn look(input: &[u8], max_statement_size: usize) -> Look {
+    let Some(&first) = input.first() else { return Look::Partial(0) };
+    let limit = match first {
+        tag::QUERY | tag::PARSE | tag::BIND | tag::FUNCTION_CALL | tag::COPY_DATA => MAX_MESSAGE,
+        tag::CLOSE
+        | tag::DESCRIBE
+        | tag::EXECUTE
+        | tag::FLUSH
+        | tag::SYNC
+        | tag::TERMINATE
+        | tag::COPY_DONE
+        | tag::COPY_FAIL => SMALL_MESSAGE,
+        unknown => return Look::Broken(Some(unknown)),
+    };
+    let header = match frame::header(input, limit) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Look::Partial(HEADER_LEN),
+        // Postgres says so in its log and closes the connection without a word.
+        Err(_) => return Look::Broken(None),
+    };
+    let frame_len = header.frame_len();
+    let wanted = match first {
+        tag::QUERY | tag::PARSE if header.body_len as usize > max_statement_size => HEADER_LEN,
+        tag::COPY_DATA | tag::COPY_FAIL => HEADER_LEN,
+        tag::FUNCTION_CALL => frame_len.min(HEADER_LEN + 4),
+        tag::BIND => {
+            let front = frame_len.min(HEADER_LEN + BIND_FRONT);
+            let names_there = input.len() >= front
+                && BindNames::read(&input[HEADER_LEN..input.len().min(frame_len)]).is_some();
+            if names_there { front } else { frame_len }
+        }
+        _ => frame_len,
+    };
+    if input.len() < wanted { Look::Partial(wanted) } else { Look::Message(header) }
+}
+
+/// Whether a FunctionCall names one of the large-object functions that libpq's `lo_*` use: what
+/// they open lives in the transaction.
+fn is_large_object_function(body: &[u8]) -> bool {
+    // pg_proc.dat: lo_open, lo_close, loread, lowrite, lo_lseek, lo_creat, lo_create, lo_tell,
+    // lo_truncate, lo_unlink and the 64-bit forms.
+    const OIDS: [i32; 13] =
+        [952, 953, 954, 955, 956, 957, 715, 958, 1004, 964, 3170, 3171, 3172];
+    frame::split_i32(body).is_some_and(|(oid, _)| OIDS.contains(&oid))
+}

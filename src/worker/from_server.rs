@@ -1,0 +1,314 @@
+//! From a server to its client: replies are settled against the ledger and passed on in runs.
+
+use super::conn::{Filled, Rest};
+use super::driver::{Driver, Edge, Token};
+use super::{BYTES_PER_TURN, Engine, Todo};
+use crate::client::Leaving;
+use crate::errors;
+use crate::ids::{ClientId, ServerId};
+use crate::prepared::StatementId;
+use crate::server::User;
+use crate::server::ledger::{Deliver, Meaning};
+use crate::wire::backend::{ErrorFields, parameter_status, tag};
+use crate::wire::frame::{self, HEADER_LEN, Header, MAX_MESSAGE};
+use crate::wire::{Report, TransactionStatus};
+
+/// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
+const ERROR_FRONT: usize = 4_096;
+
+/// Most bytes of a ParameterStatus.
+const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
+
+/// What the end of a chunk leaves to do.
+#[derive(Default)]
+struct Events {
+    ready: bool,
+    error: Option<Report>,
+    broken: bool,
+}
+
+impl<D: Driver> Engine<D> {
+    /// Something happened on a server's socket.
+    pub(super) fn server_edge(&mut self, id: ServerId, edge: Edge) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        entry.conn.readable |= edge.readable;
+        entry.conn.hung_up |= edge.hung_up;
+        if edge.writable {
+            match entry.conn.flush(&mut self.driver) {
+                Ok(flushed) => {
+                    if let Err(error) =
+                        entry.conn.settle_interest(&mut self.driver, Token::Server(id))
+                    {
+                        return self.server_lost(id, Some(&error));
+                    }
+                    if flushed && let Some(client) = entry.server.client() {
+                        self.todo.push_back(Todo::Client(client));
+                    }
+                }
+                Err(error) => return self.server_lost(id, Some(&error)),
+            }
+        }
+        self.read_server(id);
+    }
+
+    /// Reads what the socket has, up to the turn's share.
+    pub(super) fn read_server(&mut self, id: ServerId) {
+        let mut budget = BYTES_PER_TURN;
+        loop {
+            let Some(entry) = self.servers.get(id) else { return };
+            let client_is_full = entry
+                .server
+                .client()
+                .and_then(|client| self.clients.get(client))
+                .is_some_and(|client| client.conn.has_unsent());
+            if client_is_full || !entry.conn.readable {
+                return;
+            }
+            let Some(entry) = self.servers.get_mut(id) else { return };
+            match entry.conn.fill(&mut self.driver, &mut self.scratch) {
+                Filled::Bytes(input) => {
+                    let scratch = std::mem::take(&mut self.scratch);
+                    let bytes = scratch.bytes(&input);
+                    budget = budget.saturating_sub(bytes.len());
+                    self.feed_server(id, bytes);
+                    self.scratch = scratch;
+                }
+                Filled::Nothing => {}
+                Filled::End => return self.server_lost(id, None),
+                Filled::Broken(error) => return self.server_lost(id, Some(&error)),
+            }
+            if budget == 0 {
+                self.todo.push_back(Todo::Server(id));
+                return;
+            }
+        }
+    }
+
+    /// Takes a server's bytes apart and passes on what its client is owed.
+    pub(super) fn feed_server(&mut self, id: ServerId, input: &[u8]) {
+        let (mut run, mut pos) = (0, 0);
+        let mut events = Events::default();
+        debug_assert!(self.to_client.is_empty(), "bytes of another client");
+        let (client, needs) = {
+            let Some(entry) = self.servers.get_mut(id) else { return };
+            // Only what was sent for the client itself is passed on.
+            let client = match entry.server.user {
+                User::Client(client) => Some(client),
+                User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+            };
+            let needs = loop {
+                if entry.conn.skip > 0 {
+                    let len = (input.len() - pos).min(entry.conn.skip as usize);
+                    entry.conn.skip -= u32::try_from(len).expect("at most skip, which is 32 bits");
+                    pos += len;
+                    if entry.conn.rest == Rest::Drop {
+                        run = pos;
+                    }
+                    if entry.conn.skip > 0 {
+                        break 0;
+                    }
+                }
+                let front = &input[pos..];
+                let header = match look(front) {
+                    Ok(Some(header)) => header,
+                    Ok(None) => break HEADER_LEN,
+                    Err(_) => {
+                        events.broken = true;
+                        break 0;
+                    }
+                };
+                let wanted = bytes_wanted(header);
+                if front.len() < wanted {
+                    break wanted;
+                }
+                let available = front.len().min(header.frame_len());
+                let body = &front[HEADER_LEN..available];
+                let deliver =
+                    Self::settle(entry, &mut self.clients, &mut self.statements, header, body, &mut events);
+                let Some(deliver) = deliver else {
+                    events.broken = true;
+                    break 0;
+                };
+                let rest = header.frame_len() - available;
+                entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
+                if deliver && client.is_some() {
+                    entry.conn.rest = Rest::Forward;
+                } else {
+                    entry.conn.rest = Rest::Drop;
+                    self.to_client.extend_from_slice(&input[run..pos]);
+                    run = pos + available;
+                }
+                pos += available;
+            };
+            if pos < input.len() && !events.broken {
+                entry.conn.put_back(&input[pos..], needs);
+            }
+            (client, needs)
+        };
+        let _ = needs;
+        self.answer_client(client, &input[run..pos.max(run)]);
+        self.after_replies(id, events);
+    }
+
+    /// Sends a client what stands in `to_client` and then `run`.
+    fn answer_client(&mut self, client: Option<ClientId>, run: &[u8]) {
+        let Some(client) = client else {
+            self.to_client.clear();
+            return;
+        };
+        if self.to_client.is_empty() {
+            self.send_to_client(client, run);
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.to_client);
+        bytes.extend_from_slice(run);
+        self.send_to_client(client, &bytes);
+        bytes.clear();
+        self.to_client = bytes;
+    }
+
+    /// Settles one reply. Whether the client gets it; `None` when it is not allowed here.
+    fn settle(
+        entry: &mut super::ServerConn<D::Socket>,
+        clients: &mut crate::ids::Arena<ClientId, super::Client<D::Socket>>,
+        statements: &mut crate::prepared::Statements,
+        header: Header,
+        body: &[u8],
+        events: &mut Events,
+    ) -> Option<bool> {
+        let server = &mut entry.server;
+        let status = match header.tag {
+            tag::READY_FOR_QUERY => TransactionStatus::from_byte(*body.first()?),
+            _ => None,
+        };
+        if header.tag == tag::ERROR_RESPONSE && ErrorFields::read(body).is_fatal() {
+            // It says goodbye; the client hears of it in its own session's terms.
+            server.farewell = Some(Report::from_server(body));
+            return Some(false);
+        }
+        let dropped = |statement: StatementId| statements.release(statement);
+        let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
+        let for_client = match receipt.deliver {
+            Deliver::Client => true,
+            Deliver::OnError | Deliver::Swallow => false,
+        };
+        let session = match server.user {
+            User::Client(client) if receipt.deliver != Deliver::Swallow => {
+                clients.get_mut(client).map(|client| &mut client.session)
+            }
+            User::Client(_) | User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+        };
+        match receipt.meaning {
+            Meaning::Plain | Meaning::CopyIn => {}
+            Meaning::Asynchronous => {
+                if header.tag == tag::PARAMETER_STATUS {
+                    let (name, value) = parameter_status(body)?;
+                    server.status_reported(name, value);
+                }
+            }
+            Meaning::UnnamedParsed(statement) => {
+                statements.assign(&mut server.unnamed, Some(statement));
+                if let Some(session) = session {
+                    statements.assign(&mut session.unnamed, Some(statement));
+                }
+                // The reference that the ledger held.
+                statements.release(statement);
+            }
+            Meaning::UnnamedClosed => {
+                statements.assign(&mut server.unnamed, None);
+                if let Some(session) = session {
+                    statements.assign(&mut session.unnamed, None);
+                }
+            }
+            Meaning::Ready(status) => {
+                server.status = status;
+                events.ready = true;
+            }
+            Meaning::QueryReady(status) => {
+                server.status = status;
+                events.ready = true;
+                statements.assign(&mut server.unnamed, None);
+                if let Some(session) = session {
+                    statements.assign(&mut session.unnamed, None);
+                }
+            }
+            Meaning::Error | Meaning::UnnamedFailed => {
+                if receipt.meaning == Meaning::UnnamedFailed {
+                    statements.assign(&mut server.unnamed, None);
+                    if let Some(session) = session {
+                        statements.assign(&mut session.unnamed, None);
+                    }
+                }
+                if !for_client {
+                    events.error = Some(Report::from_server(body));
+                }
+            }
+        }
+        Some(for_client)
+    }
+
+    /// What follows from the replies of one chunk.
+    fn after_replies(&mut self, id: ServerId, events: Events) {
+        if events.broken {
+            tracing::warn!("a server sent what the protocol does not allow; closing it");
+            if let Some(entry) = self.servers.get_mut(id) {
+                entry.server.farewell = Some(errors::server_protocol_violation());
+            }
+            return self.server_lost(id, None);
+        }
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        if events.error.is_some() {
+            entry.server.doomed |= entry.server.discarding;
+            entry.server.own_error = events.error;
+        }
+        if events.ready && entry.server.ledger.is_settled() {
+            entry.server.discarding = false;
+        }
+        if !events.ready {
+            // The rest of a notice may have been what a free server waited for.
+            if entry.server.ledger.is_settled() && entry.server.client().is_some() {
+                self.server_settled(id);
+            }
+            return;
+        }
+        if entry.server.ledger.is_settled() {
+            self.server_settled(id);
+        } else if matches!(entry.server.user, User::Cleaning(_)) {
+            self.clean(id);
+        }
+        let Some(id) = self.servers.get(id).and_then(|entry| entry.server.client()) else { return };
+        let Some(client) = self.clients.get(id) else { return };
+        if client.session.held {
+            self.todo.push_back(Todo::Client(id));
+        } else if client.session.leaving != Leaving::No {
+            self.leave_when_settled(id);
+        }
+    }
+
+    /// Writes to a client; what it has no room for waits, and its server with it.
+    pub(super) fn send_to_client(&mut self, id: ClientId, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let written = client
+            .conn
+            .write(&mut self.driver, &mut self.sealed, bytes)
+            .and_then(|_| client.conn.settle_interest(&mut self.driver, Token::Client(id)));
+        if let Err(error) = written {
+            self.client_unreachable(id, &error);
+        }
+    }
+}
+
+fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
+    frame::header(front, MAX_MESSAGE)
+}
+
+/// How much of a message a decision reads.
+fn bytes_wanted(header: Header) -> usize {
+    let body = match header.tag {
+        tag::READY_FOR_QUERY => 1,
+        tag::ERROR_RESPONSE => ERROR_FRONT,
+        tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
+        _ => 0,
+    };
+    HEADER_LEN + body.min(header.body_len as usize)
+}

@@ -1,0 +1,494 @@
+//! Who has which server: taking one, making it fit its client, giving it back clean.
+
+use super::conn::Conn;
+use super::driver::{Driver, Token};
+use super::mail::{DialFailure, NewServer, Order};
+use super::{CLEANING_LIMIT_MS, Engine, PoolEntry, ServerConn, Todo};
+use crate::client::{Leaving, State};
+use crate::deadline::{Deadline, Tick};
+use crate::errors;
+use crate::ids::{ClientId, PoolId, ServerId};
+use crate::pool::PoolSpec;
+use crate::server::ledger::{Deliver, Sent};
+use crate::server::{Cancel, CleanStep, Server, User};
+use crate::session::{Ending, ParamSet, Pins};
+use crate::wire::{Report, TransactionStatus, build, frontend};
+use std::sync::Arc;
+
+/// A server that was idle for longer than this is looked at before it is given away: it may have
+/// been closed in the meantime.
+const TRUSTED_IDLE_MS: u64 = 100;
+
+/// Greetings that a pool remembers.
+const GREETINGS_KEPT: usize = 1_024;
+
+const OWN_QUERY: Sent = Sent::Query(Ending::No);
+const OWN_SYNC: Sent = Sent::Sync(Ending::No);
+
+impl<D: Driver> Engine<D> {
+    /// A server for a client, or a place in the queue.
+    pub(super) fn check_out(&mut self, id: ClientId) -> Option<ServerId> {
+        let pool = self.clients.get(id)?.pool;
+        let mut offer = self.pool(pool).pool.check_out();
+        while let Some((server, idle_since)) = offer {
+            if self.now.since(idle_since) <= TRUSTED_IDLE_MS || self.is_still_there(server) {
+                self.lease(server, id);
+                return Some(server);
+            }
+            offer = self.pool(pool).pool.take_idle();
+        }
+        let now = self.now;
+        let entry = self.pool(pool);
+        entry.pool.enqueue(id, now);
+        let give_up = Deadline::after(now, entry.pool.limits().wait_ms);
+        self.check_at(give_up);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.session.state = State::Waiting;
+        }
+        self.dial_if_wanted(pool);
+        None
+    }
+
+    /// Looks whether an idle server has closed its connection or said something.
+    fn is_still_there(&mut self, id: ServerId) -> bool {
+        if let Some(entry) = self.servers.get_mut(id) {
+            entry.conn.readable = true;
+        }
+        self.read_server(id);
+        self.servers.get(id).is_some()
+    }
+
+    /// Makes a client a server's user, and sets its parameters where the server has others.
+    pub(super) fn lease(&mut self, server_id: ServerId, client_id: ClientId) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(server_id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
+        client.session.state = State::Attached(server_id);
+        client.session.batch_sets_unnamed = false;
+        client.session.batch_ending = Ending::No;
+        entry.conn.taken = false;
+        entry.server.cancel = Cancel::None;
+        entry.server.lease += 1;
+        entry.server.statuses_before = None;
+        if Arc::ptr_eq(&entry.server.applied, &client.session.params) {
+            entry.server.user = User::Client(client_id);
+            return;
+        }
+        match client.session.params.statement_from(&entry.server.applied) {
+            None => {
+                entry.server.applied = client.session.params.clone();
+                entry.server.user = User::Client(client_id);
+            }
+            Some(text) => {
+                entry.server.user = User::Preparing(client_id);
+                self.send_own_query(server_id, &text);
+            }
+        }
+    }
+
+    /// Sends a Query of pgweir's own; its replies reach nobody.
+    fn send_own_query(&mut self, id: ServerId, text: &[u8]) {
+        let mut message = Vec::with_capacity(text.len() + 6);
+        build::query(&mut message, text);
+        self.send_own(id, OWN_QUERY, &message);
+    }
+
+    fn send_own(&mut self, id: ServerId, sent: Sent, message: &[u8]) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        entry.server.ledger.sent(sent, Deliver::Swallow);
+        entry.server.own_error = None;
+        if let Err(error) = self.send_to_server(id, message) {
+            self.server_lost(id, Some(&error));
+        }
+    }
+
+    /// Everything that was sent to a server has been answered.
+    pub(super) fn server_settled(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
+        if !entry.conn.stash.is_empty() || entry.conn.skip > 0 {
+            return;
+        }
+        match entry.server.user {
+            User::Nobody => {}
+            User::Preparing(client) => self.prepared(id, client),
+            User::Client(client) => self.client_settled(id, client),
+            User::Cleaning(_) => self.clean(id),
+        }
+    }
+
+    /// The client's parameters have been set, or could not be.
+    fn prepared(&mut self, id: ServerId, client_id: ClientId) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
+        if let Some(report) = entry.server.own_error.take() {
+            client.session.state = State::Idle;
+            self.start_cleaning(id);
+            return self.fail_request(client_id, report);
+        }
+        entry.server.applied = client.session.params.clone();
+        entry.server.statuses_before = None;
+        entry.server.user = User::Client(client_id);
+        if client.session.greeting {
+            self.greeting_learned(id, client_id);
+        }
+        let Some(client) = self.clients.get(client_id) else { return };
+        if client.conn.stash.is_empty() {
+            self.client_settled(id, client_id);
+        } else {
+            self.resume_client(client_id);
+        }
+    }
+
+    /// A client's server has answered everything: does the client keep it?
+    fn client_settled(&mut self, id: ServerId, client_id: ClientId) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
+        if client.session.leaving != Leaving::No {
+            return self.leave_when_settled(client_id);
+        }
+        if entry.server.is_frozen() || client.conn.skip > 0 {
+            return;
+        }
+        if entry.server.status != TransactionStatus::Idle {
+            return;
+        }
+        if entry.server.statuses_differ() {
+            // Something that its text does not show set a parameter.
+            client.session.pins = client.session.pins.and(Pins::PARAMETER);
+        }
+        if !client.session.pins.is_none() {
+            entry.server.needs_reset = true;
+            if client.session.pins.has(Pins::LOAD.and(Pins::SEED)) {
+                entry.server.doomed = true;
+            }
+            return self.let_go_if_draining(client_id);
+        }
+        client.session.state = State::Idle;
+        entry.server.user = User::Nobody;
+        if entry.server.clean_step() == CleanStep::Done {
+            self.give_back(id);
+        } else {
+            self.start_cleaning(id);
+        }
+        let Some(client) = self.clients.get(client_id) else { return };
+        if !client.conn.stash.is_empty() || client.conn.readable {
+            self.todo.push_back(Todo::Client(client_id));
+        }
+        self.let_go_if_draining(client_id);
+    }
+
+    /// Nobody uses the server any more, but it is not clean.
+    pub(super) fn start_cleaning(&mut self, id: ServerId) {
+        let deadline = Deadline::after(self.now, Some(CLEANING_LIMIT_MS));
+        if let Some(entry) = self.servers.get_mut(id) {
+            entry.server.user = User::Cleaning(deadline);
+            entry.server.ledger.swallow_all();
+        }
+        self.check_at(deadline);
+        self.clean(id);
+    }
+
+    /// The next step towards a clean server.
+    pub(super) fn clean(&mut self, id: ServerId) {
+        loop {
+            let Some(entry) = self.servers.get_mut(id) else { return };
+            if !matches!(entry.server.user, User::Cleaning(_)) {
+                return;
+            }
+            match entry.server.clean_step() {
+                CleanStep::Wait => return,
+                CleanStep::FailCopy => {
+                    let mut message = Vec::new();
+                    build::copy_fail(&mut message, "the client is gone");
+                    self.send_own(id, Sent::CopyEnd, &message);
+                }
+                CleanStep::AbortBatch => {
+                    // Sync alone would commit what the batch did; Postgres throws it away when a
+                    // client leaves. An Execute of a portal that does not exist fails the batch.
+                    let mut message = vec![frontend::tag::EXECUTE];
+                    build::sized(&mut message, |out| {
+                        out.extend_from_slice(b"pgweir_abandoned\0\0\0\0\0");
+                    });
+                    self.send_own(id, Sent::Execute, &message);
+                    let mut message = Vec::new();
+                    build::sync(&mut message);
+                    self.send_own(id, OWN_SYNC, &message);
+                }
+                CleanStep::Sync => {
+                    let mut message = Vec::new();
+                    build::sync(&mut message);
+                    self.send_own(id, OWN_SYNC, &message);
+                }
+                CleanStep::Rollback => self.send_own_query(id, b"ROLLBACK"),
+                CleanStep::DiscardAll => {
+                    entry.server.needs_reset = false;
+                    entry.server.discarding = true;
+                    entry.server.applied = self.no_params.clone();
+                    self.send_own_query(id, b"DISCARD ALL");
+                    return;
+                }
+                CleanStep::Barrier => {
+                    entry.server.needs_barrier = false;
+                    let mut message = Vec::new();
+                    build::sync(&mut message);
+                    self.send_own(id, OWN_SYNC, &message);
+                    return;
+                }
+                CleanStep::Done => {
+                    entry.server.user = User::Nobody;
+                    return self.give_back(id);
+                }
+                CleanStep::Close => {
+                    self.say_goodbye(id);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A clean server goes to the client that waits longest, else back to the pool.
+    pub(super) fn give_back(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
+        let pool = entry.pool;
+        let too_old = entry.server.retire_at.reached(self.now);
+        if too_old || self.pool(pool).pool.surplus() > 0 {
+            self.say_goodbye(id);
+            return self.dial_if_wanted(pool);
+        }
+        let clients = &self.clients;
+        let entry = &mut self.pools[pool.0 as usize];
+        let waits = |client| {
+            clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
+        };
+        match entry.pool.next_waiter(waits) {
+            Some(client) => {
+                self.lease(id, client);
+                self.greet_if_known(id, client);
+                self.todo.push_back(Todo::Client(client));
+            }
+            None => {
+                let now = self.now;
+                entry.pool.check_in(id, now);
+                let idle_until = Deadline::after(now, entry.pool.limits().idle_ms);
+                self.check_at(idle_until);
+            }
+        }
+    }
+
+    /// Orders the dials that a pool needs.
+    pub(super) fn dial_if_wanted(&mut self, id: PoolId) {
+        let now = self.now;
+        let entry = &mut self.pools[id.0 as usize];
+        for _ in 0..entry.pool.dials_wanted(now) {
+            self.orders.push(Order::Dial(entry.spec.clone()));
+        }
+        if let Some(next) = entry.pool.next_dial() {
+            self.check_at(Deadline::after(next, Some(0)));
+        }
+    }
+
+    /// A dial ended.
+    pub(super) fn dialled(
+        &mut self,
+        spec: &Arc<PoolSpec>,
+        outcome: Result<Box<NewServer<D::Socket>>, DialFailure>,
+    ) {
+        let pool = self.pool_for(spec);
+        match outcome {
+            Ok(new) => self.server_arrived(pool, *new),
+            Err(failure) => self.dial_failed(pool, failure),
+        }
+    }
+
+    fn server_arrived(&mut self, pool: PoolId, new: NewServer<D::Socket>) {
+        let retire_at = self.retirement(pool);
+        self.pool(pool).pool.dial_succeeded();
+        self.check_at(retire_at);
+        let server =
+            Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
+        let entry = ServerConn { conn: Conn::new(new.handed), server, pool };
+        let id = self.servers.insert_with(|_| entry);
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {
+            tracing::warn!(%error, "cannot watch a server's socket");
+            return self.drop_server(id);
+        }
+        // Bytes that came with the login are looked at first.
+        self.read_server(id);
+        self.give_back(id);
+    }
+
+    /// When a new server is to be replaced: up to a tenth earlier than its lifetime, so that
+    /// servers that were dialled together do not all go together.
+    fn retirement(&mut self, pool: PoolId) -> Deadline {
+        self.jitter = self.jitter.wrapping_mul(167).wrapping_add(71);
+        let jitter = u64::from(self.jitter);
+        let now = self.now;
+        let lifetime = self.pool(pool).pool.limits().lifetime_ms;
+        Deadline::after(now, lifetime.map(|ms| ms - ms / 10 * jitter / 256))
+    }
+
+    fn dial_failed(&mut self, pool: PoolId, failure: DialFailure) {
+        self.jitter = self.jitter.wrapping_mul(167).wrapping_add(71);
+        let (now, jitter) = (self.now, self.jitter);
+        let clients = &self.clients;
+        let entry = &mut self.pools[pool.0 as usize];
+        entry.pool.dial_failed(failure.report.clone(), now, jitter);
+        let hopeless = failure.permanent && entry.pool.slots().open == 0;
+        if hopeless {
+            let waits = |client| {
+                clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
+            };
+            for client in entry.pool.take_waiters(waits) {
+                self.no_longer_waiting(client);
+                self.fail_request(client, failure.report.clone());
+            }
+        }
+        self.dial_if_wanted(pool);
+    }
+
+    fn no_longer_waiting(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.session.state = State::Idle;
+        }
+    }
+
+    /// Clients that have waited too long are told so.
+    pub(super) fn check_waiters(&mut self, id: PoolId) {
+        let now = self.now;
+        let clients = &self.clients;
+        let entry = &mut self.pools[id.0 as usize];
+        let waits = |client| {
+            clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
+        };
+        let expired = entry.pool.expired_waiters(now, waits);
+        let limits = entry.pool.limits().clone();
+        let report = match entry.pool.failure() {
+            Some(cause) => errors::server_unavailable(cause),
+            None => errors::pool_wait_timeout(
+                limits.wait_ms.unwrap_or_default(),
+                limits.size,
+                entry.pool.waiting(),
+            ),
+        };
+        if let Some(oldest) = entry.pool.oldest_wait() {
+            self.check_at(Deadline::after(oldest, limits.wait_ms));
+        }
+        for client in expired {
+            self.no_longer_waiting(client);
+            self.fail_request(client, report.clone());
+        }
+    }
+
+    /// Idle servers that are too old, or that nobody has needed for too long, are closed.
+    pub(super) fn check_idle_servers(&mut self, id: PoolId) {
+        let now = self.now;
+        let servers = &self.servers;
+        let PoolEntry { pool, .. } = &mut self.pools[id.0 as usize];
+        let idle_ms = pool.limits().idle_ms;
+        let mut surplus = pool.surplus();
+        let mut next = Deadline::NEVER;
+        let expired = pool.idle_servers_where(|server, since: Tick| {
+            let unused = Deadline::after(since, idle_ms);
+            let retire = servers.get(server).map_or(Deadline::NEVER, |s| s.server.retire_at);
+            let earlier = unused.min(retire);
+            next = next.min(if earlier.reached(now) { Deadline::NEVER } else { earlier });
+            let close = surplus > 0 || earlier.reached(now);
+            surplus = surplus.saturating_sub(u32::from(close));
+            close
+        });
+        self.check_at(next);
+        for server in expired {
+            self.pool(id).pool.remove_idle(server);
+            self.say_goodbye(server);
+        }
+    }
+
+    /// Greets a client that has logged in: at once when a server has already answered to the same
+    /// startup parameters, else as soon as one has.
+    pub(super) fn greet(&mut self, id: ClientId, unsent: &[u8]) {
+        let Some(client) = self.clients.get(id) else { return };
+        let known = self.pools[client.pool.0 as usize]
+            .greetings
+            .get(&Arc::as_ptr(&client.session.params).addr())
+            .map(|(_, statuses)| statuses.clone());
+        if self.phase != super::Phase::Running {
+            self.send_to_client(id, unsent);
+            return self.end_client(id, Some(errors::shutting_down()));
+        }
+        if let Some(statuses) = known {
+            self.send_greeting(id, unsent, &statuses);
+            return self.resume_client(id);
+        }
+        self.send_to_client(id, unsent);
+        if let Some(server) = self.check_out(id) {
+            self.greet_if_known(server, id);
+        }
+    }
+
+    /// A server that needed no preparation answers for a client that waits for its greeting.
+    fn greet_if_known(&mut self, server: ServerId, id: ClientId) {
+        let ready = self.servers.get(server).is_some_and(|entry| match entry.server.user {
+            User::Client(_) => true,
+            User::Nobody | User::Preparing(_) | User::Cleaning(_) => false,
+        });
+        if ready && self.clients.get(id).is_some_and(|client| client.session.greeting) {
+            self.greeting_learned(server, id);
+            self.todo.push_back(Todo::Client(id));
+            self.server_settled(server);
+        }
+    }
+
+    /// A server has the client's parameters: what it reports is what the client is told, and
+    /// everyone after it who starts with the same.
+    fn greeting_learned(&mut self, server: ServerId, id: ClientId) {
+        let (Some(entry), Some(client)) = (self.servers.get(server), self.clients.get(id)) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        for (name, value) in &entry.server.statuses {
+            build::parameter_status(&mut bytes, name, value);
+        }
+        let statuses: Arc<[u8]> = bytes.into();
+        let params: Arc<ParamSet> = client.session.params.clone();
+        let pool = &mut self.pools[entry.pool.0 as usize];
+        if pool.greetings.len() >= GREETINGS_KEPT {
+            pool.greetings.clear();
+        }
+        pool.greetings.insert(Arc::as_ptr(&params).addr(), (params, statuses.clone()));
+        self.send_greeting(id, b"", &statuses);
+    }
+
+    fn send_greeting(&mut self, id: ClientId, unsent: &[u8], statuses: &[u8]) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.greeting = false;
+        let mut bytes = Vec::with_capacity(unsent.len() + statuses.len() + 64);
+        bytes.extend_from_slice(unsent);
+        bytes.extend_from_slice(statuses);
+        let registration = &client.session.registration;
+        registration.with_secret(|secret| {
+            build::backend_key_data(&mut bytes, registration.pid(), secret);
+        });
+        build::ready_for_query(&mut bytes, TransactionStatus::Idle);
+        self.send_to_client(id, &bytes);
+    }
+
+    /// Answers a client's waiting request with an error.
+    pub(super) fn fail_request(&mut self, id: ClientId, report: Report) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.session.greeting {
+            return self.end_client(id, Some(report));
+        }
+        let report = report.with_severity(crate::wire::Severity::Error);
+        client.session.refuse = Some(Box::new(report));
+        self.todo.push_back(Todo::Client(id));
+    }
+}

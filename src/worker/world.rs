@@ -1,0 +1,709 @@
+//! A world in memory for the loop: sockets that are byte queues, a clock that tests move, and a
+//! small Postgres that answers.
+//!
+//! The `FakeServer` knows just enough of Postgres to be told apart: a query's text comes back as
+//! its only row, transactions are followed, extended batches are skipped after errors.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use super::Engine;
+use super::driver::{Driver, Edge, Token};
+use super::mail::{
+    Admission, CancelOutcome, DialFailure, Handed, Inspection, Mail, NewClient, NewServer, Order,
+};
+use crate::cancel::CancelRegistry;
+use crate::config::Config;
+use crate::deadline::Tick;
+use crate::ids::CancelId;
+use crate::pool::PoolSpec;
+use crate::session::{ParamSet, ParamSets};
+use crate::wire::frame::HEADER_LEN;
+use crate::wire::{Report, TransactionStatus, build};
+
+/// One socket: what lies in the kernel's buffers.
+#[derive(Default)]
+struct Pipe {
+    to_engine: VecDeque<u8>,
+    from_engine: Vec<u8>,
+    /// Bytes that the peer has not read count against this.
+    room: usize,
+    peer_closed: bool,
+    broken: bool,
+    closed: bool,
+    token: Option<Token>,
+    write_interest: bool,
+    was_full: bool,
+    edge: bool,
+}
+
+#[derive(Default)]
+struct Net {
+    pipes: Vec<Pipe>,
+    now: u64,
+    /// Counts everything that happens.
+    events: u64,
+    /// At most so many bytes are given or taken at once: splits messages anywhere.
+    chunk: usize,
+}
+
+pub(super) struct SimDriver(Rc<RefCell<Net>>);
+
+impl Driver for SimDriver {
+    type Socket = usize;
+
+    fn add(&mut self, socket: &mut usize, token: Token) -> io::Result<()> {
+        let pipe = &mut self.0.borrow_mut().pipes[*socket];
+        pipe.token = Some(token);
+        pipe.edge = !pipe.to_engine.is_empty() || pipe.peer_closed;
+        Ok(())
+    }
+
+    fn set_write_interest(&mut self, socket: &mut usize, _: Token, wanted: bool) -> io::Result<()> {
+        self.0.borrow_mut().pipes[*socket].write_interest = wanted;
+        Ok(())
+    }
+
+    fn close(&mut self, socket: usize) {
+        let mut net = self.0.borrow_mut();
+        net.events += 1;
+        let pipe = &mut net.pipes[socket];
+        pipe.closed = true;
+        pipe.token = None;
+    }
+
+    fn read(&mut self, socket: &mut usize, into: &mut [u8]) -> io::Result<usize> {
+        let mut net = self.0.borrow_mut();
+        let chunk = net.chunk;
+        net.events += 1;
+        let pipe = &mut net.pipes[*socket];
+        if pipe.broken {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if pipe.to_engine.is_empty() {
+            return if pipe.peer_closed { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let len = into.len().min(pipe.to_engine.len()).min(chunk);
+        for byte in &mut into[..len] {
+            *byte = pipe.to_engine.pop_front().expect("counted");
+        }
+        // As if the rest arrived just now.
+        pipe.edge |= !pipe.to_engine.is_empty();
+        Ok(len)
+    }
+
+    fn write(&mut self, socket: &mut usize, bytes: &[u8]) -> io::Result<usize> {
+        let mut net = self.0.borrow_mut();
+        net.events += 1;
+        let pipe = &mut net.pipes[*socket];
+        if pipe.broken {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let len = bytes.len().min(pipe.room.saturating_sub(pipe.from_engine.len()));
+        if len == 0 {
+            pipe.was_full = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        pipe.from_engine.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn wait(&mut self, _: Option<u64>, edges: &mut Vec<Edge>) -> io::Result<()> {
+        let mut net = self.0.borrow_mut();
+        for pipe in &mut net.pipes {
+            let Some(token) = pipe.token else { continue };
+            let room = pipe.from_engine.len() < pipe.room;
+            let writable = pipe.write_interest && pipe.was_full && room;
+            if !pipe.edge && !writable {
+                continue;
+            }
+            edges.push(Edge {
+                token,
+                readable: pipe.edge,
+                writable,
+                hung_up: pipe.edge && (pipe.peer_closed || pipe.broken),
+            });
+            pipe.edge = false;
+            pipe.was_full &= !writable;
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Tick {
+        Tick(self.0.borrow().now)
+    }
+}
+
+/// A client of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientEnd {
+    pipe: usize,
+    pub(super) pid: i32,
+}
+
+/// A small Postgres on one connection.
+#[derive(Debug)]
+pub(super) struct FakeServer {
+    pipe: usize,
+    input: Vec<u8>,
+    pub(super) status: TransactionStatus,
+    unnamed: Option<Vec<u8>>,
+    portal: Option<Vec<u8>>,
+    skipping: bool,
+    copy_in: bool,
+    pub(super) parameters: HashMap<String, String>,
+    /// Statements as they were run.
+    pub(super) ran: Vec<String>,
+    /// Answers are held back.
+    pub(super) silent: bool,
+    pub(super) terminated: bool,
+}
+
+/// The loop with everything around it.
+pub(super) struct World {
+    pub(super) engine: Engine<SimDriver>,
+    net: Rc<RefCell<Net>>,
+    pub(super) servers: Vec<FakeServer>,
+    spec: Arc<PoolSpec>,
+    sets: ParamSets,
+    registry: Arc<CancelRegistry>,
+    admitted: Arc<AtomicU32>,
+    /// What the next dials come to; empty: they succeed.
+    pub(super) dial_failures: VecDeque<DialFailure>,
+    pub(super) dials_held: bool,
+    held_dials: Vec<Arc<PoolSpec>>,
+    pub(super) cancels: Vec<CancelId>,
+    pub(super) dials: usize,
+}
+
+impl World {
+    /// A pool of `size` servers with more settings for its `[defaults]`.
+    pub(super) fn new(size: u32, settings: &str) -> Self {
+        let text = format!(
+            "[defaults]\npool_size = {size}\n{settings}\n\
+             [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n"
+        );
+        let loaded = Config::parse(&text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
+        let effective = Arc::new(loaded.config.resolve("app", "app").expect("a database"));
+        let net = Rc::new(RefCell::new(Net { chunk: usize::MAX, ..Net::default() }));
+        let sets = ParamSets::default();
+        let none = sets.intern(ParamSet::default());
+        World {
+            engine: Engine::new(SimDriver(net.clone()), none, 1 << 20),
+            net,
+            servers: Vec::new(),
+            spec: Arc::new(PoolSpec::new(1, "app".into(), "app".into(), effective)),
+            sets,
+            registry: Arc::default(),
+            admitted: Arc::default(),
+            dial_failures: VecDeque::new(),
+            dials_held: false,
+            held_dials: Vec::new(),
+            cancels: Vec::new(),
+            dials: 0,
+        }
+    }
+
+    fn pipe(&mut self) -> usize {
+        let mut net = self.net.borrow_mut();
+        net.pipes.push(Pipe { room: 1 << 20, ..Pipe::default() });
+        net.pipes.len() - 1
+    }
+
+    /// A client that logged in with these startup parameters, and its greeting read.
+    pub(super) fn client_with(&mut self, params: &[(&str, &str)]) -> ClientEnd {
+        let client = self.arriving_client(params);
+        self.run();
+        let greeting = self.tags(client);
+        assert!(greeting.ends_with("KZ"), "greeting {greeting}");
+        client
+    }
+
+    /// A client that logged in.
+    pub(super) fn client(&mut self) -> ClientEnd {
+        self.client_with(&[])
+    }
+
+    /// A client that has not been greeted yet.
+    pub(super) fn arriving_client(&mut self, params: &[(&str, &str)]) -> ClientEnd {
+        let pipe = self.pipe();
+        let registration = self.registry.register(0, 4).expect("random bytes");
+        let pid = registration.pid();
+        let owned = params.iter().map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec()));
+        let params = self.sets.intern(ParamSet::new(owned));
+        let new = NewClient {
+            handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
+            unsent: vec![],
+            pool: self.spec.clone(),
+            params,
+            registration,
+            admission: Admission::take(&self.admitted, u32::MAX).expect("no limit"),
+        };
+        self.mail(Mail::Client(Box::new(new)));
+        ClientEnd { pipe, pid }
+    }
+
+    fn mail(&mut self, mail: Mail<usize>) {
+        self.engine.turn(|| vec![mail]).expect("the simulator does not break");
+        self.serve_orders();
+    }
+
+    /// Everything happens that can happen without time passing.
+    pub(super) fn run(&mut self) {
+        for _ in 0..10_000 {
+            let before = self.net.borrow().events;
+            self.engine.turn(Vec::new).expect("the simulator does not break");
+            self.serve_orders();
+            for n in 0..self.servers.len() {
+                self.serve(n);
+            }
+            let quiet = self.net.borrow().pipes.iter().all(|pipe| !pipe.edge || pipe.token.is_none());
+            if quiet && self.net.borrow().events == before && self.engine.todo.is_empty() {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// Time passes; deadlines strike.
+    pub(super) fn advance(&mut self, millis: u64) {
+        self.net.borrow_mut().now += millis;
+        self.run();
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.net.borrow().now
+    }
+
+    /// All reads are cut into pieces of at most this size.
+    pub(super) fn cut_into(&mut self, chunk: usize) {
+        self.net.borrow_mut().chunk = chunk;
+    }
+
+    pub(super) fn hold_dials(&mut self, hold: bool) {
+        self.dials_held = hold;
+        if !hold {
+            for spec in std::mem::take(&mut self.held_dials) {
+                self.dial(&spec);
+            }
+            self.run();
+        }
+    }
+
+    fn serve_orders(&mut self) {
+        for order in self.engine.take_orders() {
+            match order {
+                Order::Dial(spec) if self.dials_held => self.held_dials.push(spec),
+                Order::Dial(spec) => self.dial(&spec),
+                Order::Cancel { cancel, .. } => self.cancels.push(cancel),
+                Order::Ended => {}
+            }
+        }
+    }
+
+    fn dial(&mut self, spec: &Arc<PoolSpec>) {
+        self.dials += 1;
+        if let Some(failure) = self.dial_failures.pop_front() {
+            return self.mail(Mail::Dialled { pool: spec.clone(), outcome: Err(failure) });
+        }
+        let pipe = self.pipe();
+        self.servers.push(FakeServer::new(pipe));
+        let target = crate::cancel::registry::tests::any_target();
+        let new = NewServer {
+            handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
+            statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
+            cancel: Some(Arc::new(target)),
+        };
+        self.mail(Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
+    }
+
+    /// The cancel connection for the oldest order is ready: is it permitted?
+    pub(super) fn cancel_is_permitted(&mut self) -> (CancelId, bool) {
+        let cancel = self.cancels.remove(0);
+        let (answer, mut question) = tokio::sync::oneshot::channel();
+        self.mail(Mail::CancelReady { cancel, answer });
+        (cancel, question.try_recv().expect("answered at once"))
+    }
+
+    pub(super) fn cancel_finished(&mut self, cancel: CancelId, outcome: CancelOutcome) {
+        self.mail(Mail::CancelFinished { cancel, outcome });
+        self.run();
+    }
+
+    pub(super) fn client_cancels(&mut self, client: ClientEnd) {
+        let found = self.registry.find_pid(client.pid).expect("a key");
+        self.mail(Mail::ClientCancel(found));
+        self.run();
+    }
+
+    pub(super) fn drain(&mut self, limit_ms: Option<u64>) {
+        self.mail(Mail::Drain { limit_ms });
+        self.run();
+    }
+
+    /// A client's bytes arrive.
+    pub(super) fn send(&mut self, client: ClientEnd, bytes: &[u8]) {
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[client.pipe];
+        pipe.to_engine.extend(bytes);
+        pipe.edge = true;
+    }
+
+    /// A client sends a message and everything happens that follows; the tags of the replies.
+    pub(super) fn ask(&mut self, client: ClientEnd, text: &str) -> String {
+        self.send(client, &query(text));
+        self.run();
+        self.tags(client)
+    }
+
+    /// What a client has received, and forgets.
+    pub(super) fn received(&mut self, client: ClientEnd) -> Vec<u8> {
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[client.pipe];
+        pipe.edge |= pipe.was_full;
+        std::mem::take(&mut pipe.from_engine)
+    }
+
+    /// The tags of what a client has received; ReadyForQuery as its status in lower case for `T`
+    /// and `E`.
+    pub(super) fn tags(&mut self, client: ClientEnd) -> String {
+        frames(&self.received(client)).into_iter().map(|(tag, _)| char::from(tag)).collect()
+    }
+
+    /// The frames that a client has received.
+    pub(super) fn frames(&mut self, client: ClientEnd) -> Vec<(u8, Vec<u8>)> {
+        frames(&self.received(client))
+    }
+
+    /// The errors that a client has received.
+    pub(super) fn errors(&mut self, client: ClientEnd) -> Vec<Report> {
+        let frames = self.frames(client).into_iter();
+        frames.filter(|(tag, _)| *tag == b'E').map(|(_, body)| Report::from_server(&body)).collect()
+    }
+
+    /// A client hangs up without a word.
+    pub(super) fn hang_up(&mut self, client: ClientEnd) {
+        let mut net = self.net.borrow_mut();
+        net.pipes[client.pipe].peer_closed = true;
+        net.pipes[client.pipe].edge = true;
+    }
+
+    /// Whether pgweir has closed a client's connection.
+    pub(super) fn is_closed(&self, client: ClientEnd) -> bool {
+        self.net.borrow().pipes[client.pipe].closed
+    }
+
+    /// How many bytes a client lets lie before it blocks its sender.
+    pub(super) fn set_room(&mut self, client: ClientEnd, room: usize) {
+        self.net.borrow_mut().pipes[client.pipe].room = room;
+    }
+
+    /// A server ends its connection, with a FATAL if `word` is given.
+    pub(super) fn kill_server(&mut self, n: usize, word: Option<&str>) {
+        let mut bytes = Vec::new();
+        if let Some(word) = word {
+            Report::fatal(b"57P01", word.to_owned()).write(&mut bytes);
+        }
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[self.servers[n].pipe];
+        pipe.to_engine.extend(bytes);
+        pipe.peer_closed = true;
+        pipe.edge = true;
+        self.servers[n].terminated = true;
+    }
+
+    /// A server's connection breaks; the loop has not been told.
+    pub(super) fn break_server_unseen(&mut self, n: usize) {
+        self.net.borrow_mut().pipes[self.servers[n].pipe].broken = true;
+        self.servers[n].terminated = true;
+    }
+
+    /// A server says something of its own accord.
+    pub(super) fn server_says(&mut self, n: usize, bytes: &[u8]) {
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[self.servers[n].pipe];
+        pipe.to_engine.extend(bytes);
+        pipe.edge = true;
+    }
+
+    pub(super) fn inspect(&mut self) -> Inspection {
+        self.serve_orders();
+        let (answer, mut picture) = tokio::sync::oneshot::channel();
+        self.engine.turn(|| vec![Mail::Inspect(answer)]).expect("the simulator does not break");
+        picture.try_recv().expect("answered at once")
+    }
+
+    /// `idle + leased + login + cancel + zombie = open`, and nothing else is open.
+    pub(super) fn check_accounts(&mut self) {
+        let picture = self.inspect();
+        for pool in &picture.pools {
+            let sum = pool.idle + pool.leased + pool.login + pool.cancel + pool.zombie;
+            assert_eq!(sum, pool.open, "{pool:?}");
+        }
+        let alive = self.servers.iter().filter(|s| !self.net.borrow().pipes[s.pipe].closed).count();
+        let open: usize = picture.pools.iter().map(|pool| pool.open - pool.login).sum();
+        assert_eq!(open, alive, "{picture:?}");
+    }
+
+    /// After everyone has gone: nothing leased, nobody waits, no key, no statement is left.
+    pub(super) fn check_quiet(&mut self) {
+        self.check_accounts();
+        let picture = self.inspect();
+        assert_eq!(picture.clients, 0);
+        for pool in &picture.pools {
+            assert_eq!((pool.leased, pool.waiting, pool.cancel, pool.clients), (0, 0, 0, 0), "{pool:?}");
+        }
+        assert!(self.registry.is_empty());
+        let known = self.servers.iter().filter(|s| s.unnamed.is_some() && !s.terminated).count();
+        assert!(picture.statements <= known, "{} statements, {known} servers", picture.statements);
+    }
+
+    fn serve(&mut self, n: usize) {
+        let server = &mut self.servers[n];
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[server.pipe];
+        if !pipe.from_engine.is_empty() {
+            net.events += 1;
+        }
+        let pipe = &mut net.pipes[server.pipe];
+        server.input.append(&mut pipe.from_engine);
+        pipe.edge |= pipe.was_full;
+        if server.silent {
+            return;
+        }
+        let mut out = Vec::new();
+        server.answer(&mut out);
+        if !out.is_empty() && !server.terminated {
+            pipe.to_engine.extend(out);
+            pipe.edge = true;
+        }
+    }
+}
+
+impl FakeServer {
+    fn new(pipe: usize) -> Self {
+        FakeServer {
+            pipe,
+            input: Vec::new(),
+            status: TransactionStatus::Idle,
+            unnamed: None,
+            portal: None,
+            skipping: false,
+            copy_in: false,
+            parameters: HashMap::new(),
+            ran: Vec::new(),
+            silent: false,
+            terminated: false,
+        }
+    }
+
+    fn answer(&mut self, out: &mut Vec<u8>) {
+        while self.input.len() >= HEADER_LEN {
+            let len = u32::from_be_bytes(self.input[1..5].try_into().expect("4 bytes")) as usize;
+            if self.input.len() < len + 1 {
+                return;
+            }
+            let message: Vec<u8> = self.input.drain(..=len).collect();
+            self.message(message[0], &message[5..], out);
+        }
+    }
+
+    fn message(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        if self.copy_in {
+            match tag {
+                b'd' | b'H' | b'S' => {}
+                b'c' => {
+                    self.copy_in = false;
+                    build::command_complete(out, "COPY 1");
+                    build::ready_for_query(out, self.status);
+                }
+                b'f' => {
+                    self.copy_in = false;
+                    self.fail(out);
+                    build::ready_for_query(out, self.status);
+                }
+                other => panic!("{} during COPY", char::from(other)),
+            }
+            return;
+        }
+        if self.skipping && tag != b'S' {
+            return;
+        }
+        match tag {
+            b'Q' => {
+                self.unnamed = None;
+                let text = String::from_utf8(body[..body.len() - 1].to_vec()).expect("text");
+                self.run(&text, out);
+                if !self.copy_in {
+                    build::ready_for_query(out, self.status);
+                }
+            }
+            b'P' => {
+                assert_eq!(body[0], 0, "unnamed statements only");
+                self.unnamed = None;
+                let end = body[1..].iter().position(|&b| b == 0).expect("NUL") + 1;
+                if body[1..end].starts_with(b"bad") {
+                    self.fail(out);
+                    self.skipping = true;
+                } else {
+                    self.unnamed = Some(body[1..end].to_vec());
+                    build::empty(out, b'1');
+                }
+            }
+            b'B' => match &self.unnamed {
+                Some(text) => {
+                    self.portal = Some(text.clone());
+                    build::empty(out, b'2');
+                }
+                None => {
+                    self.fail(out);
+                    self.skipping = true;
+                }
+            },
+            b'D' => build::empty(out, b'n'),
+            b'E' => match self.portal.clone() {
+                Some(text) if body[0] == 0 => {
+                    let text = String::from_utf8(text).expect("text");
+                    let failed = self.run(&text, out);
+                    self.skipping = failed;
+                }
+                _ => {
+                    self.fail(out);
+                    self.skipping = true;
+                }
+            },
+            b'C' => {
+                self.unnamed = None;
+                build::empty(out, b'3');
+            }
+            b'S' => {
+                self.skipping = false;
+                self.portal = None;
+                build::ready_for_query(out, self.status);
+            }
+            b'H' | b'c' | b'd' | b'f' => {}
+            b'X' => self.terminated = true,
+            other => panic!("the loop sent {}", char::from(other)),
+        }
+    }
+
+    /// Whether it failed.
+    fn run(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        self.ran.push(text.to_owned());
+        let first = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        let ends = matches!(first.as_str(), "COMMIT" | "ROLLBACK");
+        if self.status == TransactionStatus::Failed && !ends {
+            Report::error(b"25P02", "aborted").write(out);
+            return true;
+        }
+        match first.as_str() {
+            "BEGIN" => self.status = TransactionStatus::InTransaction,
+            "COMMIT" | "ROLLBACK" => self.status = TransactionStatus::Idle,
+            "ERROR" => {
+                self.fail(out);
+                return true;
+            }
+            "COPY" => {
+                self.copy_in = true;
+                out.extend_from_slice(&[b'G', 0, 0, 0, 7, 0, 0, 0]);
+                return false;
+            }
+            "DISCARD" => self.parameters.clear(),
+            "SHOW" => {
+                let value = text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
+                row(out, value.map_or("", String::as_str));
+            }
+            _ => {}
+        }
+        if text.contains("set_config") || text.starts_with("RESET") {
+            if let Err(()) = self.configure(text, out) {
+                self.fail(out);
+                return true;
+            }
+        } else if first != "SHOW" {
+            row(out, text);
+        }
+        build::command_complete(out, &first);
+        false
+    }
+
+    fn configure(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), ()> {
+        for part in text.split("RESET \"").skip(1) {
+            self.parameters.remove(part.split('"').next().expect("a name"));
+        }
+        for part in text.split("set_config( E'").skip(1) {
+            let mut words = part.split('\'');
+            let name = words.next().expect("a name").to_owned();
+            let value = words.nth(1).expect("a value").to_owned();
+            if name == "nonsense" {
+                return Err(());
+            }
+            if name == "timezone" {
+                build::parameter_status(out, b"TimeZone", value.as_bytes());
+            }
+            self.parameters.insert(name, value);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, out: &mut Vec<u8>) {
+        Report::error(b"XX001", "failed").write(out);
+        if self.status == TransactionStatus::InTransaction {
+            self.status = TransactionStatus::Failed;
+        }
+    }
+}
+
+fn row(out: &mut Vec<u8>, text: &str) {
+    out.push(b'D');
+    build::sized(out, |out| {
+        out.extend_from_slice(&[0, 1]);
+        out.extend_from_slice(&u32::try_from(text.len()).expect("short").to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    });
+}
+
+/// Takes a byte stream apart; what is left over must be nothing.
+pub(super) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((&tag, rest)) = bytes.split_first() {
+        let len = u32::from_be_bytes(rest[..4].try_into().expect("a length")) as usize;
+        frames.push((tag, rest[4..len].to_vec()));
+        bytes = &rest[len..];
+    }
+    frames
+}
+
+pub(super) fn query(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    build::query(&mut out, text.as_bytes());
+    out
+}
+
+/// Parse of the unnamed statement.
+pub(super) fn parse(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut content = text.as_bytes().to_vec();
+    content.extend_from_slice(&[0, 0, 0]);
+    build::parse(&mut out, b"", &content);
+    out
+}
+
+/// Bind of the unnamed statement to the unnamed portal, and Execute.
+pub(super) fn bind_execute() -> Vec<u8> {
+    let mut out = vec![b'B'];
+    build::sized(&mut out, |out| out.extend_from_slice(&[0; 8]));
+    out.push(b'E');
+    build::sized(&mut out, |out| out.extend_from_slice(&[0; 5]));
+    out
+}
+
+pub(super) fn sync() -> Vec<u8> {
+    let mut out = Vec::new();
+    build::sync(&mut out);
+    out
+}

@@ -1,0 +1,9 @@
+//! Tests of pgweir as a whole: a module per behaviour, told with the words of `harness`.
+//!
+//! They need a Postgres of any supported major version; without one they fail and say what to
+//! install.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+
+mod harness;
+mod harness_proofs;
