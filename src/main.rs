@@ -1,3 +1,52 @@
 //! The `pgweir` binary: reads arguments and runs one command.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use pgweir::cli::check::{CheckFormat, check};
+use pgweir::process;
+
+/// A Postgres connection pooler and query guard.
+///
+/// Exit codes: 0 ok, 1 found problems, 2 usage or cannot run.
+#[derive(Parser)]
+#[command(name = "pgweir", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until SIGTERM (transactions may finish) or SIGINT (at once).
+    Run {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Say everything that is wrong with a configuration, and how many connections it makes.
+    Check {
+        /// The configuration.
+        #[arg(value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        file: PathBuf,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        format: CheckFormat,
+        /// Treat warnings as problems.
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+/// Where the configuration is when nobody says.
+const DEFAULT_CONFIG: &str = "pgweir.toml";
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { config } => process::run(&config),
+        Command::Check { file, format, strict } => {
+            ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
+        }
+    }
+}

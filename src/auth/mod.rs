@@ -6,6 +6,7 @@
 //! Postgres. Deliberately absent: sockets, clocks, framing, and any logging.
 
 pub mod certificate;
+pub mod credential;
 pub mod exchange;
 pub mod password;
 pub mod request;
@@ -14,6 +15,8 @@ pub mod secret;
 pub mod userlist;
 
 use aws_lc_rs::rand;
+
+pub use credential::ServerCredential;
 
 /// Fills `N` bytes from the operating system's source of randomness, by way of the library.
 fn random<const N: usize>() -> [u8; N] {

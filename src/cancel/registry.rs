@@ -148,7 +148,8 @@ pub(crate) mod tests {
 
     /// Some target; nothing is listening there.
     pub(crate) fn any_target() -> CancelTarget {
-        CancelTarget { address: crate::dial::ServerAddress, tls: None, pid: 1, secret: vec![1; 4] }
+        let address = crate::dial::ServerAddress::Unix("/nowhere".into());
+        CancelTarget { address, tls: None, pid: 1, secret: vec![1; 4] }
     }
 
     #[test]

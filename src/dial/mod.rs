@@ -1,7 +1,314 @@
-//! stub
-/// s
-#[derive(Debug, Clone)]
-pub struct ServerAddress;
-/// s
-#[derive(Debug, Clone)]
-pub struct ServerTls;
+//! Dialling: a connection to Postgres from nothing until it is logged in.
+//!
+//! Hosts and addresses are tried in order under one time limit, with libpq's meaning of `sslmode`.
+//! Deliberately absent: pools, and everything after the first ReadyForQuery.
+
+pub mod error;
+pub mod frame;
+mod login;
+mod place;
+mod question;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cancel::CancelTarget;
+use crate::config::{Host, SslMode, Target};
+use crate::net::link::Link;
+use crate::net::socket::{Socket, Stream};
+use crate::pool::PoolSpec;
+use crate::worker::mail::{DialFailure, Handed, NewServer};
+
+pub use error::{Chain, DialError, Step};
+pub use login::{Identity, LoggedIn, log_in};
+pub use place::{ServerAddress, ServerTls};
+pub use question::{AnswerError, Row, ask, leave};
+pub use trust::TlsContexts;
+
+/// Unread bytes that a server may have sent before it is asked: an error of the largest size.
+const SERVER_UNREAD_LIMIT: usize = 96 * 1024;
+
+/// What to dial and who to be there.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// Where.
+    pub target: &'a Target,
+    /// Who.
+    pub identity: Identity<'a>,
+    /// How long all attempts together may take; `None`: for ever.
+    pub limit: Option<Duration>,
+}
+
+/// A connection that is logged in, still in the hall.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub link: Link<Stream>,
+    /// What the server said at login.
+    pub login: LoggedIn,
+    /// The address that answered.
+    pub address: ServerAddress,
+    /// TLS, when it is on.
+    pub tls: Option<ServerTls>,
+}
+
+/// One way to try an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Plain,
+    TlsIfOffered,
+    Tls,
+}
+
+/// What `sslmode` means (libpq 34.19.3): Unix sockets never have TLS.
+fn attempts(mode: SslMode, is_unix: bool) -> &'static [Attempt] {
+    match mode {
+        _ if is_unix => &[Attempt::Plain],
+        SslMode::Disable => &[Attempt::Plain],
+        SslMode::Allow => &[Attempt::Plain, Attempt::Tls],
+        SslMode::Prefer => &[Attempt::TlsIfOffered, Attempt::Plain],
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Attempt::Tls],
+    }
+}
+
+/// Whether the next way to try the same address may do better than this one did.
+fn calls_for_next_attempt(attempt: Attempt, error: &DialError) -> bool {
+    match attempt {
+        // The server takes such clients only with TLS (`allow`), or only without (`prefer`).
+        Attempt::Plain | Attempt::TlsIfOffered if error.is_hba_refusal() => true,
+        Attempt::TlsIfOffered => {
+            use crate::net::link::StartTlsError::{AlreadyTls, NoAlpn, UnencryptedData};
+            // Somebody who injects bytes must not talk us out of TLS.
+            matches!(error, DialError::Tls(why)
+                if !matches!(why, UnencryptedData | AlreadyTls | NoAlpn))
+        }
+        Attempt::Plain | Attempt::Tls => false,
+    }
+}
+
+/// Dials servers. One for the process.
+#[derive(Debug, Default)]
+pub struct Dialler {
+    contexts: TlsContexts,
+}
+
+impl Dialler {
+    /// The TLS contexts, so that a reload can have files read again.
+    pub fn contexts(&self) -> &TlsContexts {
+        &self.contexts
+    }
+
+    /// Dials for a pool: the primary of its database, as its server role.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    ///
+    /// # Errors
+    /// What the loop and its clients are to know. The whole story is logged here.
+    pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
+        let settings = pool.settings.load_full();
+        let role = pool.server_role();
+        let target = &settings.database.primary;
+        let errand = Errand {
+            target,
+            identity: Identity {
+                role: &role,
+                database: &settings.database.server_database,
+                credential: pool.credential(),
+                parameters: target_parameters(target),
+            },
+            limit: settings.connect_timeout.as_duration(),
+        };
+        let result = match self.dial(errand).await {
+            Ok(connected) => connected.into_server(),
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| {
+            tracing::warn!(
+                database = pool.database,
+                role = pool.role,
+                server_role = role,
+                "cannot log in to the server: {}",
+                Chain(&error)
+            );
+            error.failure()
+        })
+    }
+
+    /// Dials, trying each host and each of its addresses until one serves.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    ///
+    /// # Errors
+    /// No address served; the error is that of the one that came furthest.
+    pub async fn dial(&self, errand: Errand<'_>) -> Result<Connected, DialError> {
+        let deadline = errand.limit.map(|limit| Instant::now() + limit);
+        let context = self.contexts.for_target(errand.target).map_err(DialError::TlsFiles)?;
+        let mut failed: Option<DialError> = None;
+        let hosts = &errand.target.hosts;
+        for (n, host) in hosts.iter().enumerate() {
+            let hosts_left = hosts.len() - n - 1;
+            let share = share_of(deadline, hosts_left + 1);
+            let addresses = match within(share, Step::Connecting, resolve(host)).await {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    continue;
+                }
+            };
+            let tls = context.as_ref().map(|context| ServerTls {
+                context: context.clone(),
+                host: host_name(host),
+            });
+            for (m, address) in addresses.iter().enumerate() {
+                let share = share_of(deadline, hosts_left + addresses.len() - m);
+                match try_address(&errand, address, tls.as_ref(), share).await {
+                    Ok(connected) => return Ok(connected),
+                    Err(error) if !error.next_may_do_better() => return Err(error),
+                    Err(error) => {
+                        tracing::debug!(%address, "dial failed: {}", Chain(&error));
+                        // What a server said tells more than that another could not be reached.
+                        if failed.is_none() || matches!(error, DialError::Server(_)) {
+                            failed = Some(error);
+                        }
+                    }
+                }
+            }
+        }
+        Err(failed.unwrap_or(DialError::TimedOut { doing: Step::Connecting }))
+    }
+}
+
+/// What the operator put into the connection string for the server's process.
+fn target_parameters(target: &Target) -> Vec<(&str, &str)> {
+    let options = target.options.as_deref().map(|options| ("options", options));
+    let name = target.application_name.as_deref().map(|name| ("application_name", name));
+    options.into_iter().chain(name).collect()
+}
+
+/// An equal share of the time left for each of `count` attempts, so that one black hole does not
+/// use up the time of those behind it. `None`: no limit.
+fn share_of(deadline: Option<Instant>, count: usize) -> Option<Instant> {
+    let deadline = deadline?;
+    let now = Instant::now();
+    let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    Some(now + deadline.saturating_duration_since(now) / count)
+}
+
+/// Does `what` until `deadline`. Cancel safe where `what` is.
+async fn within<T>(
+    deadline: Option<Instant>,
+    doing: Step,
+    what: impl Future<Output = Result<T, DialError>>,
+) -> Result<T, DialError> {
+    match deadline {
+        None => what.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline, what).await {
+            Ok(done) => done,
+            Err(_) => Err(DialError::TimedOut { doing }),
+        },
+    }
+}
+
+/// Cancel safe: dropping it closes what was opened.
+async fn try_address(
+    errand: &Errand<'_>,
+    address: &ServerAddress,
+    tls: Option<&ServerTls>,
+    deadline: Option<Instant>,
+) -> Result<Connected, DialError> {
+    let is_unix = matches!(address, ServerAddress::Unix(_));
+    let ways = attempts(errand.target.sslmode, is_unix);
+    let mut result = Err(DialError::TimedOut { doing: Step::Connecting });
+    for &attempt in ways {
+        result = try_once(errand, address, tls, attempt, deadline).await;
+        match &result {
+            Err(error) if calls_for_next_attempt(attempt, error) => {
+                tracing::debug!(%address, ?attempt, "trying the other way: {}", Chain(error));
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    result
+}
+
+async fn try_once(
+    errand: &Errand<'_>,
+    address: &ServerAddress,
+    tls: Option<&ServerTls>,
+    attempt: Attempt,
+    deadline: Option<Instant>,
+) -> Result<Connected, DialError> {
+    let connect = async {
+        let stream = address.connect().await;
+        stream.map_err(|source| DialError::Connect { address: address.clone(), source })
+    };
+    let stream = within(deadline, Step::Connecting, connect).await?;
+    let mut link = Link::new(stream).with_unread_limit(SERVER_UNREAD_LIMIT);
+    let mut secured = None;
+    if attempt != Attempt::Plain
+        && let Some(tls) = tls
+    {
+        if within(deadline, Step::Encrypting, tls.start(&mut link)).await? {
+            secured = Some(tls.clone());
+        } else if attempt == Attempt::Tls {
+            return Err(DialError::TlsNotOffered);
+        }
+    }
+    let private = secured.is_some() || address.is_local();
+    let login = log_in(&mut link, &errand.identity, private);
+    let login = within(deadline, Step::LoggingIn, login).await?;
+    Ok(Connected { link, login, address: address.clone(), tls: secured })
+}
+
+/// The addresses of a host, in the resolver's order. Cancel safe.
+async fn resolve(host: &Host) -> Result<Vec<ServerAddress>, DialError> {
+    match host {
+        Host::Unix { dir, port } => {
+            Ok(vec![ServerAddress::Unix(format!("{dir}/.s.PGSQL.{port}").into())])
+        }
+        Host::Tcp { name, port } => {
+            let failed = |source| DialError::Resolve { host: name.clone(), source };
+            let found = tokio::net::lookup_host((name.as_str(), *port)).await.map_err(failed)?;
+            let addresses: Vec<_> = found.map(ServerAddress::Tcp).collect();
+            if addresses.is_empty() {
+                return Err(failed(std::io::ErrorKind::AddrNotAvailable.into()));
+            }
+            Ok(addresses)
+        }
+    }
+}
+
+/// The name that a certificate is held against.
+fn host_name(host: &Host) -> String {
+    match host {
+        Host::Tcp { name, .. } => name.clone(),
+        Host::Unix { dir, .. } => dir.clone(),
+    }
+}
+
+impl Connected {
+    /// Hands the connection over to a loop.
+    fn into_server(self) -> Result<NewServer<Socket>, DialError> {
+        let parts = self.link.into_parts();
+        let socket = parts.io.into_socket().map_err(DialError::Write)?;
+        let cancel = self.login.key.map(|(pid, secret)| {
+            Arc::new(CancelTarget { address: self.address, tls: self.tls, pid, secret })
+        });
+        Ok(NewServer {
+            handed: Handed {
+                socket,
+                tls: parts.tls,
+                undecrypted: parts.undecrypted,
+                unread: parts.unread,
+            },
+            statuses: self.login.statuses,
+            cancel,
+        })
+    }
+}
+

@@ -7,8 +7,8 @@
 //!   packet = SSLRequest | GSSENCRequest | CancelRequest (done) | StartupMessage (done)
 //! ```
 //!
-//! As `ProcessSSLStartup` and `ProcessStartupPacket` in Postgres' backend_startup.c, which asks
-//! for TLS once and for GSSAPI once. Deliberately absent: who the client says it is.
+//! As `ProcessSSLStartup` and `ProcessStartupPacket` in Postgres' backend_startup.c. Deliberately
+//! absent: who the client says it is.
 
 use std::io;
 
@@ -24,8 +24,9 @@ use crate::wire::startup::{self, FirstPacket, StartupError, StartupPacket};
 /// 369 MB long.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Requests before the StartupMessage: TLS, GSSAPI, and one to spare.
-const NEGOTIATIONS_LIMIT: usize = 3;
+/// Requests for encryption before the StartupMessage: TLS, GSSAPI, and one to spare. Postgres
+/// would go on for ever.
+const NEGOTIATIONS_LIMIT: u32 = 3;
 
 /// What a connection turned out to be for.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,30 +60,40 @@ pub async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(
         let Some(tls) = tls else { return Err(Refusal::DirectTlsUnavailable) };
         link.start_tls_server(tls, true).await?;
     }
-    // Where TLS is on already there is nothing left to ask for.
-    let mut may_ask_tls = link.tls().is_none();
-    let mut may_ask_gss = link.tls().is_none();
-    for _ in 0..=NEGOTIATIONS_LIMIT {
+    // Refusing one kind of encryption opens the question for the other again, as in Postgres.
+    let mut may_ask_tls = true;
+    let mut may_ask_gss = true;
+    for asked in 0.. {
         match first_packet(link).await? {
             FirstPacket::CancelRequest { pid, secret } => {
                 return Ok(Request::Cancel { pid, secret });
             }
             FirstPacket::Startup(packet) => return Ok(Request::Startup(packet)),
+            FirstPacket::SslRequest | FirstPacket::GssEncRequest
+                if asked == NEGOTIATIONS_LIMIT =>
+            {
+                break;
+            }
             FirstPacket::SslRequest if may_ask_tls => {
                 nothing_ahead(link, "SSL")?;
                 may_ask_tls = false;
-                if let Some(tls) = tls {
-                    link.write_all(b"S").await?;
-                    link.start_tls_server(tls, false).await?;
-                    may_ask_gss = false;
-                } else {
-                    link.write_all(b"N").await?;
+                match tls {
+                    Some(tls) if link.tls().is_none() => {
+                        link.write_all(b"S").await?;
+                        link.start_tls_server(tls, false).await?;
+                        may_ask_gss = false;
+                    }
+                    _ => {
+                        link.write_all(b"N").await?;
+                        may_ask_gss = true;
+                    }
                 }
             }
             FirstPacket::GssEncRequest if may_ask_gss => {
                 nothing_ahead(link, "GSSAPI encryption")?;
-                may_ask_gss = false;
                 link.write_all(b"N").await?;
+                may_ask_gss = false;
+                may_ask_tls = true;
             }
             // A second time it is a version that nobody speaks, as in Postgres.
             FirstPacket::SslRequest => return Err(version(startup::SSL_REQUEST_CODE)),

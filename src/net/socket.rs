@@ -128,8 +128,11 @@ impl AsyncWrite for Stream {
 pub enum Peer {
     /// A TCP address.
     Tcp(SocketAddr),
-    /// Somebody on this machine, through a Unix socket.
-    Unix,
+    /// A process on this machine, through a Unix socket.
+    Unix {
+        /// The user that it runs as, where the system says so.
+        uid: Option<u32>,
+    },
 }
 
 impl Peer {
@@ -137,7 +140,7 @@ impl Peer {
     #[must_use]
     pub fn is_local(self) -> bool {
         match self {
-            Peer::Unix => true,
+            Peer::Unix { .. } => true,
             Peer::Tcp(address) => is_loopback(address.ip()),
         }
     }
@@ -147,7 +150,8 @@ impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Peer::Tcp(address) => address.fmt(f),
-            Peer::Unix => f.write_str("unix"),
+            Peer::Unix { uid: None } => f.write_str("unix"),
+            Peer::Unix { uid: Some(uid) } => write!(f, "unix:{uid}"),
         }
     }
 }

@@ -1,0 +1,155 @@
+//! HTTP: probes for orchestrators, and the loops' state as JSON.
+//!
+//! Deliberately absent: anything that changes something.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::cancel::CancelRegistry;
+use crate::login::{Hall, Loop};
+use crate::net::listen::Listener;
+use crate::worker::mail::{Inspection, Mail};
+
+/// Connections served at a time; more wait in the system's queue.
+const OPEN_CONNECTIONS: usize = 32;
+/// How long a connection may stay, requests and all.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
+/// How long the head of a request may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// How long a loop may take to describe itself.
+const INSPECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long nothing is accepted after an error.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What requests are answered from.
+struct Sources {
+    hall: Arc<Hall>,
+    loops: Vec<Arc<dyn Loop>>,
+    registry: Arc<CancelRegistry>,
+}
+
+/// Serves requests for as long as the process lives.
+pub async fn serve(
+    listener: Listener,
+    hall: Arc<Hall>,
+    loops: Vec<Arc<dyn Loop>>,
+    registry: Arc<CancelRegistry>,
+) {
+    let sources = Arc::new(Sources { hall, loops, registry });
+    let open = Arc::new(Semaphore::new(OPEN_CONNECTIONS));
+    loop {
+        let Ok(place) = open.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!("cannot accept an HTTP connection: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let sources = sources.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let sources = sources.clone();
+                async move { Ok::<_, Infallible>(answer(&sources, &request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_LIMIT)
+                .serve_connection(TokioIo::new(stream), service);
+            // Whoever breaks off has got what they wanted.
+            let _ = timeout(CONNECTION_LIMIT, connection).await;
+            drop(place);
+        });
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(sources: &Sources, request: &Request<Incoming>) -> Answer {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    }
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" if sources.hall.is_closing() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+        }
+        "/readyz" => text(StatusCode::OK, "ok\n"),
+        "/api/state" => state(sources).await,
+        _ => text(StatusCode::NOT_FOUND, "not found\n"),
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Answer {
+    respond(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+async fn state(sources: &Sources) -> Answer {
+    let mut inspections = Vec::new();
+    for mailbox in &sources.loops {
+        let (sender, receiver) = oneshot::channel();
+        mailbox.send(Mail::Inspect(sender));
+        match timeout(INSPECT_LIMIT, receiver).await {
+            Ok(Ok(inspection)) => inspections.push(inspection),
+            Ok(Err(_)) | Err(_) => {
+                return text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n");
+            }
+        }
+    }
+    let body = state_json(&inspections, sources.registry.len());
+    respond(StatusCode::OK, "application/json", Bytes::from(body))
+}
+
+fn state_json(inspections: &[Inspection], cancel_keys: usize) -> String {
+    let pools: Vec<_> = inspections
+        .iter()
+        .flat_map(|inspection| &inspection.pools)
+        .map(|pool| {
+            json!({
+                "database": pool.database,
+                "role": pool.role,
+                "server": pool.server,
+                "idle": pool.idle,
+                "leased": pool.leased,
+                "login": pool.login,
+                "cancel": pool.cancel,
+                "zombie": pool.zombie,
+                "open": pool.open,
+                "waiting": pool.waiting,
+                "clients": pool.clients,
+                "pinned": pool.pinned,
+            })
+        })
+        .collect();
+    let sum = |count: fn(&Inspection) -> usize| inspections.iter().map(count).sum::<usize>();
+    json!({
+        "clients": sum(|inspection| inspection.clients),
+        "pools": pools,
+        "cancel_keys": cancel_keys,
+        "statements": sum(|inspection| inspection.statements),
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests;

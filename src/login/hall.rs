@@ -1,0 +1,207 @@
+//! What all logins share.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::pools::Pools;
+use super::secrets::{Secrets, SecretsError};
+use crate::cancel::CancelRegistry;
+use crate::config::{AuthMethod, Config, TlsMode};
+use crate::dial::{Chain, Dialler};
+use crate::net::socket::{Peer, Socket};
+use crate::net::tls::{
+    CertificateAndKey, ClientCertificates, ServerTlsContext, ServerTlsSettings, TlsContextError,
+    TlsVersion,
+};
+use crate::session::ParamSets;
+use crate::worker::mail::{Admission, Mail};
+
+/// A loop's mailbox.
+pub trait Loop: Send + Sync {
+    /// Puts a message into it and wakes the loop. Never blocks. Mail for a loop that has ended is
+    /// dropped.
+    fn send(&self, mail: Mail<Socket>);
+}
+
+/// What all logins share. One for the process.
+pub struct Hall {
+    pub(super) config: Arc<Config>,
+    /// TLS that clients can have.
+    pub(super) tls: Option<ServerTlsContext>,
+    pub(super) secrets: Secrets,
+    pub(super) params: Arc<ParamSets>,
+    pub(super) pools: Pools,
+    registry: Arc<CancelRegistry>,
+    loops: Vec<Arc<dyn Loop>>,
+    admitted: Arc<AtomicU32>,
+    /// Connections that may be logging in at a time; more wait to be accepted.
+    pub(super) arrivals: Arc<Semaphore>,
+    closing: AtomicBool,
+}
+
+impl fmt::Debug for Hall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hall")
+            .field("loops", &self.loops.len())
+            .field("clients", &self.clients())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the hall cannot be opened.
+#[derive(Debug)]
+pub enum HallError {
+    /// The certificates for clients cannot be used.
+    Tls(TlsContextError),
+    /// The userlist cannot be used.
+    Secrets(SecretsError),
+}
+
+impl fmt::Display for HallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HallError::Tls(error) => write!(f, "[server.tls]: {}", Chain(error)),
+            HallError::Secrets(error) => write!(f, "[auth].userlist: {}", Chain(error)),
+        }
+    }
+}
+
+impl std::error::Error for HallError {}
+
+impl Hall {
+    /// Reads the certificates and secrets that the configuration names.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn open(
+        config: Arc<Config>,
+        loops: Vec<Arc<dyn Loop>>,
+        registry: Arc<CancelRegistry>,
+        params: Arc<ParamSets>,
+        dialler: Arc<Dialler>,
+    ) -> Result<Self, HallError> {
+        let tls = client_tls(&config).transpose().map_err(HallError::Tls)?;
+        let secrets = Secrets::open(config.clone(), dialler).map_err(HallError::Secrets)?;
+        // Half as many again as may be logged in, so that a full house can still be told so.
+        let clients = usize::try_from(config.server.max_client_connections).unwrap_or(usize::MAX);
+        let arrivals = clients.saturating_add(clients / 2).clamp(64, 20_000);
+        Ok(Hall {
+            config,
+            tls,
+            secrets,
+            params,
+            pools: Pools::default(),
+            registry,
+            loops,
+            admitted: Arc::default(),
+            arrivals: Arc::new(Semaphore::new(arrivals)),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// How many clients have a place, those that are logging in included.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// From now on every login is refused: the process ends.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether logins are refused because the process ends.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The pools that logins have made.
+    #[must_use]
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// How long a login may take, TLS included.
+    pub(super) fn login_limit(&self) -> Option<Duration> {
+        self.config.server.login_timeout.as_duration()
+    }
+
+    /// TLS for a peer: none on Unix sockets, as in Postgres.
+    pub(super) fn tls_for(&self, peer: Peer) -> Option<&ServerTlsContext> {
+        match peer {
+            Peer::Tcp(_) => self.tls.as_ref(),
+            Peer::Unix { .. } => None,
+        }
+    }
+
+    /// Whether clients over TCP must have TLS.
+    pub(super) fn requires_tls(&self) -> bool {
+        let mode = self.config.server.tls.as_ref().map(|tls| tls.mode);
+        matches!(mode, Some(TlsMode::Require | TlsMode::VerifyFull))
+    }
+
+    /// A place among `max_client_connections`; `None` when all are taken.
+    pub(super) fn admit(&self) -> Option<Admission> {
+        Admission::take(&self.admitted, self.config.server.max_client_connections)
+    }
+
+    /// How a client may prove who it is; `None` when the access rules keep it out.
+    pub(super) fn method(
+        &self,
+        database: &str,
+        role: &str,
+        peer: Peer,
+        tls: bool,
+    ) -> Option<AuthMethod> {
+        let address: Option<IpAddr> = match peer {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Unix { .. } => None,
+        };
+        self.config.access_method(database, role, address, tls)
+    }
+
+    /// Passes a client's cancel request on, if its key is one of ours.
+    pub(super) fn cancel(&self, pid: i32, secret: &[u8]) {
+        let Some((home, client)) = self.registry.find(pid, secret) else {
+            tracing::debug!(pid, "cancel request with a key that is not known");
+            return;
+        };
+        if let Some(home) = self.loops.get(usize::from(home)) {
+            home.send(Mail::ClientCancel(client));
+        }
+    }
+
+    /// The loop that a new client goes to, and its number. One loop until loops can pass servers
+    /// to each other.
+    pub(super) fn home(&self) -> Option<(u16, &Arc<dyn Loop>)> {
+        self.loops.first().map(|first| (0, first))
+    }
+
+    pub(super) fn registry(&self) -> &Arc<CancelRegistry> {
+        &self.registry
+    }
+}
+
+/// Reads the certificates for clients, where TLS is on.
+fn client_tls(config: &Config) -> Option<Result<ServerTlsContext, TlsContextError>> {
+    let tls = config.server.tls.as_ref()?;
+    let client_certificates = match (tls.mode, &tls.client_ca) {
+        (TlsMode::VerifyFull, Some(ca)) => ClientCertificates::Required(ca.clone()),
+        (_, Some(ca)) => ClientCertificates::Optional(ca.clone()),
+        (_, None) => ClientCertificates::NotAsked,
+    };
+    Some(ServerTlsContext::load(&ServerTlsSettings {
+        identity: CertificateAndKey {
+            certificate: tls.certificate.clone(),
+            key: tls.private_key.clone(),
+        },
+        client_certificates,
+        min_version: TlsVersion::default(),
+    }))
+}

@@ -1,0 +1,308 @@
+//! `pgweir run`: the process from its configuration to its end.
+//!
+//! Start: configuration, log, limits, listening sockets, loops, hall, HTTP. End: SIGTERM lets
+//! transactions finish for `drain_timeout`, a second one or SIGINT ends everything at once.
+//! Deliberately absent: what happens on the connections.
+
+mod limits;
+mod logging;
+pub mod orders;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::cancel::CancelRegistry;
+use crate::config::{Config, Loaded};
+use crate::dial::Dialler;
+use crate::http;
+use crate::login::{Hall, HallError, Loop, accept_from};
+use crate::net::listen::{ListenError, Listener};
+use crate::net::socket::Socket;
+use crate::session::{ParamSet, ParamSets};
+use crate::worker::mail::Mail;
+use crate::worker::{self, LoopHandle};
+use orders::{OrderBook, order_books};
+
+/// Threads for logins, dials and HTTP. Statements do not pass through them.
+const HALL_THREADS: usize = 2;
+/// How long loops may take to end after they were told to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a loop is started with.
+#[derive(Debug)]
+pub struct LoopStart {
+    /// Its number, from 0.
+    pub home: usize,
+    /// Where it puts its orders.
+    pub orders: OrderBook,
+    /// The interned empty set of parameters.
+    pub no_params: Arc<ParamSet>,
+    /// The longest Query or Parse text, in bytes.
+    pub max_statement_size: usize,
+}
+
+/// Why the process cannot run, or did not end as it should.
+#[derive(Debug)]
+pub enum RunError {
+    /// The runtime or a loop could not be started.
+    Start(io::Error),
+    /// The level of the log is no filter.
+    Log(String),
+    /// A name to listen at could not be looked up.
+    Address(String, io::Error),
+    /// An address could not be listened at.
+    Listen(ListenError),
+    /// Certificates or secrets cannot be used.
+    Hall(HallError),
+    /// The loops ended though nobody had told them to.
+    LoopsGone,
+    /// The loops did not end when they were told to.
+    LoopsStuck,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Start(error) => write!(f, "cannot start: {error}"),
+            RunError::Log(error) => f.write_str(error),
+            RunError::Address(name, error) => write!(f, "cannot look up \"{name}\": {error}"),
+            RunError::Listen(error) => error.fmt(f),
+            RunError::Hall(error) => error.fmt(f),
+            RunError::LoopsGone => f.write_str("the event loops ended by themselves"),
+            RunError::LoopsStuck => f.write_str("the event loops did not end in time"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Runs pgweir with the configuration in `path` until a signal ends it.
+pub fn run(path: &Path) -> ExitCode {
+    run_with(path, start_loop)
+}
+
+/// The same with loops that `start_loop` starts.
+pub fn run_with(
+    path: &Path,
+    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
+) -> ExitCode {
+    let loaded = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(if problems.unreadable { 2 } else { 1 });
+        }
+    };
+    match run_loaded(loaded, start_loop) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pgweir: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Starts an event loop on a thread of its own.
+fn start_loop(start: LoopStart) -> io::Result<Arc<dyn Loop>> {
+    let LoopStart { home, orders, no_params, max_statement_size } = start;
+    let name = format!("pgweir-loop-{home}");
+    // The thread is not joined: that it has ended is its last order.
+    let (handle, _thread) =
+        worker::spawn(&name, no_params, max_statement_size, move |order| orders.give(order))?;
+    Ok(Arc::new(handle))
+}
+
+impl Loop for LoopHandle {
+    fn send(&self, mail: Mail<Socket>) {
+        LoopHandle::send(self, mail);
+    }
+}
+
+fn run_loaded(
+    loaded: Loaded,
+    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
+) -> Result<(), RunError> {
+    let Loaded { config, warnings } = loaded;
+    logging::start(&config.log).map_err(RunError::Log)?;
+    for warning in warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    limits::warn_of_root();
+    limits::raise_open_files(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HALL_THREADS)
+        .thread_name("pgweir-hall")
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
+    let result = runtime.block_on(serve(Arc::new(config), start_loop));
+    // A look-up of a name that never ends must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Everything that runs, started.
+struct Running {
+    config: Arc<Config>,
+    hall: Arc<Hall>,
+    loops: Vec<Arc<dyn Loop>>,
+    listening: watch::Sender<bool>,
+    orders: JoinHandle<()>,
+}
+
+async fn serve(
+    config: Arc<Config>,
+    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
+) -> Result<(), RunError> {
+    // Before anything can be asked to end, it must be able to hear that.
+    let signals = Signals::new().map_err(RunError::Start)?;
+    let listeners = listen(&config).await?;
+    let http_listener = listen_http(&config).await?;
+    let params = Arc::new(ParamSets::default());
+    let registry = Arc::new(CancelRegistry::default());
+    let dialler = Arc::new(Dialler::default());
+    let (books, orders) = order_books(1);
+    let no_params = params.intern(ParamSet::default());
+    let start = |(home, orders)| {
+        let max_statement_size = config.server.max_statement_size;
+        start_loop(LoopStart { home, orders, no_params: no_params.clone(), max_statement_size })
+    };
+    let loops: Vec<_> = books.into_iter().enumerate().map(start).collect::<io::Result<_>>()
+        .map_err(RunError::Start)?;
+    let hall = Hall::open(
+        config.clone(),
+        loops.clone(),
+        registry.clone(),
+        params,
+        dialler.clone(),
+    );
+    let hall = Arc::new(hall.map_err(RunError::Hall)?);
+    let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler));
+    let (listening, is_listening) = watch::channel(true);
+    for listener in listeners {
+        tracing::info!("listening on {listener}");
+        tokio::spawn(accept_from(listener, hall.clone(), is_listening.clone()));
+    }
+    if let Some(listener) = http_listener {
+        tracing::info!("HTTP on {listener}");
+        tokio::spawn(http::serve(listener, hall.clone(), loops.clone(), registry));
+    }
+    Running { config, hall, loops, listening, orders }.until_the_end(signals).await
+}
+
+async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
+    let mut listeners = Vec::new();
+    for address in config.server.listen.iter().cloned() {
+        let name = address.to_string();
+        // Looking a name up may block.
+        let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
+        let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        for address in addresses.map_err(|error| RunError::Address(name, error))? {
+            listeners.push(Listener::tcp(address).map_err(RunError::Listen)?);
+        }
+    }
+    if let Some(directory) = &config.server.unix_socket {
+        // Named after the port that TCP clients use, also where the system chose it.
+        let port = listeners.iter().find_map(Listener::tcp_address).map(|address| address.port());
+        let port = port.unwrap_or(crate::config::DEFAULT_LISTEN_PORT);
+        listeners.push(Listener::unix(directory, port).map_err(RunError::Listen)?);
+    }
+    Ok(listeners)
+}
+
+async fn listen_http(config: &Config) -> Result<Option<Listener>, RunError> {
+    let Some(address) = config.http.listen.clone() else { return Ok(None) };
+    let name = address.to_string();
+    let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
+    let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    let address = addresses.and_then(|all| {
+        all.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    });
+    let address = address.map_err(|error| RunError::Address(name, error))?;
+    Listener::tcp(address).map(Some).map_err(RunError::Listen)
+}
+
+/// The signals that pgweir listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Drain,
+    Stop,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that ends the process. Cancel safe: a signal is either returned or
+    /// still pending.
+    async fn next(&mut self) -> Ask {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Ask::Drain,
+                _ = self.interrupt.recv() => return Ask::Stop,
+                _ = self.hang_up.recv() => tracing::warn!(
+                    "SIGHUP is ignored: a changed configuration needs a restart"
+                ),
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Runs until a signal or the loops end it.
+    async fn until_the_end(mut self, mut signals: Signals) -> Result<(), RunError> {
+        let ask = tokio::select! {
+            ask = signals.next() => ask,
+            _ = &mut self.orders => return Err(RunError::LoopsGone),
+        };
+        self.hall.close();
+        // The listening sockets go first, so that a successor can have the port.
+        let _ = self.listening.send(false);
+        if ask == Ask::Drain {
+            let limit = self.config.server.drain_timeout;
+            tracing::info!(clients = self.hall.clients(), %limit, "draining");
+            self.tell(|| Mail::Drain { limit_ms: limit.as_millis() });
+            tokio::select! {
+                _ = &mut self.orders => {
+                    tracing::info!("drained");
+                    return Ok(());
+                }
+                // A second signal of either kind does not wait any longer.
+                _ = signals.next() => {}
+            }
+        }
+        tracing::info!(clients = self.hall.clients(), "stopping");
+        self.tell(|| Mail::Stop);
+        match timeout(STOP_LIMIT, &mut self.orders).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(RunError::LoopsStuck),
+        }
+    }
+
+    fn tell(&self, mail: impl Fn() -> Mail<Socket>) {
+        for mailbox in &self.loops {
+            mailbox.send(mail());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Serving what loops order: dials and cancel requests, each a task of its own.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::cancel::Canceller;
+use crate::dial::{DialError, Dialler};
+use crate::login::Loop;
+use crate::net::socket::Socket;
+use crate::pool::PoolSpec;
+use crate::worker::mail::{DialFailure, Mail, NewServer, Order};
+
+/// Where a loop puts its orders. Not bounded by itself: a loop has at most one order open for
+/// each of its servers, and it must never block.
+#[derive(Clone, Debug)]
+pub struct OrderBook {
+    home: usize,
+    orders: mpsc::UnboundedSender<(usize, Order)>,
+}
+
+impl OrderBook {
+    /// Gives an order. Once the hall is gone, orders are dropped.
+    pub fn give(&self, order: Order) {
+        let _ = self.orders.send((self.home, order));
+    }
+}
+
+/// The orders of `loops` loops: a book for each, and what [`serve`] reads.
+#[must_use]
+pub fn order_books(loops: usize) -> (Vec<OrderBook>, mpsc::UnboundedReceiver<(usize, Order)>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let book = |home| OrderBook { home, orders: sender.clone() };
+    ((0..loops).map(book).collect(), receiver)
+}
+
+/// Serves orders until every loop has ended or given its book up.
+pub async fn serve(
+    mut orders: mpsc::UnboundedReceiver<(usize, Order)>,
+    loops: Vec<Arc<dyn Loop>>,
+    dialler: Arc<Dialler>,
+) {
+    let canceller = Arc::new(Canceller::default());
+    let mut running = loops.len();
+    while running > 0 {
+        let Some((home, order)) = orders.recv().await else { return };
+        let Some(mailbox) = loops.get(home).cloned() else { continue };
+        match order {
+            Order::Dial(pool) => {
+                let dialler = dialler.clone();
+                // Made here, so that a task that never runs answers as well.
+                let answer = DialAnswer { pool, mailbox, outcome: None };
+                tokio::spawn(async move {
+                    let outcome = Box::pin(dialler.dial_for(&answer.pool)).await;
+                    answer.give(outcome);
+                });
+            }
+            Order::Cancel { cancel, target } => {
+                let canceller = canceller.clone();
+                tokio::spawn(async move {
+                    let send = |mail| mailbox.send(mail);
+                    Box::pin(canceller.carry_out(cancel, target, send)).await;
+                });
+            }
+            Order::Ended => running -= 1,
+        }
+    }
+}
+
+/// Tells the loop how its dial ended, exactly once: when this is dropped, by a panic too.
+struct DialAnswer {
+    pool: Arc<PoolSpec>,
+    mailbox: Arc<dyn Loop>,
+    outcome: Option<Result<NewServer<Socket>, DialFailure>>,
+}
+
+impl DialAnswer {
+    fn give(mut self, outcome: Result<NewServer<Socket>, DialFailure>) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for DialAnswer {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(DialError::Panicked.failure()));
+        self.mailbox
+            .send(Mail::Dialled { pool: self.pool.clone(), outcome: outcome.map(Box::new) });
+    }
+}
