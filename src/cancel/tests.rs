@@ -47,10 +47,7 @@ impl Outcomes {
 }
 
 /// Carries out one order; gives how often a permit was asked for, and every outcome.
-async fn carry_out(
-    target: Arc<CancelTarget>,
-    permit: Option<bool>,
-) -> (usize, Vec<CancelOutcome>) {
+async fn carry_out(target: Arc<CancelTarget>, permit: Option<bool>) -> (usize, Vec<CancelOutcome>) {
     let outcomes = Outcomes::default();
     Canceller::default().carry_out(CANCEL, target, |mail| outcomes.take(mail, permit)).await;
     (outcomes.permits.into_inner().unwrap(), outcomes.seen.into_inner().unwrap())

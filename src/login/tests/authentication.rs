@@ -23,7 +23,7 @@ password = "secret"
 "#;
 
 /// Every message that a client got, tag and body, while it logged in by password.
-type Transcript = Vec<(u8, Vec<u8>)>;
+pub(super) type Transcript = Vec<(u8, Vec<u8>)>;
 
 /// Plays a client that has this password, to AuthenticationOk or an error.
 async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
@@ -64,7 +64,7 @@ async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Logs in by password; AuthenticationOk stays with the hall, so a right one ends with nothing
 /// more to read. Gives what the client saw and what the hall made of it.
-async fn log_in_as(
+pub(super) async fn log_in_as(
     world: &World,
     role: &str,
     database: &str,
@@ -206,7 +206,9 @@ async fn the_userlist_takes_every_kind_of_secret() {
     let md5 = "md5aebfe9dd5c4b6a7b9af9e0c9c58a3a21";
     let list = File::new(
         "kinds",
-        &format!("\"plain\" \"pp\"\n\"verified\" \"{verifier}\"\n\"hashed\" \"{md5}\"\n\"no\" \"\"\n"),
+        &format!(
+            "\"plain\" \"pp\"\n\"verified\" \"{verifier}\"\n\"hashed\" \"{md5}\"\n\"no\" \"\"\n"
+        ),
     );
     let world = World::new(&format!("[auth]\nuserlist = {:?}\n{SHOP}", list.0));
     let (_, plain) = log_in_as(&world, "plain", "shop", "pp").await;
@@ -275,9 +277,8 @@ async fn trust_is_for_this_machine_only() {
 
 #[tokio::test]
 async fn access_rules_keep_out_who_matches_none() {
-    let config = format!(
-        "{SHOP}\n[[access]]\nrole = \"app\"\nfrom = [\"127.0.0.1\"]\nmethod = \"trust\"\n"
-    );
+    let config =
+        format!("{SHOP}\n[[access]]\nrole = \"app\"\nfrom = [\"127.0.0.1\"]\nmethod = \"trust\"\n");
     let world = World::new(&config);
     let mut client = world.client();
     client.send(&login("app", "shop")).await;
@@ -297,9 +298,12 @@ async fn peer_asks_the_system_who_is_at_the_other_end() {
         "[server]\nunix_socket = \"/tmp\"\n{SHOP}\n[[access]]\nfrom = [\"unix\"]\nmethod = \"peer\"\n"
     );
     let world = World::new(&config);
-    for (role, uid, served) in
-        [("root", Some(0), true), ("app", Some(0), false), ("root", Some(54_321), false), ("root", None, false)]
-    {
+    for (role, uid, served) in [
+        ("root", Some(0), true),
+        ("app", Some(0), false),
+        ("root", Some(54_321), false),
+        ("root", None, false),
+    ] {
         let mut client = world.client_from(Peer::Unix { uid });
         client.send(&login(role, "shop")).await;
         if served {
@@ -313,7 +317,8 @@ async fn peer_asks_the_system_who_is_at_the_other_end() {
 
 #[tokio::test]
 async fn a_full_house_says_so_after_the_startup_packet() {
-    let config = format!("[server]\nmax_client_connections = 1\n[auth]\nmethod = \"trust\"\n{SHOP}");
+    let config =
+        format!("[server]\nmax_client_connections = 1\n[auth]\nmethod = \"trust\"\n{SHOP}");
     let world = World::new(&config);
     let mut first = world.client();
     first.send(&login("app", "shop")).await;

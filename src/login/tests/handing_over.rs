@@ -1,6 +1,6 @@
 use super::*;
-use crate::login::accept_from;
 use crate::login::accept::receive;
+use crate::login::accept_from;
 use crate::net::listen::Listener;
 use crate::worker::mail::NewClient;
 use std::io::Read;
@@ -108,8 +108,7 @@ async fn an_error_arrives_though_the_client_has_sent_more() {
     let (stream, address) = listener.accept().await.unwrap();
     let hall = world.hall.clone();
     let stream = crate::net::socket::Stream::Tcp(stream);
-    let served =
-        tokio::spawn(async move { receive(&hall, stream, Peer::Tcp(address)).await });
+    let served = tokio::spawn(async move { receive(&hall, stream, Peer::Tcp(address)).await });
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
     let report = Report::from_server(&answer[5..]);

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod handing_over;
+mod lookups;
 mod negotiation;
 
 use std::sync::{Arc, Mutex};
@@ -150,7 +151,6 @@ impl Client {
         drop(io);
         outcome.map(|(proved, _)| proved)
     }
-
 }
 
 /// A packet without a tag.
