@@ -137,6 +137,7 @@ fn run_loaded(
         tracing::warn!("configuration: {warning}");
     }
     limits::warn_of_root();
+    limits::forbid_core_files();
     limits::raise_open_files(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HALL_THREADS)
