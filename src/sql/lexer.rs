@@ -323,11 +323,15 @@ impl<'a> Lexer<'a> {
             let power = end + 1 + usize::from(signed);
             let power_end = self.digits(power, |b| b.is_ascii_digit());
             if power_end > power {
-                if !signed && self.byte(power_end) == Some(b'$') {
-                    self.note(Flaw::NumberJunk); // `1e5$` reads as junk `e5$` after 1 ({integer_junk}).
-                }
-                return (Kind::Decimal, self.check_junk(power_end));
+                kind = Kind::Decimal;
+                end = power_end;
             }
+        }
+        // `1e5$` and `1_0$` read as a 1 with the junk `e5$` and `_0$` ({integer_junk}).
+        let tail = self.text.get(at..end).unwrap_or_default().iter().rev();
+        let mut tail = tail.take_while(|b| is_word_byte(**b));
+        if self.byte(end) == Some(b'$') && tail.any(|b| !b.is_ascii_digit()) {
+            self.note(Flaw::NumberJunk);
         }
         (kind, self.check_junk(end))
     }
