@@ -155,6 +155,23 @@ pub enum StatementKind {
     Unknown,
 }
 
+impl StatementKind {
+    /// True for what EXPLAIN takes (ExplainableStmt in `gram.y`; REFRESH is among the utilities).
+    fn is_explainable(&self) -> bool {
+        match self {
+            Self::Select | Self::Insert | Self::Update | Self::Delete | Self::Merge => true,
+            Self::Execute { .. } | Self::Declare { .. } | Self::Create(_) | Self::Utility => true,
+            Self::Transaction(_) | Self::Set | Self::Reset | Self::Show | Self::SetConstraints => {
+                false
+            }
+            Self::Prepare { .. } | Self::Deallocate { .. } | Self::Discard(_) => false,
+            Self::Listen { .. } | Self::Unlisten { .. } | Self::Notify { .. } | Self::Load => false,
+            Self::Fetch { .. } | Self::Close { .. } | Self::Copy(_) => false,
+            Self::Do | Self::Call | Self::Unknown => false,
+        }
+    }
+}
+
 /// What DISCARD throws away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discard {
@@ -386,6 +403,9 @@ fn read_statement(cursor: Cursor, depth: usize) -> StatementFacts {
         out.explain = statements::explain(&mut cursor);
     }
     out.kind = read_kind(cursor, &mut out, depth);
+    if out.explain != Explain::No && !out.kind.is_explainable() {
+        out.kind = StatementKind::Unknown;
+    }
     if out.kind == StatementKind::Unknown {
         out.effects.add(EffectSet::UNKNOWN);
     }

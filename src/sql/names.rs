@@ -121,6 +121,27 @@ fn own_temp_schema(word: &[u8]) -> Option<Suspect> {
     named.then_some(Suspect::TempSchema)
 }
 
+/// Words that are no name unless quoted (RESERVED_KEYWORD and TYPE_FUNC_NAME_KEYWORD of Postgres 18, sorted).
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization", "binary", "both",
+    "case", "cast", "check", "collate", "collation", "column", "concurrently", "constraint", "create", "cross",
+    "current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp",
+    "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "false", "fetch",
+    "for", "foreign", "freeze", "from", "full", "grant", "group", "having", "ilike", "in", "initially", "inner",
+    "intersect", "into", "is", "isnull", "join", "lateral", "leading", "left", "like", "limit", "localtime",
+    "localtimestamp", "natural", "not", "notnull", "null", "offset", "on", "only", "or", "order", "outer", "overlaps",
+    "placing", "primary", "references", "returning", "right", "select", "session_user", "similar", "some",
+    "symmetric", "system_user", "table", "tablesample", "then", "to", "trailing", "true", "union", "unique", "user",
+    "using", "variadic", "verbose", "when", "where", "window", "with",
+];
+
+/// True when the unquoted `word` cannot name a savepoint, a table or a column (ColId in `gram.y`).
+pub(super) fn is_reserved(word: &[u8]) -> bool {
+    let lower = word.to_ascii_lowercase();
+    RESERVED.binary_search_by(|known| known.as_bytes().cmp(&lower)).is_ok()
+}
+
 /// True for a list of schemas (a value of `search_path`) that may name the temporary one.
 pub fn names_temp_schema(value: &[u8]) -> bool {
     value.windows(b"pg_temp".len()).any(|part| part.eq_ignore_ascii_case(b"pg_temp"))

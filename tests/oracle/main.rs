@@ -119,6 +119,7 @@ fn generated_texts_are_cut_alike() {
         .collect();
     let mut tokens = Tally::new("tokens of generated texts");
     let mut statements = Tally::new("statements of generated texts");
+    let mut commands = Tally::new("facts of generated commands");
     let mut escapes = Tally::new("statements of generated texts, standard_conforming_strings off");
     for number in 0..texts {
         let mut dice = Dice::new(number);
@@ -127,7 +128,11 @@ fn generated_texts_are_cut_alike() {
                 let text = generate::script(&mut dice, &extra);
                 statements.add(&text, referee::statements(&text, true));
             }
-            2 => {
+            2 | 3 => {
+                let text = generate::command(&mut dice);
+                commands.add(&text, recognised::judge(&text));
+            }
+            4 => {
                 let text = generate::escapes(&mut dice);
                 escapes.add(&text, referee::statements(&text, false));
             }
@@ -140,4 +145,5 @@ fn generated_texts_are_cut_alike() {
     tokens.finish();
     statements.finish();
     escapes.finish();
+    commands.finish();
 }

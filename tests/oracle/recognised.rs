@@ -19,8 +19,14 @@ pub fn judge(text: &str) -> Judgement {
         let _turn = referee::turn();
         pg_query::parse(text, pg_query::ParserOptions::DEFAULT)
     };
-    let Ok(parsed) = parsed else { return Judgement::NoAnswer };
     let found = facts(text.as_bytes(), LexOptions::default());
+    let parsed = match (parsed, found.transaction_control()) {
+        (Ok(parsed), _) => parsed,
+        (Err(pg_query::Error::Parse(error)), Some(control)) => {
+            return Judgement::Different(format!("ours sees {control:?}, theirs refuses: {error}"));
+        }
+        (Err(_), _) => return Judgement::NoAnswer,
+    };
     if found.count() != parsed.protobuf.stmts.len() {
         return Judgement::Different(format!(
             "{} statements, theirs {}",

@@ -26,6 +26,7 @@ fn code_is_looked_into() {
         ("do $$ begin execute x; end $$", "CODE OPAQUE"),
         ("do language plpython3u $$ x $$", "CODE OPAQUE NO_BLOCK"),
         ("do $$ begin do 'begin load ''x''; end'; end $$", "LOAD CODE"),
+        ("do language plpgsql", ""),
         ("do", "UNKNOWN"),
         ("do x", "UNKNOWN"),
     ]);

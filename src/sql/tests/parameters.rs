@@ -59,6 +59,7 @@ fn set() {
         ("set x from current", "x Current Session"),
         ("set session.x = 1", "session.x =1 Session"),
         ("set session = 1", "session =1 Session"),
+        ("set session characteristics = 1", "characteristics =1 Session"),
         ("set local to 1", "local =1 Session"),
         ("set U&\"\\0078\" = 1", "x =1 Session"),
         (

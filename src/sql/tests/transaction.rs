@@ -84,6 +84,9 @@ fn what_the_grammar_refuses_is_no_transaction_command() {
         "rollback chain",
         "begin; commit",
         "\"commit\"",
+        "savepoint and",
+        "rollback to to",
+        "explain begin",
         "",
     ] {
         assert_eq!(facts_of(text).transaction_control(), None, "{text}");
