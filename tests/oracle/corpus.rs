@@ -185,7 +185,7 @@ impl Inside {
             && self.words.iter().take(4).any(|word| word == "function" || word == "procedure");
         match word {
             "atomic" if creates && self.words.last().is_some_and(|word| word == "begin") => {
-                self.bodies += 1
+                self.bodies += 1;
             }
             "case" if self.bodies > 0 => self.bodies += 1,
             "end" if self.bodies > 0 => self.bodies -= 1,

@@ -273,13 +273,13 @@ fn modes_tree(options: &[tree::Node]) -> String {
         };
         match (option.defname.as_str(), &value.val) {
             ("transaction_isolation", Some(tree::a_const::Val::Sval(text))) => {
-                isolation = Some(text.sval.clone())
+                isolation = Some(text.sval.clone());
             }
             ("transaction_read_only", Some(tree::a_const::Val::Ival(number))) => {
-                read_only = Some(number.ival != 0)
+                read_only = Some(number.ival != 0);
             }
             ("transaction_deferrable", Some(tree::a_const::Val::Ival(number))) => {
-                deferrable = Some(number.ival != 0)
+                deferrable = Some(number.ival != 0);
             }
             _ => {}
         }
@@ -380,7 +380,7 @@ fn describe_control(control: &TransactionControl) -> String {
         TransactionControl::Begin(modes) => {
             format!(
                 "begin {:?} {:?} {:?}",
-                modes.isolation.map(|i| i.name()),
+                modes.isolation.map(pgweir::sql::Isolation::name),
                 modes.read_only,
                 modes.deferrable
             )
@@ -389,7 +389,7 @@ fn describe_control(control: &TransactionControl) -> String {
             "set transaction snapshot".to_owned()
         }
         TransactionControl::SetTransaction(modes) => {
-            let isolation = modes.isolation.map(|i| i.name());
+            let isolation = modes.isolation.map(pgweir::sql::Isolation::name);
             format!("set transaction {isolation:?} {:?} {:?}", modes.read_only, modes.deferrable)
         }
         TransactionControl::Commit { chain } => format!("commit chain={chain}"),

@@ -1,7 +1,7 @@
 //! SET, RESET, SHOW, `set_config`.
 
 use super::{check, facts_of};
-use crate::sql::{Action, ParameterUse, Scope, Target};
+use crate::sql::{Action, ParameterUse, Target};
 
 /// Every use of a parameter in `text`, as `target action scope[ ?]`; `?` stands for uncertain.
 fn uses(text: &str) -> String {

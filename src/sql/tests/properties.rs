@@ -145,6 +145,69 @@ proptest! {
     }
 }
 
+/// Much of what could make a careless reader slow or deep. A quadratic reader would take hours.
+#[test]
+fn hostile_texts_take_linear_time() {
+    let pieces = [
+        "+",
+        "-+",
+        "(",
+        ")",
+        "[",
+        "'",
+        "''",
+        "'a'\n",
+        "\"",
+        "$",
+        "$a",
+        "$a$",
+        "$1",
+        "/*",
+        "*/",
+        "--",
+        "\\",
+        ";",
+        "a;",
+        "0x",
+        "1e",
+        "1_",
+        "U&\"",
+        "E'\\",
+        "set_config(",
+        "set_config('a'::",
+        "case when ",
+        "select ",
+        "with a as (",
+        "into temp ",
+        "on commit ",
+        "do 'begin ",
+        "execute else ",
+        "begin atomic ",
+        "create function begin atomic ",
+        "explain ",
+        "prepare a as ",
+        "::",
+    ];
+    for piece in pieces {
+        for start in [
+            "",
+            "select ",
+            "set x = ",
+            "create table ",
+            "create function f() ",
+            "do $$ begin execute ",
+            "with ",
+        ] {
+            let text = format!("{start}{}", piece.repeat(100_000 / piece.len()));
+            let _ = facts(text.as_bytes(), LexOptions::default());
+            let _ = facts(
+                text.as_bytes(),
+                LexOptions { standard_conforming_strings: false, encoding: Encoding::Sjis },
+            );
+        }
+    }
+}
+
 fn statement() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
         "select 1".to_owned(),

@@ -154,6 +154,15 @@ fn kinds_carry_their_names() {
 }
 
 #[test]
+fn the_number_of_kept_statements_is_bounded() {
+    let plain = facts_of(&format!("set x = 1;{}", "select 1;".repeat(20_000)));
+    assert_eq!((plain.count(), plain.statements().len()), (20_001, 10_000));
+    assert!(plain.pins().is_empty());
+    let hidden = facts_of(&format!("{}set x = 1", "select 1;".repeat(20_000)));
+    assert!(hidden.pins().contains(PinReason::Unknown) && hidden.reads_or_sets(b"role"));
+}
+
+#[test]
 fn explain_says_whether_it_runs() {
     for (text, expected) in [
         ("explain select lastval()", Explain::Plan),

@@ -87,6 +87,7 @@ fn what_the_grammar_refuses_is_no_transaction_command() {
         "savepoint and",
         "rollback to to",
         "explain begin",
+        "commit /*",
         "",
     ] {
         assert_eq!(facts_of(text).transaction_control(), None, "{text}");
