@@ -1,8 +1,8 @@
 //! Proving who somebody is, towards clients and towards Postgres.
 //!
 //! Exchanges are message in, message out: they take and give message *bodies* (the bytes after
-//! tag and length). [`exchange::PasswordExchange`] is a client's login by password in whatever
-//! method applies; [`scram::ScramClient`] and the answers in [`password`] are our own login to
+//! tag and length). `exchange::PasswordExchange` is a client's login by password in whatever
+//! method applies; `scram::ScramClient` and the answers in `password` are our own login to
 //! Postgres. Deliberately absent: sockets, clocks, framing, and any logging.
 
 pub mod certificate;

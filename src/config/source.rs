@@ -53,12 +53,23 @@ pub(super) struct SourceMap {
 struct Source {
     name: Arc<str>,
     text: Arc<str>,
+    /// Where each line begins. Never empty: the first begins at 0.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// The number of the line that holds a byte, from 1.
+    fn line_of(&self, offset: usize) -> u32 {
+        to_u32(self.lines.partition_point(|start| *start <= offset))
+    }
 }
 
 impl SourceMap {
     /// Adds a file; the answer is its number in every [`Place`].
     pub fn add(&mut self, name: &str, text: &str) -> usize {
-        self.files.push(Source { name: name.into(), text: text.into() });
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        self.files.push(Source { name: name.into(), text: text.into(), lines });
         self.files.len() - 1
     }
 
@@ -111,9 +122,7 @@ impl SourceMap {
     /// The file and line of a place.
     pub fn origin(&self, place: Place) -> Origin {
         let Some(source) = self.files.get(place.file) else { return Origin::BuiltIn };
-        let before = source.text.as_bytes().get(..place.start).unwrap_or_default();
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Origin::File { file: source.name.clone(), line: to_u32(line) }
+        Origin::File { file: source.name.clone(), line: source.line_of(place.start) }
     }
 
     /// The place with its line, for a message.
@@ -133,7 +142,7 @@ impl SourceMap {
         let (excerpt, from, to) = clip(&clean.text, from, to);
         Some(Location {
             file: source.name.clone(),
-            line: to_u32(1 + text[..line_start].bytes().filter(|byte| *byte == b'\n').count()),
+            line: source.line_of(line_start),
             column: to_u32(column + 1),
             excerpt,
             underline_start: from,

@@ -182,7 +182,7 @@ pub enum DurationError {
     },
     /// What stands where a number should.
     NotANumber(String),
-    /// Beyond [`MAX_MILLIS`].
+    /// Longer than Postgres takes for `statement_timeout`: 2^31 - 1 milliseconds.
     TooLong,
 }
 

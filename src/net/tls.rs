@@ -31,10 +31,11 @@ const RECORD_PAYLOAD_LEN: usize = 16 * 1024;
 const RECORD_OVERHEAD: usize = 64;
 /// Record header: content type, version, length.
 const RECORD_HEADER_LEN: usize = 5;
-/// How much of unfinished handshake messages a client may make us keep: a certificate chain,
-/// no more. An unfinished record comes on top.
-const HANDSHAKE_LIMIT_CLIENT: usize = 32 * 1024;
-/// The same for a server that we dialled. rustls itself ends at 64 KB a message.
+/// How much of unfinished handshake messages a peer may make us keep: a client's certificate
+/// chain, or what comes after the handshake. An unfinished record comes on top; together they
+/// fit a scratch buffer of 64 KB.
+const HANDSHAKE_LIMIT: usize = 32 * 1024;
+/// The same for the handshake of a server that we dialled. rustls itself ends at 64 KB a message.
 const HANDSHAKE_LIMIT_SERVER: usize = 128 * 1024;
 
 /// What one call of [`TlsSession::receive`] has done.
@@ -222,8 +223,8 @@ impl TlsSession {
         }
         self.held = whole.saturating_sub(*consumed);
         let limit = match self.side {
-            Side::Server(_) => HANDSHAKE_LIMIT_CLIENT,
-            Side::Client(_) => HANDSHAKE_LIMIT_SERVER,
+            Side::Client(_) if self.handshaking() => HANDSHAKE_LIMIT_SERVER,
+            Side::Client(_) | Side::Server(_) => HANDSHAKE_LIMIT,
         };
         if self.held > limit {
             return Err(TlsError::HandshakeTooLarge);

@@ -12,7 +12,7 @@ use crate::server::User;
 use crate::session::Ending;
 use crate::wire::{Report, Severity, TransactionStatus, build};
 
-use super::conn::{Filled, Rest};
+use super::conn::{Filled, Rest, Scratch};
 
 /// How often a request that found a dead server is put back into the queue.
 const RETRIES: u8 = 3;
@@ -79,7 +79,11 @@ impl<D: Driver> Engine<D> {
             return self.drop_server(server);
         }
         self.start_cleaning(server);
-        if cancel {
+        let still_ours = self.servers.get(server).is_some_and(|entry| match entry.server.user {
+            User::Cleaning(_) => true,
+            User::Nobody | User::Client(_) | User::Preparing(_) => false,
+        });
+        if cancel && still_ours {
             self.order_cancel(server);
         }
     }
@@ -146,9 +150,12 @@ impl<D: Driver> Engine<D> {
         for _ in 0..16 {
             let Some(client) = self.clients.get_mut(id) else { return };
             client.conn.stash = Vec::new();
-            match client.conn.fill(&mut self.driver, &mut self.scratch) {
-                Filled::Bytes(_) if client.conn.readable => {}
-                Filled::Bytes(_) | Filled::Nothing | Filled::End | Filled::Broken(_) => return,
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let filled = client.conn.fill(&mut self.driver, &mut scratch);
+            let more = matches!(filled, Filled::Bytes(_)) && client.conn.readable;
+            self.spare.push(scratch);
+            if !more {
+                return;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From a client to a server: what comes in is looked at message by message and passed on in runs.
 
-use super::conn::{Filled, Rest};
+use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
@@ -79,15 +79,16 @@ impl<D: Driver> Engine<D> {
             if !client.conn.readable {
                 return;
             }
-            match client.conn.fill(&mut self.driver, &mut self.scratch) {
-                Filled::Bytes(input) => {
-                    let scratch = std::mem::take(&mut self.scratch);
-                    let bytes = scratch.bytes(&input);
-                    budget = budget.saturating_sub(bytes.len());
-                    self.feed_client(id, bytes);
-                    self.scratch = scratch;
-                }
-                Filled::Nothing => {}
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let filled = client.conn.fill(&mut self.driver, &mut scratch);
+            if let Filled::Bytes(input) = &filled {
+                let bytes = scratch.bytes(input);
+                budget = budget.saturating_sub(bytes.len());
+                self.feed_client(id, bytes);
+            }
+            self.spare.push(scratch);
+            match filled {
+                Filled::Bytes(_) | Filled::Nothing => {}
                 Filled::End => return self.client_vanished(id, None),
                 Filled::Broken(error) => return self.client_vanished(id, Some(&error)),
             }
@@ -131,11 +132,15 @@ impl<D: Driver> Engine<D> {
         {
             return;
         }
-        match client.conn.fill(&mut self.driver, &mut self.scratch) {
-            Filled::Bytes(input) => {
-                client.conn.put_back(self.scratch.bytes(&input), 0);
-                self.look_for_the_end_of_a_waiter(id);
-            }
+        let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+        let filled = client.conn.fill(&mut self.driver, &mut scratch);
+        if let Filled::Bytes(input) = &filled {
+            client.conn.put_back(scratch.bytes(input), 0);
+        }
+        self.spare.push(scratch);
+        let Some(client) = self.clients.get_mut(id) else { return };
+        match filled {
+            Filled::Bytes(_) => self.look_for_the_end_of_a_waiter(id),
             Filled::Nothing => {}
             Filled::End if client.conn.stash.ends_with(&build::TERMINATE) => {
                 client.conn.readable = false;
@@ -151,7 +156,7 @@ impl<D: Driver> Engine<D> {
         let (mut run, mut pos) = (0, 0);
         // Where the message stands for which the server in use was taken, if that was in here.
         let mut lease_start = None;
-        debug_assert!(self.to_server.is_empty(), "bytes of another client");
+        self.to_server.clear();
         let put_back_needs = loop {
             let Some(client) = self.clients.get_mut(id) else { return };
             if client.conn.skip > 0 {

@@ -1,6 +1,6 @@
 //! From a server to its client: replies are settled against the ledger and passed on in runs.
 
-use super::conn::{Filled, Rest};
+use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
 use super::{BYTES_PER_TURN, Engine, Todo};
 use crate::client::Leaving;
@@ -65,15 +65,16 @@ impl<D: Driver> Engine<D> {
                 return;
             }
             let Some(entry) = self.servers.get_mut(id) else { return };
-            match entry.conn.fill(&mut self.driver, &mut self.scratch) {
-                Filled::Bytes(input) => {
-                    let scratch = std::mem::take(&mut self.scratch);
-                    let bytes = scratch.bytes(&input);
-                    budget = budget.saturating_sub(bytes.len());
-                    self.feed_server(id, bytes);
-                    self.scratch = scratch;
-                }
-                Filled::Nothing => {}
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let filled = entry.conn.fill(&mut self.driver, &mut scratch);
+            if let Filled::Bytes(input) = &filled {
+                let bytes = scratch.bytes(input);
+                budget = budget.saturating_sub(bytes.len());
+                self.feed_server(id, bytes);
+            }
+            self.spare.push(scratch);
+            match filled {
+                Filled::Bytes(_) | Filled::Nothing => {}
                 Filled::End => return self.server_lost(id, None),
                 Filled::Broken(error) => return self.server_lost(id, Some(&error)),
             }
@@ -88,8 +89,9 @@ impl<D: Driver> Engine<D> {
     pub(super) fn feed_server(&mut self, id: ServerId, input: &[u8]) {
         let (mut run, mut pos) = (0, 0);
         let mut events = Events::default();
-        debug_assert!(self.to_client.is_empty(), "bytes of another client");
-        let (client, needs) = {
+        // Used only where replies that nobody gets stand between others.
+        let mut kept = Vec::new();
+        let client = {
             let Some(entry) = self.servers.get_mut(id) else { return };
             // Only what was sent for the client itself is passed on.
             let client = match entry.server.user {
@@ -135,7 +137,9 @@ impl<D: Driver> Engine<D> {
                     entry.conn.rest = Rest::Forward;
                 } else {
                     entry.conn.rest = Rest::Drop;
-                    self.to_client.extend_from_slice(&input[run..pos]);
+                    if client.is_some() {
+                        kept.extend_from_slice(&input[run..pos]);
+                    }
                     run = pos + available;
                 }
                 pos += available;
@@ -143,28 +147,17 @@ impl<D: Driver> Engine<D> {
             if pos < input.len() && !events.broken {
                 entry.conn.put_back(&input[pos..], needs);
             }
-            (client, needs)
+            client
         };
-        let _ = needs;
-        self.answer_client(client, &input[run..pos.max(run)]);
-        self.after_replies(id, events);
-    }
-
-    /// Sends a client what stands in `to_client` and then `run`.
-    fn answer_client(&mut self, client: Option<ClientId>, run: &[u8]) {
-        let Some(client) = client else {
-            self.to_client.clear();
-            return;
-        };
-        if self.to_client.is_empty() {
-            self.send_to_client(client, run);
-            return;
+        if let Some(client) = client {
+            if kept.is_empty() {
+                self.send_to_client(client, &input[run..pos]);
+            } else {
+                kept.extend_from_slice(&input[run..pos]);
+                self.send_to_client(client, &kept);
+            }
         }
-        let mut bytes = std::mem::take(&mut self.to_client);
-        bytes.extend_from_slice(run);
-        self.send_to_client(client, &bytes);
-        bytes.clear();
-        self.to_client = bytes;
+        self.after_replies(id, events);
     }
 
     /// Settles one reply. Whether the client gets it; `None` when it is not allowed here.
@@ -287,6 +280,9 @@ impl<D: Driver> Engine<D> {
 
     /// Writes to a client; what it has no room for waits, and its server with it.
     pub(super) fn send_to_client(&mut self, id: ClientId, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let Some(client) = self.clients.get_mut(id) else { return };
         let written = client
             .conn

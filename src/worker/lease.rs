@@ -31,9 +31,11 @@ impl<D: Driver> Engine<D> {
         let pool = self.clients.get(id)?.pool;
         let mut offer = self.pool(pool).pool.check_out();
         while let Some((server, idle_since)) = offer {
-            if self.now.since(idle_since) <= TRUSTED_IDLE_MS || self.is_still_there(server) {
+            let trusted = self.now.since(idle_since) <= TRUSTED_IDLE_MS;
+            if trusted || self.is_still_there(server) {
                 self.lease(server, id);
-                return Some(server);
+                // None when it died over the first words; the client has been dealt with.
+                return self.clients.get(id)?.session.server();
             }
             offer = self.pool(pool).pool.take_idle();
         }

@@ -105,7 +105,8 @@ pub struct Engine<D: Driver> {
     pool_ids: HashMap<u32, PoolId>,
     statements: Statements,
     no_params: Arc<ParamSet>,
-    scratch: Scratch,
+    /// Scratch buffers that are not in use: one, and another for each read inside a read.
+    spare: Vec<Scratch>,
     /// Encrypted bytes on their way out.
     sealed: Vec<u8>,
     /// Bytes for a server that are put together from several places.
@@ -139,7 +140,7 @@ impl<D: Driver> Engine<D> {
             pool_ids: HashMap::new(),
             statements: Statements::default(),
             no_params,
-            scratch: Scratch::new(),
+            spare: Vec::new(),
             sealed: Vec::new(),
             to_server: Vec::new(),
             to_client: Vec::new(),
@@ -230,7 +231,6 @@ impl<D: Driver> Engine<D> {
         tracing::error!(?token, panics = self.panics, "a connection's turn panicked; closing it");
         assert!(self.panics <= PANICS_PER_MINUTE, "too many internal errors in a minute");
         // Buffers may have been taken out when it happened.
-        self.scratch = Scratch::new();
         self.to_server = Vec::new();
         self.to_client = Vec::new();
         let (client, server) = match token {

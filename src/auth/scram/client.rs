@@ -295,31 +295,13 @@ impl ScramClient {
         }
     }
 
-    /// server-first-message: nonce, salt, iterations (`read_server_first_message`).
+    /// server-first-message, and the answer where the keys are at hand.
     fn on_server_first(
         &mut self,
         header: &[u8],
         message: &[u8],
     ) -> Result<ClientStep, ScramClientError> {
-        let mut attributes = Attributes(message);
-        let nonce = attributes.value(b'r').map_err(ScramClientError::Malformed)?;
-        let extends_ours = nonce.len() > self.nonce.len() && nonce.starts_with(&self.nonce);
-        if !extends_ours || nonce.len() > NONCE_LIMIT || !is_printable(nonce) {
-            return Err(ScramClientError::Nonce);
-        }
-        let salt = attributes.value(b's').map_err(ScramClientError::Malformed)?;
-        // Four characters carry three bytes.
-        let salt = Some(salt).filter(|salt| salt.len() <= (SALT_LIMIT + 2) / 3 * 4);
-        let salt = salt.and_then(|salt| BASE64.decode(salt).ok());
-        let Some(salt) = salt.filter(|salt| (1..=SALT_LIMIT).contains(&salt.len())) else {
-            return Err(ScramClientError::Salt);
-        };
-        let iterations = attributes.value(b'i').map_err(ScramClientError::Malformed)?;
-        let iterations = read_iterations(iterations).ok_or(ScramClientError::Iterations(None))?;
-        if !attributes.is_empty() {
-            return Err(ScramClientError::Malformed("garbage at end of server-first-message"));
-        }
-
+        let ServerFirst { nonce, salt, iterations } = ServerFirst::read(message, &self.nonce)?;
         let bound_to: &[u8] = match &self.binding {
             ClientBinding::Preferred(data) | ClientBinding::Required(data)
                 if header == BINDING_HEADER =>
@@ -374,6 +356,37 @@ impl ScramClient {
         let proof = BASE64.encode(client_key.proof(&auth_message).expose());
         self.state = State::Answered { server_signature: server_key.signature(&auth_message) };
         [challenge.without_proof.as_slice(), b",p=", proof.as_bytes()].concat()
+    }
+}
+
+/// server-first-message (`read_server_first_message`), within our bounds.
+struct ServerFirst<'a> {
+    nonce: &'a [u8],
+    salt: Vec<u8>,
+    iterations: NonZeroU32,
+}
+
+impl<'a> ServerFirst<'a> {
+    fn read(message: &'a [u8], our_nonce: &[u8]) -> Result<Self, ScramClientError> {
+        let mut attributes = Attributes(message);
+        let nonce = attributes.value(b'r').map_err(ScramClientError::Malformed)?;
+        let extends_ours = nonce.len() > our_nonce.len() && nonce.starts_with(our_nonce);
+        if !extends_ours || nonce.len() > NONCE_LIMIT || !is_printable(nonce) {
+            return Err(ScramClientError::Nonce);
+        }
+        let salt = attributes.value(b's').map_err(ScramClientError::Malformed)?;
+        // Four characters carry three bytes.
+        let salt = Some(salt).filter(|salt| salt.len() <= SALT_LIMIT.div_ceil(3) * 4);
+        let salt = salt.and_then(|salt| BASE64.decode(salt).ok());
+        let Some(salt) = salt.filter(|salt| (1..=SALT_LIMIT).contains(&salt.len())) else {
+            return Err(ScramClientError::Salt);
+        };
+        let iterations = attributes.value(b'i').map_err(ScramClientError::Malformed)?;
+        let iterations = read_iterations(iterations).ok_or(ScramClientError::Iterations(None))?;
+        if !attributes.is_empty() {
+            return Err(ScramClientError::Malformed("garbage at end of server-first-message"));
+        }
+        Ok(Self { nonce, salt, iterations })
     }
 }
 

@@ -170,6 +170,12 @@ fn the_documentation_and_the_reference_file_have_every_key() {
         assert!(docs.contains(&format!("`{key}`")), "docs/configuration.md lacks {key}");
         assert!(reference.contains(key), "config/pgweir.toml lacks {key}");
     }
+    for rule in crate::rules::RULES {
+        let [default, strict, restore] = [rule.default, rule.strict, rule.restore];
+        let row =
+            format!("| `{}` | {default} | {strict} | {restore} | {} |", rule.name, rule.summary);
+        assert!(docs.contains(&row), "docs/configuration.md lacks {row}");
+    }
     for (table, _) in keys::TABLES.iter().filter(|(table, _)| table.starts_with('[')) {
         assert!(docs.contains(table), "docs/configuration.md lacks {table}");
     }
