@@ -9,7 +9,7 @@ mod login;
 mod place;
 mod question;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trust;
 
 use std::sync::Arc;

@@ -235,7 +235,7 @@ async fn plain_clients_are_refused_where_tls_is_required_but_may_cancel() {
     let report = client.refused().await;
     assert_eq!(report.sqlstate(), "28000");
     assert_eq!(report.message, "this server takes connections with TLS only");
-    let mut client = world.client_from(Peer::Unix);
+    let mut client = world.client_from(Peer::Unix { uid: None });
     client.send(&packet(SSL_REQUEST_CODE, b"")).await;
     assert_eq!(client.read(1).await, b"N");
     client.send(&login("app", "shop")).await;
@@ -262,6 +262,7 @@ async fn a_cancel_request_reaches_its_clients_loop_and_is_answered_by_the_end() 
     }
 }
 
+use crate::net::tls::SslMode;
 use crate::net::tls::test_files::{Authority, client};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
@@ -280,7 +281,7 @@ async fn tls_client(
         assert_eq!(io.read_u8().await.unwrap(), b'S');
     }
     let mut link = Link::new(io);
-    link.start_tls_client(&client(authority), "localhost").await.unwrap();
+    link.start_tls_client(&client(SslMode::VerifyFull, authority), "localhost").await.unwrap();
     (served, link)
 }
 
