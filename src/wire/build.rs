@@ -101,23 +101,6 @@ pub fn parse(out: &mut Vec<u8>, name: &[u8], text_and_types: &[u8]) {
     });
 }
 
-/// Bind of a prepared statement to the unnamed portal: text parameters, results as text.
-pub fn bind_statement(out: &mut Vec<u8>, name: &[u8], values: &[&[u8]]) {
-    out.push(frontend::tag::BIND);
-    sized(out, |out| {
-        // The portal's name; after the statement's, no parameter formats: all are text.
-        out.push(0);
-        out.extend_from_slice(name);
-        out.extend_from_slice(&[0, 0, 0]);
-        out.extend_from_slice(&u16::try_from(values.len()).unwrap_or(u16::MAX).to_be_bytes());
-        for value in values {
-            out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            out.extend_from_slice(value);
-        }
-        out.extend_from_slice(&[0, 0]);
-    });
-}
-
 /// CancelRequest for a server's process and secret.
 #[must_use]
 pub fn cancel_request(pid: i32, secret: &[u8]) -> Vec<u8> {
@@ -161,10 +144,6 @@ mod tests {
         assert_eq!(
             built(|out| backend_key_data(out, 7, &[1, 2, 3, 4])),
             b"K\0\0\0\x0c\0\0\0\x07\x01\x02\x03\x04"
-        );
-        assert_eq!(
-            built(|out| bind_statement(out, b"s", &[b"ab", b""])),
-            b"B\0\0\0\x18\0s\0\0\0\0\x02\0\0\0\x02ab\0\0\0\0\0\0"
         );
         assert_eq!(built(|out| literal(out, b"a'b\\c")), b" E'a''b\\\\c'");
         assert_eq!(

@@ -1,6 +1,6 @@
-//! A small client of the demo: logs in, runs simple queries and named prepared statements.
+//! A small client of the demo: logs in, runs statements by the simple and the extended protocol.
 //!
-//! Deliberately absent: TLS, COPY, binary formats, and any belief about whom it talks to: the same
+//! Deliberately absent: TLS, COPY, named statements, binary formats, and any belief about whom it talks to: the same
 //! client is used straight at Postgres and through pgweir.
 
 use std::fmt;
@@ -126,20 +126,14 @@ impl Client {
         }
     }
 
-    /// Prepares a statement under a name.
-    pub async fn prepare(&mut self, name: &str, text: &str) -> Result<(), ClientError> {
-        let mut out = Vec::with_capacity(128);
-        // The text, its NUL, and no parameter types.
-        build::parse(&mut out, name.as_bytes(), &[text.as_bytes(), &[0, 0, 0]].concat());
-        build::sync(&mut out);
-        self.request(&out).await.map(drop)
-    }
-
-    /// Runs a prepared statement.
-    pub async fn execute(&mut self, name: &str, values: &[&str]) -> Result<Answer, ClientError> {
+    /// Runs a statement with parameters by the extended protocol, as drivers do: Parse, Bind,
+    /// Execute and Sync of the unnamed statement in one write.
+    pub async fn execute(&mut self, text: &str, values: &[&str]) -> Result<Answer, ClientError> {
         let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-        let mut out = Vec::with_capacity(128);
-        build::bind_statement(&mut out, name.as_bytes(), &values);
+        let mut out = Vec::with_capacity(256);
+        // The text, its NUL, and no parameter types.
+        build::parse(&mut out, b"", &[text.as_bytes(), &[0, 0, 0]].concat());
+        handshake::bind_texts(&mut out, &values);
         handshake::execute(&mut out, 0);
         build::sync(&mut out);
         self.request(&out).await

@@ -13,7 +13,7 @@ use super::error::DemoError;
 /// Names that clients give themselves, in turns, so that the session parameters of neighbours
 /// differ.
 const SERVICES: [&str; 4] = ["basket", "search", "orders", "mail"];
-/// The statement that each client prepares when it has logged in.
+/// Stores a row that carries what its client calls itself.
 const INSERT: &str = "INSERT INTO visits (nonce, service) \
                       VALUES ($1, current_setting('application_name')) RETURNING nonce, service";
 
@@ -128,8 +128,7 @@ impl Load {
             let login = Login { application_name: service.into(), ..self.login.clone() };
             let first_nonce = i64::from(self.number) << 48 | i64::from(number) << 32;
             logins.spawn(async move {
-                let mut client = Client::log_in(&login).await?;
-                client.prepare("visit", INSERT).await?;
+                let client = Client::log_in(&login).await?;
                 Ok(Visitor { client, service, nonce: first_nonce })
             });
         }
@@ -194,7 +193,7 @@ impl Visitor {
         let own = [Some(nonce.clone()), Some(self.service.to_owned())];
         let mut foreign = 0;
         self.client.query("BEGIN").await?;
-        let inserted = self.client.execute("visit", &[&nonce]).await?;
+        let inserted = self.client.execute(INSERT, &[&nonce]).await?;
         foreign += u64::from(inserted.row.as_deref() != Some(&own));
         let text = format!(
             "SELECT nonce, current_setting('application_name') FROM visits WHERE nonce = {nonce}"

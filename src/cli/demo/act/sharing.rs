@@ -76,9 +76,6 @@ pub(super) async fn play(
 
 fn print_direct(screen: &Screen, tally: &Tally) {
     screen.figure("straight at Postgres", Outcome(tally));
-    for (message, count) in &tally.refused {
-        screen.figure("", format_args!("{count} refused: \"{message}\""));
-    }
     print_failures(screen, tally);
     screen.figure("", Speed(tally));
 }
@@ -91,6 +88,9 @@ fn print_pooled(screen: &Screen, tally: &Tally, servers: Samples) {
 }
 
 fn print_failures(screen: &Screen, tally: &Tally) {
+    for (message, count) in &tally.refused {
+        screen.figure("", format_args!("{count} refused: \"{message}\""));
+    }
     for (message, count) in tally.failures.iter().take(5) {
         screen.figure("", format_args!("{count} failed: {message}"));
     }
@@ -145,8 +145,8 @@ fn judge(measured: &Measured) -> Vec<Claim> {
         Claim::new(
             pooled.transactions() > 0 && pooled.foreign == 0 && direct.foreign == 0,
             format!(
-                "{} foreign answers in {} transactions: row, prepared statement and \
-                 application_name were always the client's own",
+                "{} foreign answers in {} transactions; each checked its row and its \
+                 application_name twice",
                 pooled.foreign,
                 thousands(pooled.transactions())
             ),
@@ -154,8 +154,7 @@ fn judge(measured: &Measured) -> Vec<Claim> {
         Claim::new(
             servers.count > 0 && (1..=POOL_SIZE).contains(&servers.most),
             format!(
-                "never more than {} server connections, of {POOL_SIZE} allowed \
-                 (pg_stat_activity, asked {} times)",
+                "at most {} server connections, of {POOL_SIZE} allowed (pg_stat_activity, asked {} times)",
                 servers.most,
                 thousands(servers.count)
             ),
