@@ -5,5 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
 
+mod differential;
 mod harness;
 mod harness_proofs;

@@ -63,7 +63,7 @@ pub fn query(sql: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// Parse. `types` may be shorter than the statement's parameters.
-pub fn parse(statement: &str, sql: impl AsRef<[u8]>, types: &[u32]) -> Vec<u8> {
+pub fn parse(statement: impl AsRef<[u8]>, sql: impl AsRef<[u8]>, types: &[u32]) -> Vec<u8> {
     let mut body = c_string(statement);
     body.extend(c_string(sql));
     body.extend(count(types.len()));
@@ -72,14 +72,18 @@ pub fn parse(statement: &str, sql: impl AsRef<[u8]>, types: &[u32]) -> Vec<u8> {
 }
 
 /// Bind with every parameter and result in text.
-pub fn bind(portal: &str, statement: &str, parameters: &[Option<&[u8]>]) -> Vec<u8> {
+pub fn bind(
+    portal: impl AsRef<[u8]>,
+    statement: impl AsRef<[u8]>,
+    parameters: &[Option<&[u8]>],
+) -> Vec<u8> {
     bind_with(portal, statement, &[], parameters, &[])
 }
 
 /// Bind with format codes for parameters and results.
 pub fn bind_with(
-    portal: &str,
-    statement: &str,
+    portal: impl AsRef<[u8]>,
+    statement: impl AsRef<[u8]>,
     parameter_formats: &[i16],
     parameters: &[Option<&[u8]>],
     result_formats: &[i16],
@@ -93,19 +97,19 @@ pub fn bind_with(
 }
 
 /// Describe; `kind` is `b'S'` for a statement, `b'P'` for a portal.
-pub fn describe(kind: u8, name: &str) -> Vec<u8> {
+pub fn describe(kind: u8, name: impl AsRef<[u8]>) -> Vec<u8> {
     framed(b'D', &kind_and_name(kind, name))
 }
 
 /// Execute; zero rows means all.
-pub fn execute(portal: &str, max_rows: i32) -> Vec<u8> {
+pub fn execute(portal: impl AsRef<[u8]>, max_rows: i32) -> Vec<u8> {
     let mut body = c_string(portal);
     body.extend(max_rows.to_be_bytes());
     framed(b'E', &body)
 }
 
 /// Close; `kind` as for [`describe`].
-pub fn close(kind: u8, name: &str) -> Vec<u8> {
+pub fn close(kind: u8, name: impl AsRef<[u8]>) -> Vec<u8> {
     framed(b'C', &kind_and_name(kind, name))
 }
 
@@ -135,7 +139,7 @@ pub fn copy_done() -> Vec<u8> {
 }
 
 /// CopyFail with its reason.
-pub fn copy_fail(reason: &str) -> Vec<u8> {
+pub fn copy_fail(reason: impl AsRef<[u8]>) -> Vec<u8> {
     framed(b'f', &c_string(reason))
 }
 
@@ -154,7 +158,7 @@ pub fn function_call(
 }
 
 /// PasswordMessage: a cleartext password or an MD5 answer.
-pub fn password(text: &str) -> Vec<u8> {
+pub fn password(text: impl AsRef<[u8]>) -> Vec<u8> {
     framed(b'p', &c_string(text))
 }
 
@@ -178,7 +182,7 @@ pub fn c_string(text: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-fn kind_and_name(kind: u8, name: &str) -> Vec<u8> {
+fn kind_and_name(kind: u8, name: impl AsRef<[u8]>) -> Vec<u8> {
     let mut body = vec![kind];
     body.extend(c_string(name));
     body
