@@ -7,8 +7,9 @@ use pgweir::sql::{LexOptions, Lexer, facts};
 
 fn main() {
     let short = r#"SELECT "id","name" FROM "users" WHERE "id" = $1 AND x LIMIT 1"#.to_owned();
-    let columns: Vec<String> =
-        (0..36).map(|i| format!(r#""shop_order"."column_number_{i:02}" AS "alias_{i:02}""#)).collect();
+    let columns: Vec<String> = (0..36)
+        .map(|i| format!(r#""shop_order"."column_number_{i:02}" AS "alias_{i:02}""#))
+        .collect();
     let long = format!(
         r#"SELECT {} FROM "shop_order" INNER JOIN "shop_customer" ON ("shop_order"."customer_id" = "shop_customer"."id") WHERE ("shop_order"."state" IN ('open', 'paid') AND "shop_customer"."id" = 17) ORDER BY "shop_order"."id" DESC LIMIT 21"#,
         columns.join(", ")

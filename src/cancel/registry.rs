@@ -31,7 +31,11 @@ impl CancelRegistry {
     ///
     /// # Errors
     /// The system has no random bytes.
-    pub fn register(self: &Arc<Self>, home: u16, secret_len: usize) -> std::io::Result<Registration> {
+    pub fn register(
+        self: &Arc<Self>,
+        home: u16,
+        secret_len: usize,
+    ) -> std::io::Result<Registration> {
         let mut secret = [0; LONG_SECRET];
         let secret_len = secret_len.clamp(4, LONG_SECRET);
         let random = |bytes: &mut [u8]| {
@@ -168,6 +172,9 @@ pub(crate) mod tests {
         drop(registration);
         assert!(registry.is_empty());
         assert_eq!(registry.find(pid, &secret), None);
-        assert_eq!(registry.register(0, LONG_SECRET).unwrap().with_secret(<[u8]>::len), LONG_SECRET);
+        assert_eq!(
+            registry.register(0, LONG_SECRET).unwrap().with_secret(<[u8]>::len),
+            LONG_SECRET
+        );
     }
 }

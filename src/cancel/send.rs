@@ -106,10 +106,11 @@ impl<F: Fn(Mail<Socket>)> Drop for Answer<'_, F> {
 
 /// To the very address that the server's own connection goes to, with TLS where that has TLS.
 async fn connect(target: &CancelTarget) -> Result<Link<Stream>, DialError> {
-    let stream = target.address.connect().await.map_err(|source| DialError::Connect {
-        address: target.address.clone(),
-        source,
-    })?;
+    let stream = target
+        .address
+        .connect()
+        .await
+        .map_err(|source| DialError::Connect { address: target.address.clone(), source })?;
     let mut link = Link::new(stream);
     if let Some(tls) = &target.tls
         && !tls.start(&mut link).await?

@@ -108,7 +108,9 @@ impl fmt::Display for DialError {
             Self::Resolve { host, .. } => write!(f, "cannot look up host \"{host}\""),
             Self::Connect { address, .. } => write!(f, "cannot connect to {address}"),
             Self::TimedOut { doing } => write!(f, "timed out while {doing}"),
-            Self::TlsFiles(_) => f.write_str("cannot use the certificates configured for the server"),
+            Self::TlsFiles(_) => {
+                f.write_str("cannot use the certificates configured for the server")
+            }
             Self::TlsNotOffered => {
                 f.write_str("the server does not support TLS, but sslmode requires it")
             }
@@ -246,7 +248,9 @@ impl DialError {
             Self::Protocol(_) | Self::Scram(_) => {
                 Report::fatal(b"08P01", "the database server broke the protocol at login")
             }
-            Self::Method(_) => unprepared("The server wants a method that pgweir does not support."),
+            Self::Method(_) => {
+                unprepared("The server wants a method that pgweir does not support.")
+            }
             Self::CleartextUnsafe => {
                 unprepared("The server wants the password in clear text, and there is no TLS.")
             }

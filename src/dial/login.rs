@@ -67,9 +67,7 @@ pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The next message, notices left out and errors turned into one.
-async fn next<S: AsyncRead + AsyncWrite + Unpin>(
-    link: &mut Link<S>,
-) -> Result<Message, DialError> {
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>) -> Result<Message, DialError> {
     let limit = |kind| match kind {
         tag::ERROR_RESPONSE | tag::NOTICE_RESPONSE => REPORT_LIMIT,
         _ => MESSAGE_LIMIT,

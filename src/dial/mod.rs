@@ -160,10 +160,9 @@ impl Dialler {
                     continue;
                 }
             };
-            let tls = context.as_ref().map(|context| ServerTls {
-                context: context.clone(),
-                host: host_name(host),
-            });
+            let tls = context
+                .as_ref()
+                .map(|context| ServerTls { context: context.clone(), host: host_name(host) });
             for (m, address) in addresses.iter().enumerate() {
                 let share = share_of(deadline, hosts_left + addresses.len() - m);
                 match try_address(&errand, address, tls.as_ref(), share).await {
@@ -311,4 +310,3 @@ impl Connected {
         })
     }
 }
-

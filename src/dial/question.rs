@@ -5,10 +5,10 @@ use std::fmt;
 use super::Connected;
 use super::error::{Chain, DialError, Step};
 use super::frame::next_message;
+use crate::wire::Report;
 use crate::wire::backend::tag;
 use crate::wire::build;
 use crate::wire::handshake;
-use crate::wire::Report;
 
 /// Length word of an answer's messages at most.
 const ANSWER_LIMIT: u32 = 64 * 1024;

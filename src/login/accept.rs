@@ -136,10 +136,9 @@ fn log_refusal(peer: Peer, refusal: &Refusal) {
         }
         Refusal::Tls(error) => tracing::info!(%peer, "no TLS with a client: {}", Chain(error)),
         // Port scanners and health checks: nothing that an operator can act on.
-        Refusal::Left
-        | Refusal::Garbage(_)
-        | Refusal::DirectTlsUnavailable
-        | Refusal::Io(_) => tracing::debug!(%peer, "{refusal}"),
+        Refusal::Left | Refusal::Garbage(_) | Refusal::DirectTlsUnavailable | Refusal::Io(_) => {
+            tracing::debug!(%peer, "{refusal}");
+        }
     }
 }
 

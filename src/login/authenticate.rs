@@ -14,12 +14,12 @@ use crate::auth::exchange::{LoginError, LoginStep, PasswordExchange, PasswordMet
 use crate::auth::scram::ScramKeys;
 use crate::auth::secret::StoredSecret;
 use crate::config::{AuthMethod, Effective};
-use crate::dial::frame::next_message;
+use crate::dial::frame::{ReadError, next_message};
 use crate::net::link::Link;
 use crate::net::socket::Peer;
 use crate::wire::backend::tag;
 use crate::wire::handshake::{authentication_ok, message};
-use crate::wire::{Report, frontend};
+use crate::wire::{FrameError, Report, frontend};
 
 /// Length word of a password or SASL message at most.
 const PASSWORD_LIMIT: u32 = 16 * 1024 - 1;
@@ -188,13 +188,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         link.write_all(&out).await?;
         out.clear();
-        let answer = next_message(link, |_| PASSWORD_LIMIT).await?;
-        if answer.tag != frontend::tag::PASSWORD {
-            // Postgres' `recv_password_packet` says this, and to a second StartupMessage too.
-            let text = format!("expected password response, got message type {}", answer.tag);
-            return Err(Report::fatal(b"08P01", text).into());
-        }
-        match exchange.on_message(&answer.body).map_err(Failure::Wrong)? {
+        let answer = next_password(link).await?;
+        match exchange.on_message(&answer).map_err(Failure::Wrong)? {
             LoginStep::Continue(body) => message(&mut out, tag::AUTHENTICATION, &body),
             LoginStep::Accepted { last, keys } => {
                 if let Some(last) = last {
@@ -207,6 +202,26 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             LoginStep::NeedsCheck(_) => return Err(Failure::Wrong(LoginError::WrongPassword)),
         }
     }
+}
+
+/// The body of the next message, which must carry a password. What kind it is shows in its first
+/// byte: the rest of another one, which may be a second StartupMessage, is not waited for.
+async fn next_password<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+) -> Result<Vec<u8>, Refusal> {
+    let limit = |tag| if tag == frontend::tag::PASSWORD { PASSWORD_LIMIT } else { 0 };
+    let message = match next_message(link, limit).await {
+        Ok(message) => message,
+        Err(ReadError::Frame(FrameError::TooLong { tag, .. }))
+            if tag != frontend::tag::PASSWORD =>
+        {
+            // As Postgres' `recv_password_packet`.
+            let text = format!("expected password response, got message type {tag}");
+            return Err(Report::fatal(b"08P01", text).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(message.body)
 }
 
 /// What the client is told: the same for a wrong password and for an unknown role.

@@ -19,7 +19,7 @@ mod refusal;
 mod secrets;
 mod shown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod visit;
 
 pub use accept::{Listening, accept_from};

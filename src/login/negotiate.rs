@@ -69,9 +69,7 @@ pub async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(
                 return Ok(Request::Cancel { pid, secret });
             }
             FirstPacket::Startup(packet) => return Ok(Request::Startup(packet)),
-            FirstPacket::SslRequest | FirstPacket::GssEncRequest
-                if asked == NEGOTIATIONS_LIMIT =>
-            {
+            FirstPacket::SslRequest | FirstPacket::GssEncRequest if asked == NEGOTIATIONS_LIMIT => {
                 break;
             }
             FirstPacket::SslRequest if may_ask_tls => {
@@ -118,8 +116,8 @@ fn nothing_ahead<S: AsyncRead + AsyncWrite + Unpin>(
     if link.unread().is_empty() {
         return Ok(());
     }
-    let report =
-        Report::fatal(b"08P01", format!("received unencrypted data after {what} request")).detail(
+    let report = Report::fatal(b"08P01", format!("received unencrypted data after {what} request"))
+        .detail(
             "This could be either a client-software bug or evidence of an attempted \
              man-in-the-middle attack.",
         );

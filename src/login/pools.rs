@@ -18,7 +18,12 @@ pub struct Pools {
 
 impl Pools {
     /// The pool of a database and role; made from `settings` at its first login.
-    pub fn find_or_make(&self, database: &str, role: &str, settings: Arc<Effective>) -> Arc<PoolSpec> {
+    pub fn find_or_make(
+        &self,
+        database: &str,
+        role: &str,
+        settings: Arc<Effective>,
+    ) -> Arc<PoolSpec> {
         let key = (database.to_owned(), role.to_owned());
         if let Some(known) = self.known.get(&key) {
             return known.clone();

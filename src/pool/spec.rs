@@ -74,6 +74,12 @@ impl PoolSpec {
     /// The server as the configuration names it, for those who operate pgweir.
     #[must_use]
     pub fn server_name(&self) -> String {
-        self.settings.load().database.primary.hosts.first().map_or_else(String::new, ToString::to_string)
+        self.settings
+            .load()
+            .database
+            .primary
+            .hosts
+            .first()
+            .map_or_else(String::new, ToString::to_string)
     }
 }

@@ -33,11 +33,7 @@ impl Statements {
     /// Finds or enters a statement and takes one reference to it.
     ///
     /// `effects` reads what its text does; it is asked for a new entry only.
-    pub fn intern(
-        &mut self,
-        content: &[u8],
-        effects: impl FnOnce() -> TextEffects,
-    ) -> StatementId {
+    pub fn intern(&mut self, content: &[u8], effects: impl FnOnce() -> TextEffects) -> StatementId {
         if let Some(&id) = self.by_content.get(content) {
             self.retain(id);
             return id;

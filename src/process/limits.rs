@@ -37,6 +37,14 @@ fn open_files_needed(config: &Config) -> u64 {
     u64::from(config.server.max_client_connections) + servers + OWN_FILES
 }
 
+/// Keeps secrets out of core files.
+pub(super) fn forbid_core_files() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!("cannot forbid core files, which would hold secrets: {error}");
+    }
+}
+
 /// Says once that root is more than pgweir needs.
 pub(super) fn warn_of_root() {
     if rustix::process::geteuid().is_root() {

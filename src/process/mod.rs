@@ -137,6 +137,7 @@ fn run_loaded(
         tracing::warn!("configuration: {warning}");
     }
     limits::warn_of_root();
+    limits::forbid_core_files();
     limits::raise_open_files(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HALL_THREADS)
@@ -176,15 +177,13 @@ async fn serve(
         let max_statement_size = config.server.max_statement_size;
         start_loop(LoopStart { home, orders, no_params: no_params.clone(), max_statement_size })
     };
-    let loops: Vec<_> = books.into_iter().enumerate().map(start).collect::<io::Result<_>>()
+    let loops: Vec<_> = books
+        .into_iter()
+        .enumerate()
+        .map(start)
+        .collect::<io::Result<_>>()
         .map_err(RunError::Start)?;
-    let hall = Hall::open(
-        config.clone(),
-        loops.clone(),
-        registry.clone(),
-        params,
-        dialler.clone(),
-    );
+    let hall = Hall::open(config.clone(), loops.clone(), registry.clone(), params, dialler.clone());
     let hall = Arc::new(hall.map_err(RunError::Hall)?);
     let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler));
     let (listening, is_listening) = watch::channel(true);
@@ -201,8 +200,9 @@ async fn serve(
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
     let mut listeners = Vec::new();
-    for address in config.server.listen.iter().cloned() {
+    for address in &config.server.listen {
         let name = address.to_string();
+        let address = address.clone();
         // Looking a name up may block.
         let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
         let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
@@ -224,9 +224,8 @@ async fn listen_http(config: &Config) -> Result<Option<Listener>, RunError> {
     let name = address.to_string();
     let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
     let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let address = addresses.and_then(|all| {
-        all.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
-    });
+    let address = addresses
+        .and_then(|all| all.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
     let address = address.map_err(|error| RunError::Address(name, error))?;
     Listener::tcp(address).map(Some).map_err(RunError::Listen)
 }

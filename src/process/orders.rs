@@ -87,3 +87,6 @@ impl Drop for DialAnswer {
             .send(Mail::Dialled { pool: self.pool.clone(), outcome: outcome.map(Box::new) });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -388,10 +388,7 @@ impl Ledger {
                 tag::DATA_ROW | tag::COPY_OUT_RESPONSE | tag::COPY_DATA | tag::COPY_DONE,
                 Sent::Query(_) | Sent::Execute,
             ) => plain,
-            (
-                tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE,
-                Sent::Query(_) | Sent::Execute,
-            ) => {
+            (tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE, Sent::Query(_) | Sent::Execute) => {
                 self.enter_copy_in();
                 Ok(Receipt { deliver, meaning: Meaning::CopyIn })
             }

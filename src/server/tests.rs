@@ -1,7 +1,7 @@
 use super::ledger::{Deliver, Desync, Ledger, Meaning, Receipt, Sent};
 use super::*;
-use crate::wire::backend::tag;
 use crate::session::Ending;
+use crate::wire::backend::tag;
 use TransactionStatus::{Failed, Idle, InTransaction};
 
 const QUERY: Sent = Sent::Query(Ending::No);

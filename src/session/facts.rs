@@ -1,8 +1,6 @@
 //! What a text does to the session that runs it, as far as pooling must know.
 
-use crate::sql::{
-    self, EffectSet, LexOptions, StatementKind, TextFacts, TransactionControl,
-};
+use crate::sql::{self, EffectSet, LexOptions, StatementKind, TextFacts, TransactionControl};
 
 /// Why a session keeps its server beyond its transactions: a set of reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,6 @@ pub(super) struct Scratch {
     sealed: Vec<u8>,
 }
 
-
 /// Where the bytes of a read lie.
 #[derive(Debug)]
 pub(super) enum Input {

@@ -218,7 +218,11 @@ impl<D: Driver> Engine<D> {
         let reason = farewell.as_ref().map(|report| report.message.to_string());
         match entry.server.user {
             User::Nobody => {
-                tracing::info!(reason, error = error.map(tracing::field::display), "idle server closed its connection");
+                tracing::info!(
+                    reason,
+                    error = error.map(tracing::field::display),
+                    "idle server closed its connection"
+                );
                 self.drop_server(id);
             }
             User::Cleaning(_) => self.drop_server(id),
@@ -227,7 +231,11 @@ impl<D: Driver> Engine<D> {
                 self.ask_again(client, farewell);
             }
             User::Client(client) => {
-                tracing::warn!(reason, error = error.map(tracing::field::display), "server closed its connection in use");
+                tracing::warn!(
+                    reason,
+                    error = error.map(tracing::field::display),
+                    "server closed its connection in use"
+                );
                 self.client_lost_server(id, client, farewell);
             }
         }
@@ -297,8 +305,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
             failed &= ending == Ending::No;
-            let status =
-                if failed { TransactionStatus::Failed } else { TransactionStatus::Idle };
+            let status = if failed { TransactionStatus::Failed } else { TransactionStatus::Idle };
             build::ready_for_query(&mut bytes, status);
         }
         if open_batch {

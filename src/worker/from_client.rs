@@ -9,8 +9,8 @@ use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::User;
 use crate::server::ledger::{Deliver, Sent};
-use crate::session::{Ending, Pins};
 use crate::session::facts::{self, TextEffects};
+use crate::session::{Ending, Pins};
 use crate::wire::frame::{self, HEADER_LEN, Header, MAX_MESSAGE};
 use crate::wire::frontend::{BindNames, Named, ParseView, query_text, tag};
 use crate::wire::{TransactionStatus, build};
@@ -344,11 +344,8 @@ impl<D: Driver> Engine<D> {
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
             tag::QUERY => {
-                let effects = if whole {
-                    query_text(body).map_or(NOTHING, facts::effects)
-                } else {
-                    UNREAD
-                };
+                let effects =
+                    if whole { query_text(body).map_or(NOTHING, facts::effects) } else { UNREAD };
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
@@ -384,10 +381,13 @@ impl<D: Driver> Engine<D> {
             },
             tag::BIND | tag::DESCRIBE => {
                 let unnamed = match header.tag {
-                    tag::BIND => BindNames::read(body).is_some_and(|names| names.statement.is_empty()),
+                    tag::BIND => {
+                        BindNames::read(body).is_some_and(|names| names.statement.is_empty())
+                    }
                     _ => Named::read(body) == Some(Named::Statement(b"")),
                 };
-                if unnamed && !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed {
+                if unnamed && !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed
+                {
                     if ledger.client_units().next().is_some() {
                         // What the unnamed statement is depends on batches not yet answered.
                         session.held = true;
@@ -399,7 +399,11 @@ impl<D: Driver> Engine<D> {
                         Some(statement) => {
                             self.statements.retain(statement);
                             ledger.sent(Sent::Parse(Some(statement)), Deliver::OnError);
-                            build::parse(&mut self.to_server, b"", self.statements.content(statement));
+                            build::parse(
+                                &mut self.to_server,
+                                b"",
+                                self.statements.content(statement),
+                            );
                         }
                         None => {
                             // It must not meet another client's.
@@ -559,7 +563,6 @@ fn look(input: &[u8], max_statement_size: usize) -> Look {
 fn is_large_object_function(body: &[u8]) -> bool {
     // pg_proc.dat: lo_open, lo_close, loread, lowrite, lo_lseek, lo_creat, lo_create, lo_tell,
     // lo_truncate, lo_unlink and the 64-bit forms.
-    const OIDS: [i32; 13] =
-        [952, 953, 954, 955, 956, 957, 715, 958, 1004, 964, 3170, 3171, 3172];
+    const OIDS: [i32; 13] = [952, 953, 954, 955, 956, 957, 715, 958, 1004, 964, 3170, 3171, 3172];
     frame::split_i32(body).is_some_and(|(oid, _)| OIDS.contains(&oid))
 }

@@ -125,8 +125,14 @@ impl<D: Driver> Engine<D> {
                 }
                 let available = front.len().min(header.frame_len());
                 let body = &front[HEADER_LEN..available];
-                let deliver =
-                    Self::settle(entry, &mut self.clients, &mut self.statements, header, body, &mut events);
+                let deliver = Self::settle(
+                    entry,
+                    &mut self.clients,
+                    &mut self.statements,
+                    header,
+                    body,
+                    &mut events,
+                );
                 let Some(deliver) = deliver else {
                     events.broken = true;
                     break 0;

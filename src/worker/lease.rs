@@ -267,9 +267,8 @@ impl<D: Driver> Engine<D> {
         }
         let clients = &self.clients;
         let entry = &mut self.pools[pool.0 as usize];
-        let waits = |client| {
-            clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
-        };
+        let waits =
+            |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         match entry.pool.next_waiter(waits) {
             Some(client) => {
                 self.lease(id, client);
@@ -368,9 +367,8 @@ impl<D: Driver> Engine<D> {
         let now = self.now;
         let clients = &self.clients;
         let entry = &mut self.pools[id.0 as usize];
-        let waits = |client| {
-            clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
-        };
+        let waits =
+            |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let expired = entry.pool.expired_waiters(now, waits);
         let limits = entry.pool.limits().clone();
         let report = match entry.pool.failure() {

@@ -463,7 +463,10 @@ fn a_lost_transaction_reports_once_and_commit_never_succeeds() {
     };
     assert_eq!(lose(&["COMMIT", "select 1"]), "57P01 I SELECT I");
     assert_eq!(lose(&["ROLLBACK", "select 1"]), "ROLLBACK I SELECT I");
-    assert_eq!(lose(&["update", "update", "COMMIT", "select 1"]), "57P01 E 25P02 E ROLLBACK I SELECT I");
+    assert_eq!(
+        lose(&["update", "update", "COMMIT", "select 1"]),
+        "57P01 E 25P02 E ROLLBACK I SELECT I"
+    );
     assert_eq!(lose(&["update", "ROLLBACK TO a", "ROLLBACK"]), "57P01 E 25P02 E ROLLBACK I");
 }
 
@@ -560,7 +563,8 @@ fn unknown_messages_end_the_session_after_what_came_before_them() {
 fn copy_messages_outside_a_copy_are_ignored() {
     let mut world = World::new(1, "");
     let a = world.client();
-    let late = [b"d\0\0\0\x06x\n".to_vec(), b"c\0\0\0\x04".to_vec(), b"H\0\0\0\x04".to_vec()].concat();
+    let late =
+        [b"d\0\0\0\x06x\n".to_vec(), b"c\0\0\0\x04".to_vec(), b"H\0\0\0\x04".to_vec()].concat();
     world.send(a, &[late, query("select 1")].concat());
     world.run();
     assert_eq!(world.tags(a), "DCZ");

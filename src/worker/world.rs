@@ -261,7 +261,8 @@ impl World {
             for n in 0..self.servers.len() {
                 self.serve(n);
             }
-            let quiet = self.net.borrow().pipes.iter().all(|pipe| !pipe.edge || pipe.token.is_none());
+            let quiet =
+                self.net.borrow().pipes.iter().all(|pipe| !pipe.edge || pipe.token.is_none());
             if quiet && self.net.borrow().events == before && self.engine.todo.is_empty() {
                 return;
             }
@@ -455,7 +456,11 @@ impl World {
         let picture = self.inspect();
         assert_eq!(picture.clients, 0);
         for pool in &picture.pools {
-            assert_eq!((pool.leased, pool.waiting, pool.cancel, pool.clients), (0, 0, 0, 0), "{pool:?}");
+            assert_eq!(
+                (pool.leased, pool.waiting, pool.cancel, pool.clients),
+                (0, 0, 0, 0),
+                "{pool:?}"
+            );
         }
         assert!(self.registry.is_empty());
         let known = self.servers.iter().filter(|s| s.unnamed.is_some() && !s.terminated).count();
@@ -614,7 +619,8 @@ impl FakeServer {
             }
             "DISCARD" => self.parameters.clear(),
             "SHOW" => {
-                let value = text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
+                let value =
+                    text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
                 row(out, value.map_or("", String::as_str));
             }
             _ => {}

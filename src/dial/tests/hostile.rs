@@ -139,10 +139,7 @@ async fn whatever_else_a_server_says_ends_the_dial() {
         let shown = String::from_utf8_lossy(&answer).into_owned();
         let error = answer_to_startup(answer).await;
         assert!(
-            matches!(
-                error,
-                DialError::Read { .. } | DialError::Protocol(_) | DialError::Scram(_)
-            ),
+            matches!(error, DialError::Read { .. } | DialError::Protocol(_) | DialError::Scram(_)),
             "{shown:?}: {error:?}"
         );
         assert!(!error.failure().permanent, "{shown:?}");
@@ -176,8 +173,7 @@ async fn scram_parameters_beyond_reason_fail_quickly() {
             }
         })
         .await;
-        let error =
-            dial(&fake.target("sslmode=disable"), password("secret")).await.unwrap_err();
+        let error = dial(&fake.target("sslmode=disable"), password("secret")).await.unwrap_err();
         assert!(matches!(error, DialError::Scram(_)), "{error:?}");
     }
 }

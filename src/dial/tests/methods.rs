@@ -1,9 +1,7 @@
 use super::fake::Fake;
 use super::*;
 use crate::auth::password::Md5Hash;
-use crate::auth::scram::{
-    DEFAULT_ITERATIONS, PassThrough, ScramServer, ScramVerifier, ServerStep,
-};
+use crate::auth::scram::{DEFAULT_ITERATIONS, PassThrough, ScramServer, ScramVerifier, ServerStep};
 use crate::dial::tests::fake::Conversation;
 
 /// Plays Postgres' side of SCRAM for the password "secret"; `binding` is its certificate's hash.

@@ -24,7 +24,10 @@ fn password(text: &str) -> Option<ServerCredential> {
     Some(ServerCredential::Password(Secret::new(text)))
 }
 
-async fn dial(target: &Target, credential: Option<ServerCredential>) -> Result<Connected, DialError> {
+async fn dial(
+    target: &Target,
+    credential: Option<ServerCredential>,
+) -> Result<Connected, DialError> {
     Dialler::default().dial(errand(target, credential)).await
 }
 

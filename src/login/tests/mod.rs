@@ -2,6 +2,7 @@
 
 mod authentication;
 mod handing_over;
+mod lookups;
 mod negotiation;
 
 use std::sync::{Arc, Mutex};
@@ -24,9 +25,9 @@ use crate::worker::mail::Mail;
 
 /// Keeps the mail that it gets.
 #[derive(Default)]
-pub(super) struct StandIn {
-    pub(super) mails: Mutex<Vec<Mail<Socket>>>,
-    pub(super) arrived: tokio::sync::Notify,
+pub(crate) struct StandIn {
+    pub(crate) mails: Mutex<Vec<Mail<Socket>>>,
+    pub(crate) arrived: tokio::sync::Notify,
 }
 
 impl Loop for StandIn {
@@ -38,7 +39,7 @@ impl Loop for StandIn {
 
 impl StandIn {
     /// The next mail, in the order sent.
-    pub(super) async fn next(&self) -> Mail<Socket> {
+    pub(crate) async fn next(&self) -> Mail<Socket> {
         loop {
             if let Some(mail) = self.take() {
                 return mail;
@@ -47,36 +48,38 @@ impl StandIn {
         }
     }
 
-    pub(super) fn take(&self) -> Option<Mail<Socket>> {
+    pub(crate) fn take(&self) -> Option<Mail<Socket>> {
         let mut mails = self.mails.lock().unwrap();
         (!mails.is_empty()).then(|| mails.remove(0))
     }
 }
 
 /// A hall with its stand-in loop and its registry.
-pub(super) struct World {
-    pub(super) hall: Arc<Hall>,
-    pub(super) mailbox: Arc<StandIn>,
-    pub(super) registry: Arc<CancelRegistry>,
+pub(crate) struct World {
+    pub(crate) hall: Arc<Hall>,
+    pub(crate) mailbox: Arc<StandIn>,
+    pub(crate) registry: Arc<CancelRegistry>,
 }
 
 impl World {
-    pub(super) fn new(config: &str) -> Self {
-        let config = Config::parse(config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+    pub(crate) fn new(config: &str) -> Self {
         let mailbox = Arc::new(StandIn::default());
+        let world = Self::with_loop(config, mailbox.clone(), Arc::default());
+        World { mailbox, ..world }
+    }
+
+    /// A hall that hands its clients to this loop.
+    pub(crate) fn with_loop(config: &str, home: Arc<dyn Loop>, params: Arc<ParamSets>) -> Self {
+        let config = Config::parse(config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
         let registry = Arc::new(CancelRegistry::default());
-        let hall = Hall::open(
-            Arc::new(config.config),
-            vec![mailbox.clone()],
-            registry.clone(),
-            Arc::new(ParamSets::default()),
-            Arc::new(Dialler::default()),
-        );
-        World { hall: Arc::new(hall.unwrap()), mailbox, registry }
+        let dialler = Arc::new(Dialler::default());
+        let config = Arc::new(config.config);
+        let hall = Hall::open(config, vec![home], registry.clone(), params, dialler);
+        World { hall: Arc::new(hall.unwrap()), mailbox: Arc::default(), registry }
     }
 
     /// A client connected by a pipe that looks like this peer.
-    pub(super) fn client_from(&self, peer: Peer) -> Client {
+    pub(crate) fn client_from(&self, peer: Peer) -> Client {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let hall = self.hall.clone();
         let served = tokio::spawn(async move {
@@ -88,36 +91,36 @@ impl World {
     }
 
     /// A client on this machine.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_from(local())
     }
 }
 
 /// A TCP client on this machine.
-pub(super) fn local() -> Peer {
+pub(crate) fn local() -> Peer {
     Peer::Tcp("127.0.0.1:50000".parse().unwrap())
 }
 
 /// The client's end of a pipe, and what serves the other.
-pub(super) struct Client {
-    pub(super) io: DuplexStream,
+pub(crate) struct Client {
+    pub(crate) io: DuplexStream,
     served: JoinHandle<Option<(Box<Proved>, Link<DuplexStream>)>>,
 }
 
 impl Client {
-    pub(super) async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         // The other side may have closed already: what it said counts.
         let _ = self.io.write_all(bytes).await;
     }
 
-    pub(super) async fn read(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) async fn read(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.io.read_exact(&mut bytes).await.unwrap();
         bytes
     }
 
     /// The next message: tag and body.
-    pub(super) async fn message(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) async fn message(&mut self) -> (u8, Vec<u8>) {
         let head = self.read(5).await;
         let header = header(&head, 100_000).unwrap().unwrap();
         let body = self.read(header.body_len as usize).await;
@@ -125,7 +128,7 @@ impl Client {
     }
 
     /// The next message, which must be an error; then the end.
-    pub(super) async fn refused(&mut self) -> Report {
+    pub(crate) async fn refused(&mut self) -> Report {
         let (tag, body) = self.message().await;
         assert_eq!(tag, b'E', "{:?}", String::from_utf8_lossy(&body));
         assert_eq!(self.rest().await, b"");
@@ -133,28 +136,25 @@ impl Client {
     }
 
     /// Everything up to the end.
-    pub(super) async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.io.read_to_end(&mut bytes).await.unwrap();
         bytes
     }
 
     /// How the hall's side ended.
-    pub(super) async fn outcome(self) -> Option<Box<Proved>> {
-        let Client { io, served } = self;
+    pub(crate) async fn outcome(self) -> Option<Box<Proved>> {
+        let Client { mut io, served } = self;
+        // Whoever is being refused is waited for until it closes its side.
+        let _ = io.shutdown().await;
         let outcome = served.await.unwrap();
         drop(io);
         outcome.map(|(proved, _)| proved)
     }
-
-    /// The proved client with its link, for looking at what was read ahead.
-    pub(super) async fn session(self) -> (Box<Proved>, Link<DuplexStream>) {
-        self.served.await.unwrap().unwrap()
-    }
 }
 
 /// A packet without a tag.
-pub(super) fn packet(code: u32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(code: u32, body: &[u8]) -> Vec<u8> {
     let mut out = u32::try_from(8 + body.len()).unwrap().to_be_bytes().to_vec();
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(body);
@@ -162,7 +162,7 @@ pub(super) fn packet(code: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// A StartupMessage of protocol 3.`minor`.
-pub(super) fn startup(minor: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn startup(minor: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in parameters {
         for text in [name, value] {
@@ -175,6 +175,6 @@ pub(super) fn startup(minor: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A StartupMessage for a role and database.
-pub(super) fn login(role: &str, database: &str) -> Vec<u8> {
+pub(crate) fn login(role: &str, database: &str) -> Vec<u8> {
     startup(0, &[("user", role), ("database", database)])
 }

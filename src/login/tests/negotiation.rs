@@ -18,8 +18,7 @@ enum Piece {
     Garbage,
 }
 
-const PIECES: [Piece; 5] =
-    [Piece::Ssl, Piece::Gss, Piece::Startup, Piece::Cancel, Piece::Garbage];
+const PIECES: [Piece; 5] = [Piece::Ssl, Piece::Gss, Piece::Startup, Piece::Cancel, Piece::Garbage];
 
 impl Piece {
     fn bytes(self) -> Vec<u8> {
