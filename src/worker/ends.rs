@@ -3,7 +3,7 @@
 use std::io;
 
 use super::driver::{Driver, Token};
-use super::{CLOSING_LIMIT_MS, Engine, Todo};
+use super::{CLOSING_LIMIT_MS, Engine, HALF_CLOSED_LIMIT_MS, Todo};
 use crate::client::{Leaving, Lost, State};
 use crate::deadline::Deadline;
 use crate::errors;
@@ -52,10 +52,47 @@ impl<D: Driver> Engine<D> {
             return;
         }
         match error {
-            Some(error) => tracing::debug!(?id, %error, "client connection broke"),
-            None => tracing::debug!(?id, "client closed its connection without Terminate"),
+            Some(error) => {
+                tracing::debug!(?id, %error, "client connection broke");
+                self.abandon(id, true);
+            }
+            None => {
+                tracing::debug!(?id, "client closed its connection without Terminate");
+                self.half_closed(id);
+            }
         }
-        self.abandon(id, true);
+    }
+
+    /// The end of a client's stream: it may still read, as Postgres would let it, so what it sent
+    /// before gets a moment to be answered. Whether anyone is there shows only by writing.
+    fn half_closed(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        match client.session.state {
+            State::Attached(_) => {
+                client.session.leaving = Leaving::AfterReplies(None);
+                let deadline = Deadline::after(self.now, Some(HALF_CLOSED_LIMIT_MS));
+                self.half_closed.push_back((id, deadline));
+                self.check_at(deadline);
+                self.leave_when_settled(id);
+            }
+            State::Idle | State::Lost(_) => self.end_client(id, None),
+            State::Waiting | State::Closing => self.abandon(id, true),
+        }
+    }
+
+    /// Clients that closed their end and whose statements still run are taken for gone.
+    pub(super) fn check_half_closed(&mut self) {
+        while let Some(&(id, deadline)) = self.half_closed.front() {
+            let waits = self.clients.get(id).is_some_and(|c| c.session.server().is_some());
+            if waits && !deadline.reached(self.now) {
+                self.check_at(deadline);
+                return;
+            }
+            self.half_closed.pop_front();
+            if waits {
+                self.abandon(id, true);
+            }
+        }
     }
 
     /// Nothing can be written to a client any more.

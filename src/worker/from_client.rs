@@ -443,6 +443,8 @@ impl<D: Driver> Engine<D> {
             tag::COPY_DONE | tag::COPY_FAIL => Sent::CopyEnd,
             _ => return Next::Forward,
         };
+        entry.server.needs_reset |= !session.pins.is_none();
+        entry.server.doomed |= session.pins.has(Pins::LOAD.and(Pins::SEED));
         let statement = match sent {
             Sent::Parse(statement) => statement,
             _ => None,

@@ -168,9 +168,6 @@ impl<D: Driver> Engine<D> {
         }
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
-            if client.session.pins.has(Pins::LOAD.and(Pins::SEED)) {
-                entry.server.doomed = true;
-            }
             return self.let_go_if_draining(client_id);
         }
         client.session.state = State::Idle;

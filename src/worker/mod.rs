@@ -52,6 +52,9 @@ const CLEANING_LIMIT_MS: u64 = 5_000;
 /// How long a client that is being closed may take to read its last bytes.
 const CLOSING_LIMIT_MS: u64 = 5_000;
 
+/// How long statements of a client that closed its end of the connection go on.
+const HALF_CLOSED_LIMIT_MS: u64 = 1_000;
+
 /// Panics in connections' turns within a minute after which the process gives up.
 const PANICS_PER_MINUTE: u32 = 10;
 
@@ -118,6 +121,8 @@ pub struct Engine<D: Driver> {
     orders: Vec<Order>,
     /// Clients in `State::Closing` and when they are dropped at the latest.
     closing: VecDeque<(ClientId, Deadline)>,
+    /// Clients that closed their end while statements run, and until when these go on.
+    half_closed: VecDeque<(ClientId, Deadline)>,
     now: Tick,
     /// No deadline lies before this.
     next_check: Deadline,
@@ -148,6 +153,7 @@ impl<D: Driver> Engine<D> {
             edges: Vec::new(),
             orders: Vec::new(),
             closing: VecDeque::new(),
+            half_closed: VecDeque::new(),
             now,
             next_check: Deadline::NEVER,
             phase: Phase::Running,
@@ -353,6 +359,7 @@ impl<D: Driver> Engine<D> {
             self.closing.pop_front();
             self.remove_client(id);
         }
+        self.check_half_closed();
         if let Phase::Draining(deadline) = self.phase {
             if deadline.reached(self.now) {
                 self.stop();
