@@ -115,11 +115,12 @@ impl Pgweir {
         let port = Port::reserve()?;
         let folder = cluster.folder().join("pgweir");
         let (config, log) = (folder.join("pgweir.toml"), folder.join("log"));
-        let text = config_with_ports(port.number(), cluster.primary().port());
+        let text = filled_in_config(port.number(), cluster.primary().port());
         // Only for us: it holds a password, if only the demo's.
         fs::create_dir(&folder)
             .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)))
             .and_then(|()| fs::write(&config, text))
+            .and_then(|()| fs::set_permissions(&config, fs::Permissions::from_mode(0o600)))
             .map_err(|source| DemoError::Io { doing: "writing pgweir's configuration", source })?;
         let output = File::create(&log)
             .map_err(|source| DemoError::Io { doing: "creating pgweir's log", source })?;
@@ -182,10 +183,12 @@ impl Drop for Pgweir {
     }
 }
 
-fn config_with_ports(port: u16, primary_port: u16) -> String {
+/// `config/demo.toml` with what the demo has chosen in place of its defaults.
+fn filled_in_config(port: u16, primary_port: u16) -> String {
     CONFIG
         .replace("${PGWEIR_DEMO_PORT:-6432}", &port.to_string())
         .replace("${PGWEIR_DEMO_PRIMARY_PORT:-5432}", &primary_port.to_string())
+        .replace("${PGWEIR_DEMO_PASSWORD:-demo}", PASSWORD)
 }
 
 #[cfg(test)]
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_ports_are_filled_in() {
-        let text = config_with_ports(7001, 7002);
+        let text = filled_in_config(7001, 7002);
         assert!(text.contains("listen = [\"127.0.0.1:7001\"]"), "{text}");
         assert!(text.contains("primary = \"postgres://127.0.0.1:7002/shop\""), "{text}");
         assert!(!text.contains("PGWEIR_DEMO"), "{text}");
