@@ -131,16 +131,11 @@ impl Walk<'_> {
     fn set_config(&mut self, out: &mut StatementFacts) {
         let mut ahead = self.cursor;
         ahead.bump();
-        let name = argument(&mut ahead, b',');
-        let value = argument(&mut ahead, b',');
-        let local = argument(&mut ahead, b')');
+        let name = argument(&mut ahead, b",");
+        let value = argument(&mut ahead, b",");
+        let local = argument(&mut ahead, b")");
         let starts = std::mem::take(&mut self.item_start);
         let certain = starts && is_item_end(&ahead) && self.is_simple();
-        let target = match name {
-            Argument::Literal(name) => Target::Named(Name::of_parameter(&name)),
-            Argument::Param(number) => Target::Param(number),
-            Argument::Null | Argument::Boolean(_) | Argument::Expression => Target::Expression,
-        };
         let action = match value {
             Argument::Literal(value) => Action::Value(value),
             Argument::Param(number) => Action::Param(number),
@@ -155,17 +150,13 @@ impl Walk<'_> {
                 _ => Scope::Expression,
             },
         };
-        out.uses(ParameterUse { target, action, scope, certain }, self.cursor.text());
+        out.uses(ParameterUse { target: target(name), action, scope, certain }, self.cursor.text());
     }
 
     fn current_setting(&mut self, out: &mut StatementFacts) {
         let mut ahead = self.cursor;
         ahead.bump();
-        let target = match argument(&mut ahead, b',') {
-            Argument::Literal(name) => Target::Named(Name::of_parameter(&name)),
-            Argument::Param(number) => Target::Param(number),
-            Argument::Null | Argument::Boolean(_) | Argument::Expression => Target::Expression,
-        };
+        let target = target(argument(&mut ahead, b",)"));
         out.effects.add(EffectSet::READS_PARAMETER);
         let used =
             ParameterUse { target, action: Action::Read, scope: Scope::Session, certain: true };
@@ -258,8 +249,8 @@ impl Argument {
     }
 }
 
-/// Eats one argument and the `end` behind it (a comma, or the closing parenthesis).
-fn argument(cursor: &mut Cursor, end: u8) -> Argument {
+/// Eats one argument and the symbol behind it, which must be one of `ends` (a comma, the closing parenthesis).
+fn argument(cursor: &mut Cursor, ends: &[u8]) -> Argument {
     let Some(first) = cursor.peek() else { return Argument::Expression };
     let raw = first.span.of(cursor.text());
     let found = match first.kind {
@@ -280,11 +271,11 @@ fn argument(cursor: &mut Cursor, end: u8) -> Argument {
         cursor.bump();
         cursor.name();
     }
-    if cursor.eat_symbol(end) {
+    if ends.iter().any(|end| cursor.eat_symbol(*end)) {
         return found;
     }
     skip_argument(cursor, first);
-    cursor.eat_symbol(end);
+    let _ended = ends.iter().any(|end| cursor.eat_symbol(*end));
     Argument::Expression
 }
 
@@ -304,6 +295,15 @@ fn skip_argument(cursor: &mut Cursor, first: Token) {
     }
 }
 
+/// The parameter that an argument names.
+fn target(name: Argument) -> Target {
+    match name {
+        Argument::Literal(name) => Target::Named(Name::of_parameter(&name)),
+        Argument::Param(number) => Target::Param(number),
+        Argument::Null | Argument::Boolean(_) | Argument::Expression => Target::Expression,
+    }
+}
+
 /// The number of `$1`.
 fn param_number(raw: &[u8]) -> Option<u32> {
     std::str::from_utf8(raw.get(1..)?).ok()?.parse().ok()
@@ -313,7 +313,7 @@ fn param_number(raw: &[u8]) -> Option<u32> {
 /// it can be told.
 pub(super) fn is_local(mut cursor: Cursor) -> bool {
     cursor.bump();
-    argument(&mut cursor, b',');
-    argument(&mut cursor, b',');
-    argument(&mut cursor, b')').boolean() == Some(true)
+    argument(&mut cursor, b",");
+    argument(&mut cursor, b",");
+    argument(&mut cursor, b")").boolean() == Some(true)
 }

@@ -32,7 +32,10 @@ pub(super) fn anonymous_block(
             return StatementKind::Unknown;
         }
     }
-    let Some(body) = body else { return StatementKind::Unknown };
+    let Some(body) = body else {
+        // The grammar takes a DO without code; the server then refuses it.
+        return if language.is_some() { StatementKind::Do } else { StatementKind::Unknown };
+    };
     out.effects.add(EffectSet::CODE);
     if language.is_none_or(|language| language == *"plpgsql") {
         out.effects.add(effects(&body, options, depth + 1));

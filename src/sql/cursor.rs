@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::literal::{self, Name};
+use super::names;
 use super::{Kind, LexOptions, Lexer, Span, Token};
 
 /// A place between two tokens of one statement.
@@ -131,6 +132,15 @@ impl<'a> Cursor<'a> {
         self.bump();
         let escape = if token.kind == Kind::UnicodeWord { self.escape() } else { b'\\' };
         Some(literal::name(token, self.text(), escape))
+    }
+
+    /// Eats a name that the grammar takes for one: as [`Self::name`], but no reserved word.
+    pub fn unreserved_name(&mut self) -> Option<Name> {
+        let token = self.ahead?;
+        if token.kind == Kind::Word && names::is_reserved(token.span.of(self.text())) {
+            return None;
+        }
+        self.name()
     }
 
     /// Eats a string constant, with its UESCAPE.

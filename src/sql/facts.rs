@@ -26,6 +26,8 @@ pub struct TextFacts {
     effects: EffectSet,
     count: usize,
     statements: Kept,
+    /// What the statements beyond [`STATEMENTS_MAX`] do.
+    beyond: EffectSet,
     flaw: Option<Flaw>,
 }
 
@@ -155,6 +157,23 @@ pub enum StatementKind {
     Unknown,
 }
 
+impl StatementKind {
+    /// True for what EXPLAIN takes (ExplainableStmt in `gram.y`; REFRESH is among the utilities).
+    fn is_explainable(&self) -> bool {
+        match self {
+            Self::Select | Self::Insert | Self::Update | Self::Delete | Self::Merge => true,
+            Self::Execute { .. } | Self::Declare { .. } | Self::Create(_) | Self::Utility => true,
+            Self::Transaction(_) | Self::Set | Self::Reset | Self::Show | Self::SetConstraints => {
+                false
+            }
+            Self::Prepare { .. } | Self::Deallocate { .. } | Self::Discard(_) => false,
+            Self::Listen { .. } | Self::Unlisten { .. } | Self::Notify { .. } | Self::Load => false,
+            Self::Fetch { .. } | Self::Close { .. } | Self::Copy(_) => false,
+            Self::Do | Self::Call | Self::Unknown => false,
+        }
+    }
+}
+
 /// What DISCARD throws away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discard {
@@ -193,6 +212,10 @@ pub struct Create {
 /// How deep texts inside texts are read: a DO block's EXECUTE of a literal with a DO block, and so on.
 pub(super) const DEPTH_MAX: usize = 4;
 
+/// More statements than this in one text are not kept one by one; where one of the rest is more than plain, the text
+/// has the effect UNKNOWN. The bound keeps a text of a million tiny statements from becoming a hundred megabytes.
+const STATEMENTS_MAX: usize = 10_000;
+
 /// Everything this room knows about a text. Linear in its length; recursion is bounded by the nesting of quoted code
 /// that is looked into, never by the nesting of SQL.
 pub fn facts(text: &[u8], options: LexOptions) -> TextFacts {
@@ -205,6 +228,10 @@ pub fn facts(text: &[u8], options: LexOptions) -> TextFacts {
         let statement = read_statement(Cursor::new(text, span, options), 0);
         found.effects.add(statement.effects);
         found.count += 1;
+        if found.count > STATEMENTS_MAX {
+            found.beyond.add(statement.effects);
+            continue;
+        }
         found.statements = match found.statements {
             Kept::None => Kept::One(statement),
             Kept::One(first) => Kept::Many(vec![first, statement]),
@@ -213,6 +240,10 @@ pub fn facts(text: &[u8], options: LexOptions) -> TextFacts {
                 Kept::Many(all)
             }
         };
+    }
+    if found.beyond.has(EffectSet::STATEFUL) {
+        found.beyond.add(EffectSet::UNKNOWN);
+        found.effects.add(EffectSet::UNKNOWN);
     }
     found.flaw = statements.flaw();
     found
@@ -229,7 +260,7 @@ impl TextFacts {
         self.count
     }
 
-    /// The statements, in order; empty for a text of plain queries only.
+    /// The statements, in order, up to the ten-thousandth; empty for a text of plain queries only.
     pub fn statements(&self) -> &[StatementFacts] {
         match &self.statements {
             Kept::None => &[],
@@ -249,37 +280,40 @@ impl TextFacts {
     }
 
     /// Why the session would have to stay on its server once this text has succeeded. What can be tracked (SET,
-    /// PREPARE, LISTEN in plain sight) is not among the reasons, nor is what ended with `ON COMMIT DROP` (it is: the
-    /// server is asked before the pin is lifted).
+    /// PREPARE, LISTEN in plain sight) is not among the reasons. A temporary table with `ON COMMIT DROP` is: the pin
+    /// is lifted by asking the server.
     pub fn pins(&self) -> PinReasons {
-        let mut reasons = PinReasons::default();
+        let mut reasons = PinReasons::of(self.beyond);
         for statement in self.statements() {
             reasons.extend(PinReasons::of(statement.effects));
         }
         reasons
     }
 
-    /// The transaction command, when the text is that one statement and nothing else.
+    /// The transaction command, when the text is that one statement and nothing else, and the server's scanner takes
+    /// it: `COMMIT /*` is none.
     pub fn transaction_control(&self) -> Option<&TransactionControl> {
-        match &self.statements {
-            Kept::One(StatementFacts { kind: StatementKind::Transaction(control), .. }) => {
+        match (&self.statements, self.flaw) {
+            (Kept::One(StatementFacts { kind: StatementKind::Transaction(control), .. }), None) => {
                 Some(control)
             }
-            Kept::None | Kept::One(_) | Kept::Many(_) => None,
+            (Kept::None | Kept::One(_) | Kept::Many(_), _) => None,
         }
     }
 
     /// True when the text sets, resets or reads `parameter` (lower case), or may: RESET ALL, SHOW ALL, DISCARD ALL,
     /// a name that is a parameter or an expression, code.
     pub fn reads_or_sets(&self, parameter: &[u8]) -> bool {
-        self.statements().iter().any(|statement| {
-            let everything = matches!(statement.kind, StatementKind::Discard(Discard::All));
-            everything
-                || statement
-                    .effects
-                    .has(EffectSet::CODE.with(EffectSet::OPAQUE).with(EffectSet::UNKNOWN))
-                || statement.parameters.iter().any(|used| used.target.may_be(parameter))
-        })
+        let hidden = self.beyond.has(EffectSet::UNKNOWN);
+        hidden
+            || self.statements().iter().any(|statement| {
+                let everything = matches!(statement.kind, StatementKind::Discard(Discard::All));
+                everything
+                    || statement
+                        .effects
+                        .has(EffectSet::CODE.with(EffectSet::OPAQUE).with(EffectSet::UNKNOWN))
+                    || statement.parameters.iter().any(|used| used.target.may_be(parameter))
+            })
     }
 }
 
@@ -290,12 +324,12 @@ fn plain(text: &[u8], options: LexOptions) -> Option<usize> {
     let mut at_start = true;
     let mut parentheses = 0_usize;
     let mut after_insert = false;
-    for token in lexer.by_ref() {
+    while let Some(token) = lexer.next_here() {
         let insert_before = std::mem::take(&mut after_insert);
-        let raw = token.span.of(text);
+        let Span { start, end } = token.span;
         let word = match token.kind {
-            Kind::Word => raw,
-            Kind::QuotedWord => raw.get(1..raw.len() - 1).unwrap_or(raw),
+            Kind::Word => text.get(start..end)?,
+            Kind::QuotedWord => text.get(start + 1..end - 1)?, // None: it is not even closed.
             Kind::UnicodeWord => return None,
             Kind::Symbol(b';') => {
                 at_start |= parentheses == 0;
@@ -386,6 +420,9 @@ fn read_statement(cursor: Cursor, depth: usize) -> StatementFacts {
         out.explain = statements::explain(&mut cursor);
     }
     out.kind = read_kind(cursor, &mut out, depth);
+    if out.explain != Explain::No && !out.kind.is_explainable() {
+        out.kind = StatementKind::Unknown;
+    }
     if out.kind == StatementKind::Unknown {
         out.effects.add(EffectSet::UNKNOWN);
     }

@@ -323,11 +323,15 @@ impl<'a> Lexer<'a> {
             let power = end + 1 + usize::from(signed);
             let power_end = self.digits(power, |b| b.is_ascii_digit());
             if power_end > power {
-                if !signed && self.byte(power_end) == Some(b'$') {
-                    self.note(Flaw::NumberJunk); // `1e5$` reads as junk `e5$` after 1 ({integer_junk}).
-                }
-                return (Kind::Decimal, self.check_junk(power_end));
+                kind = Kind::Decimal;
+                end = power_end;
             }
+        }
+        // `1e5$` and `1_0$` read as a 1 with the junk `e5$` and `_0$` ({integer_junk}).
+        let tail = self.text.get(at..end).unwrap_or_default().iter().rev();
+        let mut tail = tail.take_while(|b| is_word_byte(**b));
+        if self.byte(end) == Some(b'$') && tail.any(|b| !b.is_ascii_digit()) {
+            self.note(Flaw::NumberJunk);
         }
         (kind, self.check_junk(end))
     }
@@ -408,15 +412,112 @@ impl<'a> Lexer<'a> {
 impl Iterator for Lexer<'_> {
     type Item = Token;
 
-    #[inline]
     fn next(&mut self) -> Option<Token> {
+        self.next_here()
+    }
+}
+
+impl Lexer<'_> {
+    /// [`Self::next`], copied into its caller: for the one loop that nearly every text goes through, and no other.
+    #[inline(always)]
+    pub(super) fn next_here(&mut self) -> Option<Token> {
+        // Most tokens need no more than a look at their first byte: they are read here, without the long way round.
         loop {
-            let token = self.tile()?;
-            if !token.kind.is_trivia() {
+            let rest = self.rest(self.at);
+            let blanks = rest.iter().position(|b| class(*b) != Class::Blank)?;
+            self.at += blanks;
+            let (first, rest) = rest.get(blanks..)?.split_first()?;
+            let Some((kind, len)) = self.short_cut(*first, rest) else {
+                let token = self.tile()?;
+                if token.kind.is_trivia() {
+                    continue;
+                }
                 return Some(token);
-            }
+            };
+            let start = self.at;
+            self.at = start + len;
+            return Some(Token { kind, span: Span { start, end: self.at } });
         }
     }
+
+    /// Kind and length of the token that begins with `first`, where that is easily said: it must be what
+    /// [`Self::cut`] says.
+    #[inline]
+    fn short_cut(&self, first: u8, rest: &[u8]) -> Option<(Kind, usize)> {
+        match class(first) {
+            Class::Prefix if matches!(rest.first(), Some(b'\'' | b'&')) => None,
+            Class::Letter | Class::Prefix
+                if self.options.encoding == super::Encoding::AsciiSafe =>
+            {
+                let more = rest.iter().position(|b| !is_word_byte(*b)).unwrap_or(rest.len());
+                Some((Kind::Word, 1 + more))
+            }
+            Class::Single => Some((Kind::Symbol(first), 1)),
+            Class::Point if !matches!(rest.first(), Some(b'.' | b'0'..=b'9')) => {
+                Some((Kind::Symbol(b'.'), 1))
+            }
+            Class::Digit => {
+                let more = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+                let ends = rest.get(more).is_none_or(|b| *b != b'.' && !is_word_byte(*b));
+                ends.then_some((Kind::Integer, 1 + more))
+            }
+            Class::Quote => {
+                let name = rest.iter().position(|b| *b == b'"')?;
+                let ends = name > 0 && rest.get(name + 1) != Some(&b'"');
+                ends.then_some((Kind::QuotedWord, name + 2))
+            }
+            Class::Blank | Class::Letter | Class::Prefix | Class::Point | Class::Other => None,
+        }
+    }
+}
+
+/// What a first byte says by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// {space}
+    Blank,
+    /// The first byte of a word.
+    Letter,
+    /// The first byte of a word, or of a string.
+    Prefix,
+    /// The first byte of a number.
+    Digit,
+    /// `"`
+    Quote,
+    /// `.`
+    Point,
+    /// A token of its own, whatever follows.
+    Single,
+    /// Anything else.
+    Other,
+}
+
+#[inline]
+fn class(byte: u8) -> Class {
+    #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
+    CLASSES[byte as usize]
+}
+
+const CLASSES: [Class; 256] = classes();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Other; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0B | 0x0C => Class::Blank,
+            b'b' | b'B' | b'e' | b'E' | b'n' | b'N' | b'u' | b'U' | b'x' | b'X' => Class::Prefix,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Letter,
+            b'0'..=b'9' => Class::Digit,
+            b'"' => Class::Quote,
+            b'.' => Class::Point,
+            b',' | b'(' | b')' | b'[' | b']' | b';' => Class::Single,
+            _ => Class::Other,
+        };
+        at += 1;
+    }
+    table
 }
 
 /// {space}; servers before 16 do not know the vertical tab.
@@ -431,7 +532,22 @@ fn is_newline(byte: u8) -> bool {
 /// {ident_cont}
 #[inline]
 pub(super) fn is_word_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80..)
+    #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
+    WORD_BYTES[byte as usize]
+}
+
+const WORD_BYTES: [bool; 256] = word_bytes();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn word_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] =
+            matches!(at as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80..);
+        at += 1;
+    }
+    table
 }
 
 /// {dolq_start}, which is also {ident_start}

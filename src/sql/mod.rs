@@ -36,3 +36,6 @@ pub use parameters::{Action, ParameterUse, Scope, Target};
 pub use split::Statements;
 pub use token::{Flaw, Kind, LexOptions, Span, Token};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
+
+#[cfg(test)]
+mod tests;

@@ -34,9 +34,9 @@ const RUNS_TEXT: Suspect = Call(E::OPAQUE);
 const OTHER_STATE: Suspect = Call(E::UNKNOWN);
 
 const TABLE: &[(&str, Suspect)] = &[
+    ("into", Suspect::Into), // First, for it is the one that plain queries hold.
     ("insert", Suspect::Insert),
     ("merge", Suspect::Insert),
-    ("into", Suspect::Into),
     ("set_config", Suspect::SetConfig),
     ("current_setting", Suspect::CurrentSetting),
     ("pg_temp", Suspect::TempSchema),
@@ -99,26 +99,44 @@ const LONGEST: usize = 35;
 /// What `word` may mean; case counts for nothing. None for nearly every word, within a few nanoseconds.
 #[inline]
 pub(super) fn suspect(word: &[u8]) -> Option<Suspect> {
-    let mut at = slot(word);
-    while let Some(found) = SLOTS.get(at).copied().filter(|index| *index != EMPTY) {
-        match TABLE.get(usize::from(found)) {
-            Some((name, suspect)) if name.as_bytes().eq_ignore_ascii_case(word) => {
-                return Some(*suspect);
-            }
-            _ => at = (at + 1) % SLOT_COUNT,
-        }
-    }
-    own_temp_schema(word)
+    let &[first, _, third, ..] = word else { return None };
+    let shapes = SHAPES.get(usize::from(first & 31))?;
+    let known =
+        shapes.lengths >> (word.len() & 63) & 1 == 1 && shapes.thirds >> (third & 31) & 1 == 1;
+    if known && word.len() <= LONGEST { look_up(word) } else { None }
+}
+
+fn look_up(word: &[u8]) -> Option<Suspect> {
+    let known = |(name, _): &&(&str, Suspect)| name.as_bytes().eq_ignore_ascii_case(word);
+    TABLE.iter().find(known).map(|(_, suspect)| *suspect).or_else(|| own_temp_schema(word))
 }
 
 /// `pg_temp_17`: the same schema by its real name.
 fn own_temp_schema(word: &[u8]) -> Option<Suspect> {
-    if !matches!(word, [b'p' | b'P', b'g' | b'G', b'_', b't' | b'T', ..]) || word.len() > LONGEST {
-        return None;
-    }
     let (prefix, number) = word.split_at_checked("pg_temp_".len())?;
     let named = prefix.eq_ignore_ascii_case(b"pg_temp_") && number.iter().all(u8::is_ascii_digit);
     named.then_some(Suspect::TempSchema)
+}
+
+/// Words that are no name unless quoted (RESERVED_KEYWORD and TYPE_FUNC_NAME_KEYWORD of Postgres 18, sorted).
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization", "binary", "both",
+    "case", "cast", "check", "collate", "collation", "column", "concurrently", "constraint", "create", "cross",
+    "current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp",
+    "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "false", "fetch",
+    "for", "foreign", "freeze", "from", "full", "grant", "group", "having", "ilike", "in", "initially", "inner",
+    "intersect", "into", "is", "isnull", "join", "lateral", "leading", "left", "like", "limit", "localtime",
+    "localtimestamp", "natural", "not", "notnull", "null", "offset", "on", "only", "or", "order", "outer", "overlaps",
+    "placing", "primary", "references", "returning", "right", "select", "session_user", "similar", "some",
+    "symmetric", "system_user", "table", "tablesample", "then", "to", "trailing", "true", "union", "unique", "user",
+    "using", "variadic", "verbose", "when", "where", "window", "with",
+];
+
+/// True when the unquoted `word` cannot name a savepoint, a table or a column (ColId in `gram.y`).
+pub(super) fn is_reserved(word: &[u8]) -> bool {
+    let lower = word.to_ascii_lowercase();
+    RESERVED.binary_search_by(|known| known.as_bytes().cmp(&lower)).is_ok()
 }
 
 /// True for a list of schemas (a value of `search_path`) that may name the temporary one.
@@ -126,34 +144,33 @@ pub fn names_temp_schema(value: &[u8]) -> bool {
     value.windows(b"pg_temp".len()).any(|part| part.eq_ignore_ascii_case(b"pg_temp"))
 }
 
-const SLOT_COUNT: usize = 512;
-const EMPTY: u8 = u8::MAX;
-const SLOTS: [u8; SLOT_COUNT] = slots();
-
-/// Where a word's search begins: its length, first, third and last byte tell most words apart.
-#[inline]
-const fn slot(word: &[u8]) -> usize {
-    let len = word.len();
-    if len < 3 {
-        return SLOT_COUNT;
-    }
-    // Bit 5 is the case of a letter; setting it folds both.
-    #[allow(clippy::indexing_slicing, reason = "len >= 3")]
-    let (first, third, last) = (word[0] | 32, word[2] | 32, word[len - 1] | 32);
-    (len * 37 + first as usize * 101 + third as usize * 17 + last as usize * 5) % SLOT_COUNT
+/// What the names in the table that share a first letter look like. A letter counts by its low five bits, whatever
+/// its case.
+#[derive(Clone, Copy)]
+struct Shapes {
+    /// Their lengths, as bits; also those of `pg_temp_1` and longer.
+    lengths: u64,
+    /// Their third letters, as bits.
+    thirds: u32,
 }
 
+const SHAPES: [Shapes; 32] = shapes();
+
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn slots() -> [u8; SLOT_COUNT] {
-    let mut slots = [EMPTY; SLOT_COUNT];
-    let mut index = 0;
-    while index < TABLE.len() {
-        let mut at = slot(TABLE[index].0.as_bytes());
-        while slots[at] != EMPTY {
-            at = (at + 1) % SLOT_COUNT;
-        }
-        slots[at] = index as u8;
-        index += 1;
+const fn shapes() -> [Shapes; 32] {
+    let mut shapes = [Shapes { lengths: 0, thirds: 0 }; 32];
+    let mut at = 0;
+    while at < TABLE.len() {
+        let name = TABLE[at].0.as_bytes();
+        let first = (name[0] & 31) as usize;
+        shapes[first].lengths |= 1 << name.len();
+        shapes[first].thirds |= 1 << (name[2] & 31);
+        at += 1;
     }
-    slots
+    let mut len = "pg_temp_1".len();
+    while len <= LONGEST {
+        shapes[(b'p' & 31) as usize].lengths |= 1 << len;
+        len += 1;
+    }
+    shapes
 }

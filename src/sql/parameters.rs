@@ -175,7 +175,8 @@ fn scope(cursor: &mut Cursor) -> Scope {
         return Scope::Local;
     }
     let mut trial = *cursor;
-    if trial.eat("session") && !trial.at("authorization") && !trial.at("characteristics") {
+    let characteristics = |at: &Cursor| at.at("characteristics") && !behind_name(*at);
+    if trial.eat("session") && !trial.at("authorization") && !characteristics(&trial) {
         *cursor = trial;
     }
     Scope::Session

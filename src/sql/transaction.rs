@@ -148,7 +148,7 @@ pub(super) fn savepoint(mut cursor: Cursor) -> Option<TransactionControl> {
         return finished(cursor, TransactionControl::Release(name));
     }
     cursor.bump();
-    let name = cursor.name()?;
+    let name = cursor.unreserved_name()?;
     finished(cursor, TransactionControl::Savepoint(name))
 }
 
@@ -214,7 +214,7 @@ fn savepoint_name(cursor: &mut Cursor) -> Option<Name> {
     if cursor.peek_second().is_some_and(|token| token.kind.is_word()) {
         cursor.eat("savepoint");
     }
-    cursor.name()
+    cursor.unreserved_name()
 }
 
 /// `control`, if nothing is left.

@@ -1,2 +1,149 @@
-//! Oracle.
-fn main() {}
+//! Our lexer, splitter and recognisers against Postgres 18's own scanner and parser.
+//!
+//! The corpus is the regression suite of Postgres, where it is present; generated texts come on top, 100,000 of
+//! them or as many as `PGWEIR_ORACLE_TEXTS` says.
+
+mod corpus;
+mod explained;
+mod generate;
+mod recognised;
+mod referee;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use explained::Reason;
+use generate::Dice;
+use referee::Judgement;
+
+/// What came out for one kind of question.
+struct Tally {
+    question: &'static str,
+    same: usize,
+    both_refuse: usize,
+    no_answer: usize,
+    explained: BTreeMap<Reason, usize>,
+    different: Vec<String>,
+}
+
+impl Tally {
+    fn new(question: &'static str) -> Self {
+        let explained = BTreeMap::new();
+        Self { question, same: 0, both_refuse: 0, no_answer: 0, explained, different: Vec::new() }
+    }
+
+    fn add(&mut self, text: &str, judgement: Judgement) {
+        match judgement {
+            Judgement::Same => self.same += 1,
+            Judgement::BothRefuse => self.both_refuse += 1,
+            Judgement::NoAnswer => self.no_answer += 1,
+            Judgement::Explained(reason) => *self.explained.entry(reason).or_default() += 1,
+            Judgement::Different(how) => self.different.push(format!("{how}\n    in {text:?}")),
+        }
+    }
+
+    /// Says the counts, past the harness' capture, and fails on any difference.
+    fn finish(self) {
+        let Self { question, same, both_refuse, no_answer, explained, different } = self;
+        let _ = writeln!(
+            std::io::stderr(),
+            "oracle: {question}: {same} same, {both_refuse} refused by both, {no_answer} without an answer, \
+             explained {explained:?}, {} different",
+            different.len()
+        );
+        let shown: Vec<_> = different.iter().take(20).map(String::as_str).collect();
+        assert!(
+            different.is_empty(),
+            "{question}: {} different, first:\n{}",
+            different.len(),
+            shown.join("\n")
+        );
+    }
+}
+
+#[test]
+fn the_corpus_has_the_same_tokens() {
+    let mut tally = Tally::new("tokens of the corpus");
+    for script in corpus::scripts() {
+        for text in &script {
+            tally.add(text, referee::tokens(text));
+        }
+        let whole = script.concat();
+        tally.add("a whole script", referee::tokens(&whole));
+    }
+    tally.finish();
+}
+
+#[test]
+fn the_corpus_has_the_same_statements() {
+    let mut tally = Tally::new("statements of the corpus");
+    let mut together = Tally::new("statements of the corpus, eight in a text");
+    for script in corpus::scripts() {
+        let mut good = Vec::new();
+        for text in script {
+            let judgement = referee::statements(&text, true);
+            if matches!(judgement, Judgement::Same) {
+                good.push(text.clone());
+            }
+            tally.add(&text, judgement);
+        }
+        for part in good.chunks(8) {
+            let text = part.concat();
+            together.add(&text, referee::statements(&text, true));
+        }
+    }
+    tally.finish();
+    together.finish();
+}
+
+#[test]
+fn the_corpus_is_recognised() {
+    let mut tally = Tally::new("facts of the corpus");
+    for text in corpus::scripts().iter().flatten() {
+        tally.add(text, recognised::judge(text));
+    }
+    tally.finish();
+}
+
+#[test]
+fn generated_texts_are_cut_alike() {
+    let texts = match std::env::var("PGWEIR_ORACLE_TEXTS") {
+        Ok(count) => count.parse().expect("PGWEIR_ORACLE_TEXTS is a number"),
+        Err(_) => 100_000,
+    };
+    let extra: Vec<String> =
+        corpus::scripts().into_iter().flatten().step_by(17).filter(|t| t.len() < 400).collect();
+    let extra: Vec<String> = extra
+        .into_iter()
+        .filter(|text| matches!(referee::statements(text, true), Judgement::Same))
+        .collect();
+    let mut tokens = Tally::new("tokens of generated texts");
+    let mut statements = Tally::new("statements of generated texts");
+    let mut commands = Tally::new("facts of generated commands");
+    let mut escapes = Tally::new("statements of generated texts, standard_conforming_strings off");
+    for number in 0..texts {
+        let mut dice = Dice::new(number);
+        match number % 10 {
+            0 | 1 => {
+                let text = generate::script(&mut dice, &extra);
+                statements.add(&text, referee::statements(&text, true));
+            }
+            2 | 3 => {
+                let text = generate::command(&mut dice);
+                commands.add(&text, recognised::judge(&text));
+            }
+            4 => {
+                let text = generate::escapes(&mut dice);
+                escapes.add(&text, referee::statements(&text, false));
+            }
+            _ => {
+                let text = generate::salad(&mut dice);
+                tokens.add(&text, referee::tokens(&text));
+            }
+        }
+    }
+    tokens.finish();
+    statements.finish();
+    escapes.finish();
+    commands.finish();
+}

@@ -1,0 +1,238 @@
+//! What holds for every text.
+
+use proptest::prelude::*;
+
+use crate::sql::{Encoding, LexOptions, Lexer, Statements, facts};
+
+fn options() -> impl Strategy<Value = LexOptions> {
+    let encoding = prop_oneof![
+        Just(Encoding::AsciiSafe),
+        Just(Encoding::Sjis),
+        Just(Encoding::TwoByte),
+        Just(Encoding::Gb18030),
+        Just(Encoding::Johab),
+    ];
+    (any::<bool>(), encoding).prop_map(|(standard_conforming_strings, encoding)| LexOptions {
+        standard_conforming_strings,
+        encoding,
+    })
+}
+
+/// Bytes that look like SQL more often than chance would have it.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => prop::sample::select(PIECES.to_vec()).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+const PIECES: &[&str] = &[
+    " ",
+    "\n",
+    "'",
+    "''",
+    "\"",
+    "$",
+    "$$",
+    "$a$",
+    "/*",
+    "*/",
+    "--",
+    "\\",
+    ";",
+    "(",
+    ")",
+    "[",
+    ",",
+    ".",
+    "..",
+    ":",
+    "=",
+    "+",
+    "-",
+    "@",
+    "<",
+    ">",
+    "1",
+    "0x",
+    "1e",
+    "_",
+    "e'",
+    "U&'",
+    "U&\"",
+    "uescape '!'",
+    "b'",
+    "N'",
+    "select ",
+    "set ",
+    "local ",
+    "x ",
+    "set_config(",
+    "'a'",
+    "true",
+    "begin ",
+    "atomic ",
+    "end ",
+    "create ",
+    "function ",
+    "or ",
+    "replace ",
+    "temp ",
+    "table ",
+    "into ",
+    "do ",
+    "execute ",
+    "prepare ",
+    "as ",
+    "explain ",
+    "analyze ",
+    "with ",
+    "insert ",
+    "copy ",
+    "from ",
+    "stdin ",
+    "declare ",
+    "cursor ",
+    "hold ",
+    "pg_temp",
+    "pg_temp.",
+    "é",
+    "nextval(",
+    "\"setseed\"(",
+    "(select ",
+    "; select ",
+    "; insert into t ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn tokens_tile_the_text(text in text(), options in options()) {
+        let mut lexer = Lexer::new(&text, options);
+        let mut at = 0;
+        while let Some(token) = lexer.tile() {
+            prop_assert_eq!(token.span.start, at);
+            prop_assert!(token.span.end > at);
+            at = token.span.end;
+        }
+        prop_assert_eq!(at, text.len());
+    }
+
+    #[test]
+    fn facts_of_anything(text in text(), options in options()) {
+        let found = facts(&text, options);
+        prop_assert_eq!(found.count(), Statements::new(&text, options).count());
+        prop_assert!(found.statements().is_empty() || found.statements().len() == found.count());
+    }
+
+    #[test]
+    fn the_short_way_says_plain_only_where_the_long_way_does(text in text(), options in options()) {
+        if facts(&text, options).statements().is_empty() {
+            let prefixed = [b"set x = 1;", &text[..]].concat();
+            for statement in facts(&prefixed, options).statements().iter().skip(1) {
+                prop_assert!(statement.effects.is_empty(), "{:?}", statement);
+            }
+        }
+    }
+
+    #[test]
+    fn statements_hold_every_token_but_semicolons(text in text(), options in options()) {
+        let mut covered = 0;
+        for span in Statements::new(&text, options) {
+            prop_assert!(span.start >= covered && span.end > span.start);
+            let between = Lexer::within(&text, crate::sql::Span { start: covered, end: span.start }, options);
+            for token in between {
+                prop_assert_eq!(token.span.of(&text), b";");
+            }
+            covered = span.end;
+        }
+    }
+
+    #[test]
+    fn statements_of_a_concatenation(parts in prop::collection::vec(statement(), 0..8)) {
+        let text = parts.join("; ");
+        let found: Vec<_> = Statements::new(text.as_bytes(), LexOptions::default())
+            .map(|span| text[span.start..span.end].to_owned())
+            .collect();
+        let expected: Vec<_> = parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+/// Much of what could make a careless reader slow or deep. A quadratic reader would take hours.
+#[test]
+fn hostile_texts_take_linear_time() {
+    let pieces = [
+        "+",
+        "-+",
+        "(",
+        ")",
+        "[",
+        "'",
+        "''",
+        "'a'\n",
+        "\"",
+        "$",
+        "$a",
+        "$a$",
+        "$1",
+        "/*",
+        "*/",
+        "--",
+        "\\",
+        ";",
+        "a;",
+        "0x",
+        "1e",
+        "1_",
+        "U&\"",
+        "E'\\",
+        "set_config(",
+        "set_config('a'::",
+        "case when ",
+        "select ",
+        "with a as (",
+        "into temp ",
+        "on commit ",
+        "do 'begin ",
+        "execute else ",
+        "begin atomic ",
+        "create function begin atomic ",
+        "explain ",
+        "prepare a as ",
+        "::",
+    ];
+    for piece in pieces {
+        for start in [
+            "",
+            "select ",
+            "set x = ",
+            "create table ",
+            "create function f() ",
+            "do $$ begin execute ",
+            "with ",
+        ] {
+            let text = format!("{start}{}", piece.repeat(30_000 / piece.len()));
+            let _ = facts(text.as_bytes(), LexOptions::default());
+            let _ = facts(
+                text.as_bytes(),
+                LexOptions { standard_conforming_strings: false, encoding: Encoding::Sjis },
+            );
+        }
+    }
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "select 1".to_owned(),
+        " ".to_owned(),
+        "select ';'".to_owned(),
+        "create function f() returns int begin atomic select 1; select 1 end; end".to_owned(),
+        "create rule r as on insert to t do (select 1; select 2)".to_owned(),
+        "do $$ begin; end $$".to_owned(),
+        "begin".to_owned(),
+        "end".to_owned(),
+    ])
+}
