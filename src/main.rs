@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use pgweir::cli::check::{CheckFormat, check};
+use pgweir::cli::demo::{self, DemoOptions};
 use pgweir::process;
 
 /// A Postgres connection pooler and query guard.
@@ -37,6 +38,19 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Show what pgweir does: a throw-away Postgres, pgweir in front of it, and traffic.
+    ///
+    /// Every claim it prints is checked: exit code 0 when all held, 1 when one did not, 2 when it
+    /// could not run. It needs Postgres' server programs and touches no Postgres of yours.
+    Demo {
+        /// How long the traffic runs (10 unless told). Without it, on a terminal, the demo stays up
+        /// afterwards.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: Option<u64>,
+        /// Stay up afterwards, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 /// Where the configuration is when nobody says.
@@ -48,5 +62,6 @@ fn main() -> ExitCode {
         Command::Check { file, format, strict } => {
             ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
         }
+        Command::Demo { seconds, keep } => ExitCode::from(demo::run(DemoOptions { seconds, keep })),
     }
 }

@@ -3,4 +3,5 @@
 //! 0: fine. 1: it found problems. 2: it could not run.
 
 pub mod check;
+pub mod demo;
 mod json;

@@ -26,6 +26,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use binaries::Binaries;
@@ -40,7 +41,7 @@ pub use sql::{Row, SqlConnection};
 pub struct Cluster {
     // Invariant: the first is the server that started as primary. Dropped before the folder.
     nodes: Vec<Node>,
-    _folder: folders::ClusterFolder,
+    folder: folders::ClusterFolder,
 }
 
 impl Cluster {
@@ -67,6 +68,11 @@ impl Cluster {
     /// All servers that started as replicas.
     pub fn replicas(&self) -> &[Node] {
         &self.nodes[1..]
+    }
+
+    /// Where everything of this cluster lies. Removed with it, whatever stands in it by then.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Waits until each running replica has replayed what the primary has written by now.

@@ -186,7 +186,7 @@ impl ClusterOptions {
             nodes.push(node);
         }
         // Nodes are dropped, and so stopped, before their folder is removed.
-        let cluster = Cluster { nodes, _folder: folder };
+        let cluster = Cluster { nodes, folder };
         cluster.primary().start()?;
         self.populate(cluster.primary())?;
         for replica in cluster.replicas() {

@@ -1,0 +1,38 @@
+# Every target sets up what it needs by itself; see .ci/setup.
+
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+# PgBouncer's executable to compare with; without one, pgweir is measured alone.
+export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
+ifeq ($(PGWEIR_BENCH_PGBOUNCER),)
+unexport PGWEIR_BENCH_PGBOUNCER
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build bench bench-counts
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## throw-away Postgres, pgweir in front of it, traffic (DEMO_ARGS="--seconds 5")
+	@.ci/setup demo
+	@cargo build --release
+	@cargo run --quiet --release -- demo $(DEMO_ARGS)
+
+test: ## everything that we check: format, lints, a short demo, all tests
+	@.ci/setup test
+	@.ci/test
+
+build: ## target/release/pgweir
+	@.ci/setup build
+	@cargo build --release
+
+bench: ## compare with PgBouncer, about 15 minutes (PGWEIR_BENCH_PGBOUNCER, BENCH_ARGS; see benches/README.md)
+	@.ci/setup bench
+	@cargo build --release
+	@benches/compare.py $(BENCH_ARGS)
+
+bench-counts: ## of that, the figures that a busy machine hardly moves: system calls, instructions, memory
+	@.ci/setup bench
+	@cargo build --release
+	@benches/compare.py --figures calls,instructions,idle $(BENCH_ARGS)

@@ -1,0 +1,64 @@
+//! The documents say what the program does.
+
+use pgweir::errors;
+use pgweir::wire::Report;
+
+fn read(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_error_of_a_session_is_explained() {
+    let document = read("docs/errors.md");
+    let cause = Report::fatal(b"08001", "cannot connect to the database server");
+    let all = [
+        errors::pool_wait_timeout(1, 2, 3),
+        errors::server_unavailable(&cause),
+        errors::server_lost(),
+        errors::commit_unknown(),
+        errors::transaction_lost(None),
+        errors::session_lost(None),
+        errors::failed_transaction(),
+        errors::cancelled_while_waiting(),
+        errors::shutting_down(),
+        errors::unknown_message_type(b'?'),
+        errors::server_protocol_violation(),
+        errors::internal(),
+    ];
+    // One that is added to the table belongs into this test and into the document.
+    assert_eq!(read("src/errors.rs").matches("\npub fn ").count(), all.len());
+    for report in all {
+        let message = report.message.replace(" 63", " *n*");
+        let line = format!("| {} | {message} |", String::from_utf8_lossy(&report.sqlstate));
+        assert!(document.contains(&line), "docs/errors.md lacks {line}");
+    }
+}
+
+#[test]
+fn the_readme_begins_with_what_it_is_and_the_two_commands() {
+    let readme = read("README.md");
+    let first_block = readme.lines().position(|line| line.starts_with("```"));
+    assert!(first_block.is_some_and(|line| line < 15), "{first_block:?}");
+    let targets = read("Makefile");
+    let commands = readme.lines().filter_map(|line| line.strip_prefix("make "));
+    for target in commands.filter_map(|rest| rest.split_whitespace().next()) {
+        assert!(targets.contains(&format!("\n{target}:")), "make {target} does not exist");
+    }
+}
+
+#[test]
+fn what_the_documents_link_to_is_there() {
+    for document in ["README.md", "docs/errors.md", "docs/configuration.md", "benches/README.md"] {
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let text = read(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            let path = format!("{}/{folder}/{file}", env!("CARGO_MANIFEST_DIR"));
+            assert!(std::path::Path::new(&path).exists(), "{document} links to {link}");
+        }
+    }
+}
