@@ -138,7 +138,8 @@ impl<D: Driver> Engine<D> {
             // Replies of a batch without Sync never come, and a COPY would wait for its data.
             let ledger = &entry.server.ledger;
             let hopeless = ledger.copy_in() && !ledger.is_doubtful();
-            let wait = ledger.client_units().next().is_some() && !hopeless;
+            let expected = ledger.client_units().next().is_some() || ledger.is_doubtful();
+            let wait = expected && !hopeless;
             if wait || matches!(entry.server.user, User::Preparing(_)) {
                 return;
             }
