@@ -8,3 +8,4 @@
 mod differential;
 mod harness;
 mod harness_proofs;
+mod torture;
