@@ -255,13 +255,12 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let farewell = entry.server.farewell.take();
         let reason = farewell.as_ref().map(|report| report.message.to_string());
+        let spec = &self.pools[entry.pool.0 as usize].spec;
+        let (database, role) = (&spec.database, &spec.role);
+        let error = error.map(tracing::field::display);
         match entry.server.user {
             User::Nobody => {
-                tracing::info!(
-                    reason,
-                    error = error.map(tracing::field::display),
-                    "idle server closed its connection"
-                );
+                tracing::info!(%database, %role, reason, error, "idle server closed its connection");
                 self.drop_server(id);
             }
             User::Cleaning(_) => self.drop_server(id),
@@ -270,11 +269,7 @@ impl<D: Driver> Engine<D> {
                 self.ask_again(client, farewell);
             }
             User::Client(client) => {
-                tracing::warn!(
-                    reason,
-                    error = error.map(tracing::field::display),
-                    "server closed its connection in use"
-                );
+                tracing::warn!(%database, %role, reason, error, "server closed its connection in use");
                 self.client_lost_server(id, client, farewell);
             }
         }

@@ -46,7 +46,8 @@ fn two_thousand_clients_share_five_servers_and_each_gets_its_own_answers() {
     for asks in [Asks::Simple, Asks::Extended] {
         let plan = Nonce::new(pgweir.listen(), login()).clients(2_000).rounds(10).asks(asks);
         plan.limit(secs(120)).run().assert_all_ok(20_000);
-        let servers = crate::harness::accounting::activity(cluster.primary(), "postgres", "postgres");
+        let servers =
+            crate::harness::accounting::activity(cluster.primary(), "postgres", "postgres");
         assert!(servers <= 6, "{servers} connections at the server");
     }
     accounts.assert_settled(secs(10));
