@@ -7,7 +7,7 @@
 //! | `diff` | DIFF | one script, two servers, equal replies |
 
 // Tests of single behaviours come later than the words that they are written in.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod await_event;
 pub mod diff;

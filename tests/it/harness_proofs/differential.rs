@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pgweir::cluster::Cluster;
 
-use crate::harness::diff::{Differential, Explained, Target, parse_scripts, stored_scripts};
+use crate::harness::diff::{Differential, Explained, Target, stored_scripts};
 use crate::harness::raw::{Address, Login};
 
 fn direct(cluster: &Cluster) -> Target {
