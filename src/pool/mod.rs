@@ -156,17 +156,18 @@ impl Pool {
         self.waiters.push_back(Waiter { client, since: now });
     }
 
-    /// Puts a client back to the front: the server that it was given turned out to be dead.
+    /// Puts a client back to the front: the server that was free does not suit it.
     pub fn enqueue_first(&mut self, client: ClientId, since: Tick) {
         self.waiters.push_front(Waiter { client, since });
     }
 
-    /// Takes the client that waits longest; `alive` tells whether an entry's client still waits.
+    /// Takes the client that waits longest, with the moment since when; `alive` tells whether an
+    /// entry's client still waits.
     #[inline]
-    pub fn next_waiter(&mut self, alive: impl Fn(ClientId) -> bool) -> Option<ClientId> {
+    pub fn next_waiter(&mut self, alive: impl Fn(ClientId) -> bool) -> Option<(ClientId, Tick)> {
         while let Some(waiter) = self.waiters.pop_front() {
             if alive(waiter.client) {
-                return Some(waiter.client);
+                return Some((waiter.client, waiter.since));
             }
             self.stale_waiters -= 1;
         }

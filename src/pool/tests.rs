@@ -24,10 +24,10 @@ fn clients_are_served_in_the_order_in_which_they_came() {
         pool.enqueue(client(n), Tick(u64::from(n)));
     }
     assert_eq!(pool.oldest_wait(), Some(Tick(0)));
-    assert_eq!(pool.next_waiter(|_| true), Some(client(0)));
+    assert_eq!(pool.next_waiter(|_| true), Some((client(0), Tick(0))));
     pool.waiter_left(|_| true);
     assert_eq!(pool.waiting(), 1);
-    assert_eq!(pool.next_waiter(|id| id != client(1)), Some(client(2)));
+    assert_eq!(pool.next_waiter(|id| id != client(1)), Some((client(2), Tick(2))));
     assert_eq!(pool.next_waiter(|_| true), None);
     assert_eq!(pool.waiting(), 0);
 }
@@ -38,7 +38,7 @@ fn a_newcomer_does_not_overtake_those_who_wait() {
     pool.enqueue(client(1), Tick(0));
     pool.check_in(server(1), Tick(0));
     assert_eq!(pool.check_out(), None);
-    assert_eq!(pool.next_waiter(|_| true), Some(client(1)));
+    assert_eq!(pool.next_waiter(|_| true), Some((client(1), Tick(0))));
     assert_eq!(pool.check_out(), Some((server(1), Tick(0))));
 }
 
@@ -113,5 +113,5 @@ fn a_crowd_of_leavers_does_not_keep_its_entries() {
     }
     assert_eq!(pool.waiting(), 1);
     assert!(pool.waiters.len() < 200, "{}", pool.waiters.len());
-    assert_eq!(pool.next_waiter(|id| id == client(9_999)), Some(client(9_999)));
+    assert_eq!(pool.next_waiter(|id| id == client(9_999)), Some((client(9_999), Tick(0))));
 }

@@ -1,6 +1,9 @@
 //! What a text does to the session that runs it, as far as pooling must know.
 
-use crate::sql::{self, EffectSet, LexOptions, StatementKind, TextFacts, TransactionControl};
+use crate::sql::{
+    self, EffectSet, LexOptions, ParameterUse, Scope, StatementKind, Target, TextFacts,
+    TransactionControl,
+};
 
 /// Why a session keeps its server beyond its transactions: a set of reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pins! {
     BACKEND_STATE = 9, "backend state";
     /// `setseed`, which DISCARD ALL leaves as it is.
     SEED = 13, "setseed";
+    /// A parameter with a dot in its name, of which DISCARD ALL leaves an empty value behind.
+    PLACEHOLDER = 14, "custom parameter";
     /// A fast-path function call other than on a large object.
     FUNCTION_CALL = 10, "function call";
     /// A text over `max_statement_size`, which nobody has read.
@@ -54,6 +59,9 @@ pins! {
 }
 
 impl Pins {
+    /// Reasons that DISCARD ALL does not undo: the server is closed afterwards.
+    pub const BEYOND_DISCARD: Pins = Pins(Pins::LOAD.0 | Pins::SEED.0 | Pins::PLACEHOLDER.0);
+
     /// No reason.
     pub const NONE: Pins = Pins(0);
 
@@ -151,7 +159,20 @@ pub fn effects(text: &[u8]) -> TextEffects {
             pins = pins.and(pin);
         }
     }
+    if facts.statements().iter().flat_map(|s| &s.parameters).any(sets_placeholder) {
+        pins = pins.and(Pins::PLACEHOLDER);
+    }
     TextEffects { pins, ending: ending(&facts) }
+}
+
+fn sets_placeholder(used: &ParameterUse) -> bool {
+    match &used.target {
+        // SET LOCAL leaves an empty value behind as well; `docs/session.md` says so.
+        Target::Named(name) => {
+            used.writes() && used.scope != Scope::Local && name.as_bytes().contains(&b'.')
+        }
+        Target::All | Target::Param(_) | Target::Expression => false,
+    }
 }
 
 fn ending(facts: &TextFacts) -> Ending {
@@ -220,6 +241,8 @@ mod tests {
         check("call p()", Pins::NONE, Ending::Commit);
         check("set search_path = a", Pins::PARAMETER, Ending::No);
         check("select set_config('a', 'b', false)", Pins::PARAMETER, Ending::No);
+        check("set app.x = 1", Pins::PARAMETER.and(Pins::PLACEHOLDER), Ending::No);
+        check("begin; set local app.x = 1", Pins::NONE, Ending::No);
         check("select set_config('a', 'b', true)", Pins::NONE, Ending::No);
         check("prepare x as select 1; listen y", Pins::SQL_PREPARE.and(Pins::LISTEN), Ending::No);
         check("create temp table t (a int)", Pins::TEMPORARY, Ending::No);

@@ -45,6 +45,17 @@ impl ParamSet {
         at.ok().map(|at| self.pairs[at].1.as_slice())
     }
 
+    /// Whether a server that has the parameters `from` can be given these without a trace.
+    /// A parameter with a dot in its name that Postgres does not know stays known to a backend,
+    /// with an empty value, for as long as the backend lives.
+    #[must_use]
+    pub fn can_replace(&self, from: &ParamSet) -> bool {
+        from.pairs.iter().all(|(name, _)| {
+            !name.contains(&b'.')
+                || self.pairs.binary_search_by(|(known, _)| known.cmp(name)).is_ok()
+        })
+    }
+
     /// A Query text that turns a server with the parameters `from` into one with these; `None`
     /// when there is nothing to do. The text is one implicit transaction: all of it or nothing.
     ///
@@ -146,6 +157,13 @@ mod tests {
             )
         );
         assert_eq!(between(&[("a", "1")], &[]).as_deref(), Some("RESET \"a\";"));
+    }
+
+    #[test]
+    fn a_placeholder_leaves_a_trace() {
+        assert!(set(&[]).can_replace(&set(&[("a", "1")])));
+        assert!(!set(&[]).can_replace(&set(&[("app.tenant", "1")])));
+        assert!(set(&[("app.tenant", "2")]).can_replace(&set(&[("app.tenant", "1")])));
     }
 
     #[test]

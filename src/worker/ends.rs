@@ -137,7 +137,8 @@ impl<D: Driver> Engine<D> {
         {
             // Replies of a batch without Sync never come, and a COPY would wait for its data.
             let ledger = &entry.server.ledger;
-            let wait = ledger.client_units().next().is_some() && !ledger.copy_in();
+            let hopeless = ledger.copy_in() && !ledger.is_doubtful();
+            let wait = ledger.client_units().next().is_some() && !hopeless;
             if wait || matches!(entry.server.user, User::Preparing(_)) {
                 return;
             }
@@ -311,6 +312,12 @@ impl<D: Driver> Engine<D> {
         if half_reply {
             // The client waits for the rest of a message that nobody has.
             return self.remove_client(id);
+        }
+        if let Some(report) = &farewell
+            && report.sqlstate == *b"08P01"
+        {
+            // It was the client's own message that the server could not read any further than.
+            return self.end_client(id, farewell);
         }
         if let Leaving::AfterReplies(_) = client.session.leaving {
             return self.end_client(id, None);

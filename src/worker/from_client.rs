@@ -129,6 +129,7 @@ impl<D: Driver> Engine<D> {
         let may_have_ended = client.conn.hung_up && client.conn.readable;
         if !may_have_ended
             || !matches!(client.session.state, State::Waiting)
+            || client.session.greeting
             || client.conn.stash.len() > super::conn::SCRATCH_LEN / 2
         {
             return;
@@ -309,9 +310,8 @@ impl<D: Driver> Engine<D> {
                 }
                 match header.tag {
                     // Postgres ignores them outside COPY, and has nothing to flush.
-                    tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH => {
-                        return Next::Drop;
-                    }
+                    tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => return Next::Drop,
+                    tag::FLUSH if header.body_len == 0 => return Next::Drop,
                     _ => {}
                 }
                 match self.check_out(id) {
@@ -429,7 +429,9 @@ impl<D: Driver> Engine<D> {
                 Sent::Close { unnamed }
             }
             tag::EXECUTE => Sent::Execute,
-            tag::FLUSH => Sent::Flush,
+            tag::FLUSH if header.body_len == 0 => Sent::Flush,
+            // Answered with an error, as an Execute would be.
+            tag::FLUSH => Sent::Execute,
             tag::SYNC => {
                 session.batch_sets_unnamed = false;
                 Sent::Sync(std::mem::take(&mut session.batch_ending))
@@ -445,7 +447,7 @@ impl<D: Driver> Engine<D> {
             _ => return Next::Forward,
         };
         entry.server.needs_reset |= !session.pins.is_none();
-        entry.server.doomed |= session.pins.has(Pins::LOAD.and(Pins::SEED));
+        entry.server.doomed |= session.pins.has(Pins::BEYOND_DISCARD);
         let statement = match sent {
             Sent::Parse(statement) => statement,
             _ => None,

@@ -137,6 +137,15 @@ impl<D: Driver> Engine<D> {
                     events.broken = true;
                     break 0;
                 };
+                if header.tag == tag::NOTIFICATION_RESPONSE
+                    && let Some(client) = client.and_then(|client| self.clients.get(client))
+                    && Some(notifier(body)) == entry.server.cancel_target.as_ref().map(|t| t.pid)
+                {
+                    // The session's own: it knows itself by the process id that pgweir gave it.
+                    kept.extend_from_slice(&input[run..pos + HEADER_LEN]);
+                    kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
+                    run = pos + HEADER_LEN + 4;
+                }
                 let rest = header.frame_len() - available;
                 entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
                 if deliver && client.is_some() {
@@ -304,10 +313,16 @@ fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
     frame::header(front, MAX_MESSAGE)
 }
 
+/// The process that a NotificationResponse comes from.
+fn notifier(body: &[u8]) -> i32 {
+    frame::split_i32(body).map_or(0, |(pid, _)| pid)
+}
+
 /// How much of a message a decision reads.
 fn bytes_wanted(header: Header) -> usize {
     let body = match header.tag {
         tag::READY_FOR_QUERY => 1,
+        tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
         _ => 0,

@@ -32,7 +32,10 @@ impl<D: Driver> Engine<D> {
         let mut offer = self.pool(pool).pool.check_out();
         while let Some((server, idle_since)) = offer {
             let trusted = self.now.since(idle_since) <= TRUSTED_IDLE_MS;
-            if trusted || self.is_still_there(server) {
+            let fits = self.fits(server, id);
+            if !fits {
+                self.say_goodbye(server);
+            } else if trusted || self.is_still_there(server) {
                 self.lease(server, id);
                 // None when it died over the first words; the client has been dealt with.
                 return self.clients.get(id)?.session.server();
@@ -49,6 +52,17 @@ impl<D: Driver> Engine<D> {
         }
         self.dial_if_wanted(pool);
         None
+    }
+
+    /// Whether a server can take over a client's parameters without a trace of those it has.
+    fn fits(&self, server: ServerId, client: ClientId) -> bool {
+        match (self.servers.get(server), self.clients.get(client)) {
+            (Some(entry), Some(client)) => {
+                Arc::ptr_eq(&entry.server.applied, &client.session.params)
+                    || client.session.params.can_replace(&entry.server.applied)
+            }
+            _ => true,
+        }
     }
 
     /// Looks whether an idle server has closed its connection or said something.
@@ -263,21 +277,22 @@ impl<D: Driver> Engine<D> {
             return self.dial_if_wanted(pool);
         }
         let clients = &self.clients;
-        let entry = &mut self.pools[pool.0 as usize];
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
-        match entry.pool.next_waiter(waits) {
-            Some(client) => {
-                self.lease(id, client);
-                self.greet_if_known(id, client);
-                self.todo.push_back(Todo::Client(client));
-            }
-            None => {
-                let now = self.now;
-                entry.pool.check_in(id, now);
-                let idle_until = Deadline::after(now, entry.pool.limits().idle_ms);
-                self.check_at(idle_until);
-            }
+        let Some((client, since)) = self.pools[pool.0 as usize].pool.next_waiter(waits) else {
+            let now = self.now;
+            let pool = &mut self.pool(pool).pool;
+            pool.check_in(id, now);
+            let idle_until = Deadline::after(now, pool.limits().idle_ms);
+            return self.check_at(idle_until);
+        };
+        if self.fits(id, client) {
+            self.lease(id, client);
+            self.greet_if_known(id, client);
+            self.todo.push_back(Todo::Client(client));
+        } else {
+            self.pool(pool).pool.enqueue_first(client, since);
+            self.say_goodbye(id);
         }
     }
 

@@ -5,13 +5,24 @@
 //! | `pgweir_process` | | the pgweir binary with a configuration of the test's own |
 //! | `raw`, `message`, `frame` | RAW | a client of exact bytes, its messages, the server's replies |
 //! | `diff` | DIFF | one script, two servers, equal replies |
+//! | `proxy` | FP | a proxy that delays, splits, stalls, cuts, resets, refuses |
+//! | `fake`, `reply`, `gate` | FAKE | a scripted Postgres, its messages, its cues |
+//! | `nonce` | NONCE | many clients, each of whose answers must be its own |
+//! | `accounting`, `http` | ACCT | nothing is lost: servers, clients, files, memory |
 
 // Tests of single behaviours come later than the words that they are written in.
 #![allow(dead_code, unused_imports)]
 
+pub mod accounting;
 pub mod await_event;
 pub mod diff;
+pub mod fake;
 pub mod frame;
+pub mod gate;
+pub mod http;
 pub mod message;
+pub mod nonce;
 pub mod pgweir_process;
+pub mod proxy;
 pub mod raw;
+pub mod reply;

@@ -129,6 +129,13 @@ impl RawClient {
         Ok(Self { stream, deadline, unread: Vec::new(), used: 0 })
     }
 
+    /// Takes over a TCP connection, such as an accepted one.
+    pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let deadline = Duration::from_secs(20);
+        Ok(Self { stream: Stream::Tcp(stream), deadline, unread: Vec::new(), used: 0 })
+    }
+
     /// Connects and logs in; panics with the server's answer when it refuses.
     pub fn login(address: &Address, login: &Login) -> Self {
         let (client, frames) = Self::try_login(address, login)
@@ -150,49 +157,19 @@ impl RawClient {
     /// Answers what the server asks after the startup packet: cleartext, MD5, SCRAM-SHA-256.
     pub fn authenticate(&mut self, login: &Login) -> io::Result<Vec<Frame>> {
         let mut frames = Vec::new();
-        let mut scram: Option<ScramSha256> = None;
+        let mut answers = Answers::new(login);
         loop {
             let Reply::Frame(frame) = self.reply()? else { return Ok(frames) };
             frames.push(frame.clone());
             match frame.tag {
                 b'Z' | b'E' => return Ok(frames),
-                b'R' => self.answer_authentication(&frame.body, login, &mut scram)?,
+                b'R' => {
+                    if let Some(answer) = answers.to(&frame.body)? {
+                        self.send(&answer)?;
+                    }
+                }
                 _ => {}
             }
-        }
-    }
-
-    fn answer_authentication(
-        &mut self,
-        body: &[u8],
-        login: &Login,
-        scram: &mut Option<ScramSha256>,
-    ) -> io::Result<()> {
-        let (code, rest) = body.split_first_chunk::<4>().ok_or_else(|| odd("Authentication"))?;
-        let running = || odd("a SASL message before SASL began");
-        let password = login.password.as_bytes();
-        match u32::from_be_bytes(*code) {
-            0 => Ok(()),
-            3 => self.send(&message::password(&login.password)),
-            5 => {
-                let salt = rest.try_into().map_err(|_| odd("an MD5 salt"))?;
-                let answer = md5_hash(login.user.as_bytes(), password, salt);
-                self.send(&message::password(&answer))
-            }
-            10 => {
-                let fresh = ScramSha256::new(password, ChannelBinding::unsupported());
-                let first = message::sasl_initial_response(SCRAM_SHA_256, fresh.message());
-                *scram = Some(fresh);
-                self.send(&first)
-            }
-            11 => {
-                let scram = scram.as_mut().ok_or_else(running)?;
-                scram.update(rest)?;
-                let next = message::sasl_response(scram.message());
-                self.send(&next)
-            }
-            12 => scram.as_mut().ok_or_else(running)?.finish(rest),
-            other => Err(odd(&format!("authentication code {other}"))),
         }
     }
 
@@ -220,6 +197,14 @@ impl RawClient {
         }
     }
 
+    /// Ends both directions.
+    pub fn close(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        }
+    }
+
     /// How long a read may take; 20 s unless set.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
@@ -236,6 +221,27 @@ impl RawClient {
         let byte = self.buffered()[0];
         self.used += 1;
         Ok(Some(byte))
+    }
+
+    /// A packet without a tag, as a server reads it: its code and the rest. `None`: closed.
+    pub fn packet(&mut self) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let end = Instant::now() + self.deadline;
+        loop {
+            if let Some((header, rest)) = self.buffered().split_first_chunk::<8>() {
+                let [l0, l1, l2, l3, code @ ..] = *header;
+                let length =
+                    usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).expect("64 bits");
+                let length = length.checked_sub(8).ok_or_else(|| odd("a short packet"))?;
+                if let Some(rest) = rest.get(..length) {
+                    let packet = (u32::from_be_bytes(code), rest.to_vec());
+                    self.used += 8 + length;
+                    return Ok(Some(packet));
+                }
+            }
+            if !self.fill(end)? {
+                return Ok(None);
+            }
+        }
     }
 
     /// The next frame, or the end of the connection.
@@ -369,6 +375,49 @@ impl RawClient {
                 _ => Err(error),
             },
         }
+    }
+}
+
+/// A client's side of authentication: message in, message out.
+pub struct Answers<'a> {
+    login: &'a Login,
+    scram: Option<ScramSha256>,
+}
+
+impl<'a> Answers<'a> {
+    /// For this user and password.
+    pub fn new(login: &'a Login) -> Self {
+        Self { login, scram: None }
+    }
+
+    /// The answer to an Authentication message, if it wants one.
+    pub fn to(&mut self, body: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let (code, rest) = body.split_first_chunk::<4>().ok_or_else(|| odd("Authentication"))?;
+        let running = || odd("a SASL message before SASL began");
+        let password = self.login.password.as_bytes();
+        Ok(match u32::from_be_bytes(*code) {
+            0 => None,
+            3 => Some(message::password(password)),
+            5 => {
+                let salt = rest.try_into().map_err(|_| odd("an MD5 salt"))?;
+                Some(message::password(md5_hash(self.login.user.as_bytes(), password, salt)))
+            }
+            10 => {
+                let scram =
+                    self.scram.insert(ScramSha256::new(password, ChannelBinding::unsupported()));
+                Some(message::sasl_initial_response(SCRAM_SHA_256, scram.message()))
+            }
+            11 => {
+                let scram = self.scram.as_mut().ok_or_else(running)?;
+                scram.update(rest)?;
+                Some(message::sasl_response(scram.message()))
+            }
+            12 => {
+                self.scram.as_mut().ok_or_else(running)?.finish(rest)?;
+                None
+            }
+            other => return Err(odd(&format!("authentication code {other}"))),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 #[derive(Debug, Clone, Default)]
 pub struct Explained {
     reasons: BTreeMap<String, String>,
+    by_chance: BTreeSet<String>,
 }
 
 impl Explained {
@@ -22,14 +23,23 @@ impl Explained {
         Self::default()
     }
 
-    /// One `name reason …` a line; `#` begins a comment.
+    /// One `name reason …` a line; `#` begins a comment. A `?` before the name: the replies may
+    /// differ, by chance of which server answers.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut reasons = BTreeMap::new();
+        let mut by_chance = BTreeSet::new();
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let (name, reason) = line.split_once(' ').unwrap_or((line, ""));
+            let name = match name.strip_prefix('?') {
+                Some(name) => {
+                    by_chance.insert(name.to_owned());
+                    name
+                }
+                None => name,
+            };
             if reason.trim().is_empty() {
                 return Err(format!("{name} is explained without a reason"));
             }
@@ -37,7 +47,7 @@ impl Explained {
                 return Err(format!("{name} is explained twice"));
             }
         }
-        Ok(Self { reasons })
+        Ok(Self { reasons, by_chance })
     }
 
     /// Whether this script may differ.
@@ -53,6 +63,7 @@ impl Explained {
     ) -> impl Iterator<Item = &'a str> {
         self.reasons
             .keys()
+            .filter(|name| !self.by_chance.contains(*name))
             .filter(|name| played.contains(*name) && !differed.contains(*name))
             .map(String::as_str)
     }

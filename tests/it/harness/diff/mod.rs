@@ -14,5 +14,5 @@ mod script;
 
 pub use explained::Explained;
 pub use play::{Random, Target};
-pub use runner::{Difference, Differential, Outcome};
+pub use runner::{Differential, Outcome};
 pub use script::{Script, parse_scripts, stored_scripts};
