@@ -64,6 +64,6 @@ fn a_demo_that_is_interrupted_leaves_nothing_behind() {
 
     signal(demo.id(), Signal::Term).expect("a running demo");
     assert_eq!(demo.wait().expect("its end").code(), Some(2));
-    assert_eq!(folder.clusters(), [PathBuf::new(); 0]);
-    assert_eq!(processes_in(&folder.0), [""; 0]);
+    assert_eq!(folder.clusters(), Vec::<PathBuf>::new());
+    assert_eq!(processes_in(&folder.0), Vec::<String>::new());
 }

@@ -55,7 +55,7 @@ pub(super) enum Input {
 
 impl Scratch {
     /// Buffers for a loop. The default has none: it stands in while they are in use.
-    pub(super) fn new() -> Self {
+    pub(super) fn with_buffers() -> Self {
         Scratch { raw: vec![0; SCRATCH_LEN].into_boxed_slice(), ..Scratch::default() }
     }
 

@@ -189,7 +189,7 @@ impl<D: Driver> Engine<D> {
         for _ in 0..16 {
             let Some(client) = self.clients.get_mut(id) else { return };
             client.conn.stash = Vec::new();
-            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
             let filled = client.conn.fill(&mut self.driver, &mut scratch);
             let more = matches!(filled, Filled::Bytes(_)) && client.conn.readable;
             self.spare.push(scratch);

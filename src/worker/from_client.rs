@@ -79,7 +79,7 @@ impl<D: Driver> Engine<D> {
             if !client.conn.readable {
                 return;
             }
-            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
             let filled = client.conn.fill(&mut self.driver, &mut scratch);
             if let Filled::Bytes(input) = &filled {
                 let bytes = scratch.bytes(input);
@@ -126,14 +126,15 @@ impl<D: Driver> Engine<D> {
     /// thing it sent is Terminate: then what it sent before that is still to be run.
     fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        if !(client.conn.hung_up && client.conn.readable)
+        let may_have_ended = client.conn.hung_up && client.conn.readable;
+        if !may_have_ended
             || !matches!(client.session.state, State::Waiting)
             || client.session.greeting
             || client.conn.stash.len() > super::conn::SCRATCH_LEN / 2
         {
             return;
         }
-        let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+        let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
         let filled = client.conn.fill(&mut self.driver, &mut scratch);
         if let Filled::Bytes(input) = &filled {
             client.conn.put_back(scratch.bytes(input), 0);

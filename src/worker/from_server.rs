@@ -65,7 +65,7 @@ impl<D: Driver> Engine<D> {
                 return;
             }
             let Some(entry) = self.servers.get_mut(id) else { return };
-            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::new);
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
             let filled = entry.conn.fill(&mut self.driver, &mut scratch);
             if let Filled::Bytes(input) = &filled {
                 let bytes = scratch.bytes(input);

@@ -276,6 +276,7 @@ impl World {
         self.run();
     }
 
+    #[allow(dead_code, reason = "a word for tests that are still to come")]
     pub(super) fn now(&self) -> u64 {
         self.net.borrow().now
     }
@@ -285,6 +286,7 @@ impl World {
         self.net.borrow_mut().chunk = chunk;
     }
 
+    #[allow(dead_code, reason = "a word for tests that are still to come")]
     pub(super) fn hold_dials(&mut self, hold: bool) {
         self.dials_held = hold;
         if !hold {

@@ -11,7 +11,7 @@
 //! | `accounting`, `http` | ACCT | nothing is lost: servers, clients, files, memory |
 
 // Tests of single behaviours come later than the words that they are written in.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod accounting;
 pub mod await_event;
