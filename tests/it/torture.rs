@@ -161,7 +161,7 @@ fn garbage(seed: u64, pgweir: &Pgweir) {
         _ => [message::query("begin"), message::framed(tag, &body), message::sync()].concat(),
     };
     let _ = client.send(&bytes);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let _ = client.half_close();
     }
 }
