@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -125,6 +125,7 @@ impl Node {
         while family.iter().any(|pid| is_alive(*pid)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
+        remove_shared_memory(&self.data_folder());
     }
 
     /// Stops the whole server in its tracks: sockets stay open and are accepted by the system,
@@ -298,6 +299,17 @@ impl Drop for Node {
         if !matches!(wait_for_exit(child, Duration::from_secs(10)), Ok(Some(_))) {
             self.kill_family(child);
         }
+    }
+}
+
+/// Removes the small segment of System V shared memory that a killed server leaves behind; its id
+/// stands in the pid file (`AddToDataDirLockFile`, `LOCK_FILE_LINE_SHMEM_KEY`).
+pub(super) fn remove_shared_memory(data_folder: &Path) {
+    let text = fs::read_to_string(data_folder.join("postmaster.pid")).unwrap_or_default();
+    let id = text.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
+    if let Some(id) = id.filter(|id| id.parse::<u32>().is_ok()) {
+        // Without ipcrm, or when somebody removed it before, 56 bytes are all there is to lose.
+        let _ = Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status();
     }
 }
 

@@ -209,6 +209,8 @@ impl ClusterOptions {
             "full_page_writes = off".into(),
             "synchronous_commit = off".into(),
             "shared_buffers = 32MB".into(),
+            // In the data folder, so that a server that is killed leaves nothing elsewhere.
+            "dynamic_shared_memory_type = mmap".into(),
             "wal_level = replica".into(),
             "wal_keep_size = 64MB".into(),
             "max_wal_senders = 10".into(),

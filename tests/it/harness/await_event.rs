@@ -1,4 +1,4 @@
-//! Waiting for an event with a deadline: the one place where a test's thread may doze.
+//! Waiting for an event with a deadline. A test never sleeps for a fixed time.
 
 use std::time::{Duration, Instant};
 

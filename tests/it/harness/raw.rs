@@ -52,6 +52,38 @@ enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes),
+            Self::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        }
+    }
+}
+
+/// The sending half of a [`RawClient`], for another thread.
+#[derive(Debug)]
+pub struct RawWriter(Stream);
+
+impl RawWriter {
+    /// Writes all bytes.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.send(bytes)
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn half_close(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+}
+
 /// Who logs in where.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -175,34 +207,25 @@ impl RawClient {
 
     /// Writes all bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
+        self.stream.send(bytes)
     }
 
-    /// A second handle on the socket, for writing while another thread reads.
-    pub fn writer(&self) -> io::Result<Box<dyn Write + Send>> {
-        Ok(match &self.stream {
-            Stream::Tcp(stream) => Box::new(stream.try_clone()?),
-            Stream::Unix(stream) => Box::new(stream.try_clone()?),
-        })
+    /// A second handle on the socket, for writing in another thread while this one reads.
+    pub fn writer(&self) -> io::Result<RawWriter> {
+        Ok(RawWriter(match &self.stream {
+            Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
+            Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+        }))
     }
 
     /// Says that nothing more will be sent; replies can still be read.
     pub fn half_close(&self) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Ends both directions.
     pub fn close(&self) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
-        }
+        self.stream.shutdown(Shutdown::Both)
     }
 
     /// How long a read may take; 20 s unless set.

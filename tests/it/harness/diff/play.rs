@@ -1,6 +1,7 @@
 //! Plays one script to one target and writes down the replies.
 
-use std::io::{self, Write};
+use std::io;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use pgweir::cluster::SqlConnection;
@@ -9,7 +10,7 @@ use super::mask::masked_line;
 use super::script::{Await, Piece, Script, ScriptLogin, Step};
 use crate::harness::frame::Frame;
 use crate::harness::message;
-use crate::harness::raw::{Address, Login, RawClient, Reply};
+use crate::harness::raw::{Address, Login, RawClient, RawWriter, Reply};
 
 /// Where a script is played, and as whom.
 #[derive(Debug, Clone)]
@@ -85,12 +86,12 @@ pub fn play(
             }
         };
         if !alive {
-            return Ok(player.lines);
+            return Ok(std::mem::take(&mut player.lines));
         }
     }
     player.write(message::terminate(), &mut Writing::Whole);
     player.await_(Await::Closed);
-    Ok(player.lines)
+    Ok(std::mem::take(&mut player.lines))
 }
 
 fn piece_bytes(piece: &Piece, target: &Target) -> Vec<u8> {
@@ -110,8 +111,16 @@ fn piece_bytes(piece: &Piece, target: &Target) -> Vec<u8> {
     }
 }
 
+/// What a [`Player`] sends.
+enum Order {
+    Write(Vec<Vec<u8>>),
+    HalfClose,
+}
+
 struct Player {
     client: RawClient,
+    // Set from the first large write on: then every order goes this way, so that none overtakes it.
+    writer: Option<Sender<Order>>,
     own_pid: Option<u32>,
     lines: Vec<String>,
 }
@@ -131,7 +140,7 @@ impl Player {
         };
         client.set_deadline(PATIENCE);
         let own_pid = frames.iter().find_map(Frame::backend_key).map(|(pid, _)| pid);
-        let mut player = Self { client, own_pid, lines: Vec::new() };
+        let mut player = Self { client, writer: None, own_pid, lines: Vec::new() };
         match script.login {
             ScriptLogin::None => {}
             ScriptLogin::With(_) => player.note_login(&frames),
@@ -157,14 +166,23 @@ impl Player {
             Writing::Whole => vec![bytes],
             Writing::Split(random) => split(&bytes, random),
         };
-        if pieces.iter().map(Vec::len).sum::<usize>() <= FITS_THE_SOCKET {
-            let _ = pieces.iter().try_for_each(|piece| self.client.send(piece));
+        let large = pieces.iter().map(Vec::len).sum::<usize>() > FITS_THE_SOCKET;
+        if large && self.writer.is_none() {
+            // The server may answer before it has read all: somebody else writes while we read.
+            self.writer = self.client.writer().ok().map(writer_thread);
+        }
+        self.order(Order::Write(pieces));
+    }
+
+    fn order(&mut self, order: Order) {
+        if let Some(writer) = &self.writer {
+            let _ = writer.send(order);
             return;
         }
-        // The server may answer before it has read all: somebody else writes while we read.
-        if let Ok(mut writer) = self.client.writer() {
-            std::thread::spawn(move || pieces.iter().try_for_each(|piece| writer.write_all(piece)));
-        }
+        let _ = match order {
+            Order::Write(pieces) => pieces.iter().try_for_each(|piece| self.client.send(piece)),
+            Order::HalfClose => self.client.half_close(),
+        };
     }
 
     /// Whether the connection is still open.
@@ -172,7 +190,7 @@ impl Player {
         match what {
             Await::Cut => return false,
             Await::HalfClose => {
-                let _ = self.client.half_close();
+                self.order(Order::HalfClose);
             }
             Await::Byte => {
                 let (line, open) = match self.client.byte() {
@@ -216,6 +234,31 @@ impl Player {
             }
         }
     }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            // A writer that still waits for the server lets go, and with it the last handle.
+            let _ = self.client.close();
+        }
+    }
+}
+
+fn writer_thread(mut socket: RawWriter) -> Sender<Order> {
+    let (orders, receiver) = channel();
+    std::thread::spawn(move || {
+        for order in receiver {
+            // A server that has closed takes no more; what it said is read by the player.
+            let _ = match order {
+                Order::Write(pieces) => {
+                    pieces.iter().try_for_each(|piece: &Vec<u8>| socket.send(piece))
+                }
+                Order::HalfClose => socket.half_close(),
+            };
+        }
+    });
+    orders
 }
 
 /// Cuts bytes: single bytes when they are few and chance wants it, else up to nine pieces.
