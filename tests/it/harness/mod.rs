@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `pgweir_process` | | the pgweir binary with a configuration of the test's own |
 //! | `raw`, `message`, `frame` | RAW | a client of exact bytes, its messages, the server's replies |
+//! | `certificates`, `tls`, `files` | | an authority of the test's own, TLS to pgweir, files that go away |
+//! | `psql` | | libpq's own client |
 //! | `diff` | DIFF | one script, two servers, equal replies |
 //! | `proxy` | FP | a proxy that delays, splits, stalls, cuts, resets, refuses |
 //! | `fake`, `reply`, `gate` | FAKE | a scripted Postgres, its messages, its cues |
@@ -15,8 +17,10 @@
 
 pub mod accounting;
 pub mod await_event;
+pub mod certificates;
 pub mod diff;
 pub mod fake;
+pub mod files;
 pub mod frame;
 pub mod gate;
 pub mod http;
@@ -24,5 +28,7 @@ pub mod message;
 pub mod nonce;
 pub mod pgweir_process;
 pub mod proxy;
+pub mod psql;
 pub mod raw;
 pub mod reply;
+pub mod tls;

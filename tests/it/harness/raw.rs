@@ -50,13 +50,21 @@ pub enum Reply {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
+
+/// A TLS connection, driven by whoever reads or writes.
+pub type TlsStream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 impl Stream {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.write_all(bytes),
             Self::Unix(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => {
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
         }
     }
 
@@ -64,6 +72,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
+            Self::Tls(stream) => stream.sock.shutdown(how),
         }
     }
 }
@@ -168,6 +177,12 @@ impl RawClient {
         Ok(Self { stream: Stream::Tcp(stream), deadline, unread: Vec::new(), used: 0 })
     }
 
+    /// Takes over a TLS connection.
+    pub fn from_tls(stream: TlsStream) -> Self {
+        let deadline = Duration::from_secs(20);
+        Self { stream: Stream::Tls(Box::new(stream)), deadline, unread: Vec::new(), used: 0 }
+    }
+
     /// Connects and logs in; panics with the server's answer when it refuses.
     pub fn login(address: &Address, login: &Login) -> Self {
         let (client, frames) = Self::try_login(address, login)
@@ -215,6 +230,7 @@ impl RawClient {
         Ok(RawWriter(match &self.stream {
             Stream::Tcp(stream) => Stream::Tcp(stream.try_clone()?),
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
+            Stream::Tls(_) => return Err(odd("a second handle on a TLS connection")),
         }))
     }
 
@@ -383,6 +399,10 @@ impl RawClient {
                 stream.set_read_timeout(Some(left))?;
                 stream.read(&mut chunk)
             }
+            Stream::Tls(stream) => {
+                stream.sock.set_read_timeout(Some(left))?;
+                stream.read(&mut chunk)
+            }
         };
         match read {
             Ok(0) => Ok(false),
@@ -392,7 +412,9 @@ impl RawClient {
             }
             Err(error) => match error.kind() {
                 // What a peer that closed with unread input leaves behind.
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(false),
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => Ok(false),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(late()),
                 io::ErrorKind::Interrupted => Ok(true),
                 _ => Err(error),
