@@ -13,7 +13,7 @@ use super::scram::{
     DEFAULT_ITERATIONS, MockSecret, SaltedPassword, ScramKeys, ScramServer, ScramServerError,
     ServerStep,
 };
-use super::secret::{Secret, StoredSecret};
+use super::secret::{Secret, SecretKind, StoredSecret};
 
 /// The longest PasswordMessage read, as for SCRAM: nothing larger before login.
 const MESSAGE_LIMIT: usize = 16 * 1024;
@@ -155,21 +155,19 @@ impl PasswordExchange {
         unknown: &MockSecret,
         binding: Option<Vec<u8>>,
     ) -> Self {
-        let state = match (method, secret) {
-            (PasswordMethod::Cleartext, secret) => State::Cleartext {
+        let kind = secret.map_or_else(|| unknown.kind(), StoredSecret::kind);
+        let state = match (method, kind) {
+            (PasswordMethod::Cleartext, _) => State::Cleartext {
                 mock: secret.is_none(),
                 stored: secret
                     .cloned()
                     .unwrap_or_else(|| StoredSecret::Scram(unknown.verifier(user))),
             },
             // As Postgres' CheckPWChallengeAuth: those who have a verifier use it.
-            (PasswordMethod::Md5, Some(StoredSecret::Md5(_) | StoredSecret::Plain(_))) => {
+            (PasswordMethod::Md5, SecretKind::Md5 | SecretKind::Plain) => {
                 State::Md5(Md5Server::new(user, secret))
             }
-            (PasswordMethod::Md5, None) if unknown.plays_md5() => {
-                State::Md5(Md5Server::new(user, None))
-            }
-            (PasswordMethod::Md5 | PasswordMethod::ScramSha256, secret) => {
+            (PasswordMethod::Md5 | PasswordMethod::ScramSha256, _) => {
                 State::Scram(Box::new(scram(user, secret, unknown, binding)))
             }
         };

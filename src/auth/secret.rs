@@ -86,6 +86,17 @@ pub enum StoredSecret {
     Scram(ScramVerifier),
 }
 
+/// In which form a role's password is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// [`StoredSecret::Plain`].
+    Plain,
+    /// [`StoredSecret::Md5`].
+    Md5,
+    /// [`StoredSecret::Scram`].
+    Scram,
+}
+
 /// A password known in plain text, with the SCRAM verifier that is made of it once. Clones share
 /// the verifier.
 #[derive(Clone, Debug)]
@@ -133,6 +144,15 @@ impl fmt::Display for StoredSecretError {
 impl std::error::Error for StoredSecretError {}
 
 impl StoredSecret {
+    /// Its form.
+    pub fn kind(&self) -> SecretKind {
+        match self {
+            Self::Plain(_) => SecretKind::Plain,
+            Self::Md5(_) => SecretKind::Md5,
+            Self::Scram(_) => SecretKind::Scram,
+        }
+    }
+
     /// Tells the forms apart as Postgres does (`get_password_type`): `md5` with 32 lower-case
     /// hexadecimal digits, a SCRAM verifier, or else the password itself.
     pub fn parse(stored: &[u8]) -> Result<Self, StoredSecretError> {

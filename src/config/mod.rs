@@ -114,6 +114,11 @@ impl Config {
         unique.into_iter().collect()
     }
 
+    /// Every password and verifier in `[roles]`.
+    pub fn passwords(&self) -> impl Iterator<Item = &Secret> {
+        self.roles.keys().filter_map(|role| self.role_password(role))
+    }
+
     /// The password or verifier in `[roles.Y]`.
     pub fn role_password(&self, role: &str) -> Option<&Secret> {
         self.roles.get(role)?.layer.password.as_ref()?.value.as_ref()

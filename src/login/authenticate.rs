@@ -12,7 +12,7 @@ use super::shown::Shown;
 use crate::auth::certificate::{common_name, tls_server_end_point};
 use crate::auth::exchange::{LoginError, LoginStep, PasswordExchange, PasswordMethod};
 use crate::auth::scram::ScramKeys;
-use crate::auth::secret::StoredSecret;
+use crate::auth::secret::{SecretKind, StoredSecret};
 use crate::config::{AuthMethod, Effective};
 use crate::dial::frame::{ReadError, next_message};
 use crate::net::link::Link;
@@ -135,10 +135,11 @@ async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(
         let report = Report::fatal(b"57P03", "the role's secret cannot be looked up now");
         Refusal::from(report).because(error.to_string())
     })?;
+    let unknown = hall.secrets.unknown();
     // As PgBouncer: a stored MD5 hash can only be proved by MD5.
-    let method = match &secret {
-        Some(StoredSecret::Md5(_)) => PasswordMethod::Md5,
-        Some(StoredSecret::Plain(_) | StoredSecret::Scram(_)) | None => method,
+    let method = match secret.as_ref().map_or_else(|| unknown.kind(), StoredSecret::kind) {
+        SecretKind::Md5 => PasswordMethod::Md5,
+        SecretKind::Plain | SecretKind::Scram => method,
     };
     if let (PasswordMethod::ScramSha256, Some(StoredSecret::Plain(known))) = (method, &secret) {
         // Slow, once for each password in plain text.
@@ -148,7 +149,6 @@ async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(
     let binding = link.tls().and(hall.tls.as_ref());
     let binding = binding.and_then(|context| tls_server_end_point(context.certificate()));
     let role = claim.role.as_bytes();
-    let unknown = hall.secrets.unknown();
     let exchange = PasswordExchange::new(method, role, secret.as_ref(), unknown, binding);
     match converse(link, exchange, &claim.negotiation).await {
         Ok((unsent, keys)) => {

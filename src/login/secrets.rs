@@ -14,7 +14,7 @@ use super::claim::Claim;
 use super::lookup::{LookupError, Lookups};
 use crate::auth::ServerCredential;
 use crate::auth::scram::{MockSecret, PassThrough, ScramKeys};
-use crate::auth::secret::StoredSecret;
+use crate::auth::secret::{SecretKind, StoredSecret};
 use crate::auth::userlist::{Userlist, UserlistError};
 use crate::config::{Config, Effective, Secret};
 use crate::dial::Dialler;
@@ -97,7 +97,7 @@ impl Secrets {
         }
         let lookups = Lookups::new(&config, dialler);
         Ok(Secrets {
-            unknown: mock(&userlist),
+            unknown: mock(&config, &userlist),
             userlist,
             lookups,
             configured: DashMap::new(),
@@ -209,14 +209,14 @@ fn credential(secret: StoredSecret) -> Option<ServerCredential> {
     }
 }
 
-/// Unknown roles look like most roles of the userlist do.
-fn mock(userlist: &Userlist) -> MockSecret {
-    let (mut md5, mut others) = (0_usize, 0_usize);
-    for (_, secret) in userlist.iter() {
-        match secret {
-            Some(StoredSecret::Md5(_)) => md5 += 1,
-            Some(StoredSecret::Plain(_) | StoredSecret::Scram(_)) | None => others += 1,
-        }
-    }
-    MockSecret::new().with_md5(md5 > others)
+/// Unknown roles look like most of the known ones do; without any, like the roles of a Postgres
+/// that stores verifiers.
+fn mock(config: &Config, userlist: &Userlist) -> MockSecret {
+    let configured = config.passwords().filter_map(parsed).map(|secret| secret.kind());
+    let listed = userlist.iter().filter_map(|(_, secret)| secret).map(StoredSecret::kind);
+    let kinds: Vec<SecretKind> = configured.chain(listed).collect();
+    let roles_of = |kind| kinds.iter().filter(|other| **other == kind).count();
+    let all = [SecretKind::Plain, SecretKind::Md5, SecretKind::Scram];
+    let most = all.into_iter().max_by_key(|kind| roles_of(*kind)).unwrap_or(SecretKind::Scram);
+    MockSecret::new().with_kind(most)
 }

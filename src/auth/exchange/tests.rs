@@ -64,7 +64,7 @@ fn methods_and_secrets_make_an_exchange() {
     let StoredSecret::Plain(known) = &plain else { panic!() };
     let scram = StoredSecret::Scram(known.verifier().clone());
     let mock = MockSecret::new();
-    let mock_md5 = MockSecret::new().with_md5(true);
+    let mock_md5 = MockSecret::new().with_kind(SecretKind::Md5);
     for (method, secret, asked, lets_in) in [
         (Cleartext, Some(&plain), "cleartext", true),
         (Cleartext, Some(&md5), "cleartext", true),

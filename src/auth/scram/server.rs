@@ -13,7 +13,7 @@ use super::{
 };
 use crate::auth::random;
 use crate::auth::request::{self, SASL, SASL_CONTINUE, SASL_FINAL};
-use crate::auth::secret::Key;
+use crate::auth::secret::{Key, SecretKind};
 
 /// The longest message of a client that we read. libpq's are under 200 bytes.
 const MESSAGE_LIMIT: usize = 16 * 1024;
@@ -24,7 +24,7 @@ const MESSAGE_LIMIT: usize = 16 * 1024;
 pub struct MockSecret {
     key: Key,
     iterations: NonZeroU32,
-    md5: bool,
+    kind: SecretKind,
 }
 
 impl Default for MockSecret {
@@ -36,7 +36,7 @@ impl Default for MockSecret {
 impl MockSecret {
     /// A random one. Make one for the process.
     pub fn new() -> Self {
-        Self { key: Key::new(random()), iterations: DEFAULT_ITERATIONS, md5: false }
+        Self { key: Key::new(random()), iterations: DEFAULT_ITERATIONS, kind: SecretKind::Scram }
     }
 
     /// Plays verifiers with this number of iterations: take the number that most roles have.
@@ -44,14 +44,15 @@ impl MockSecret {
         Self { iterations, ..self }
     }
 
-    /// Plays MD5 hashes where the method is `md5`: for when most roles have those, or they would
-    /// stand out by being asked for MD5.
-    pub fn with_md5(self, md5: bool) -> Self {
-        Self { md5, ..self }
+    /// Plays a secret of this kind: take the one that most roles have, or those who are asked
+    /// otherwise stand out.
+    pub fn with_kind(self, kind: SecretKind) -> Self {
+        Self { kind, ..self }
     }
 
-    pub(in crate::auth) fn plays_md5(&self) -> bool {
-        self.md5
+    /// What is played.
+    pub fn kind(&self) -> SecretKind {
+        self.kind
     }
 
     /// A verifier that looks like the user's and accepts nothing.
