@@ -7,6 +7,7 @@
 
 mod access;
 mod differential;
+mod ends;
 mod harness;
 mod harness_proofs;
 mod streaming;
