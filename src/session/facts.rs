@@ -1,8 +1,8 @@
 //! What a text does to the session that runs it, as far as pooling must know.
 
 use crate::sql::{
-    self, EffectSet, LexOptions, ParameterUse, Scope, StatementKind, Target, TextFacts,
-    TransactionControl,
+    self, EffectSet, LexOptions, ParameterUse, Scope, StatementFacts, StatementKind, Target,
+    TextFacts, TransactionControl,
 };
 
 /// Why a session keeps its server beyond its transactions: a set of reasons.
@@ -44,7 +44,7 @@ pins! {
     HELD_CURSOR = 7, "WITH HOLD cursor";
     /// LOAD: its server is never shared again.
     LOAD = 8, "LOAD";
-    /// `lastval`, `currval`, dblink connections: state of the backend that pgweir cannot see.
+    /// `lastval`, `currval`: state of the backend that pgweir cannot see.
     BACKEND_STATE = 9, "backend state";
     /// `setseed`, which DISCARD ALL leaves as it is.
     SEED = 13, "setseed";
@@ -54,13 +54,23 @@ pins! {
     FUNCTION_CALL = 10, "function call";
     /// A text over `max_statement_size`, which nobody has read.
     UNREAD_TEXT = 11, "unread text";
+    /// A dblink connection, a temporary replication slot, a replication origin, a backup that runs:
+    /// DISCARD ALL leaves them as they are.
+    LASTING_STATE = 16, "lasting backend state";
+    /// Code that runs SQL which no text shows: EXECUTE of an expression, another language than
+    /// PL/pgSQL, `query_to_xml`. It may do whatever any other reason stands for.
+    HIDDEN_CODE = 15, "hidden code";
     /// DISCARD: what it discards is unknown until it has run.
     DISCARD = 12, "DISCARD";
 }
 
 impl Pins {
     /// Reasons that DISCARD ALL does not undo: the server is closed afterwards.
-    pub const BEYOND_DISCARD: Pins = Pins(Pins::LOAD.0 | Pins::SEED.0 | Pins::PLACEHOLDER.0);
+    pub const BEYOND_DISCARD: Pins = Pins::LOAD
+        .and(Pins::SEED)
+        .and(Pins::PLACEHOLDER)
+        .and(Pins::LASTING_STATE)
+        .and(Pins::HIDDEN_CODE);
 
     /// No reason.
     pub const NONE: Pins = Pins(0);
@@ -80,7 +90,7 @@ impl Pins {
 
     /// Both together.
     #[must_use]
-    pub fn and(self, other: Pins) -> Pins {
+    pub const fn and(self, other: Pins) -> Pins {
         Pins(self.0 | other.0)
     }
 }
@@ -132,7 +142,7 @@ pub struct TextEffects {
 }
 
 /// What each effect of a text pins.
-const PINNING: [(EffectSet, Pins); 11] = [
+const PINNING: [(EffectSet, Pins); 13] = [
     (EffectSet::SET, Pins::PARAMETER),
     (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
     (EffectSet::PREPARE, Pins::SQL_PREPARE),
@@ -142,7 +152,9 @@ const PINNING: [(EffectSet, Pins); 11] = [
     (EffectSet::HOLD_CURSOR, Pins::HELD_CURSOR),
     (EffectSet::LOAD, Pins::LOAD),
     (EffectSet::SETSEED, Pins::SEED),
-    (EffectSet::SEQUENCE_READ.with(EffectSet::DBLINK), Pins::BACKEND_STATE),
+    (EffectSet::SEQUENCE_READ, Pins::BACKEND_STATE),
+    (EffectSet::DBLINK, Pins::LASTING_STATE),
+    (EffectSet::OPAQUE, Pins::HIDDEN_CODE),
     (EffectSet::DISCARD, Pins::DISCARD),
 ];
 
@@ -158,6 +170,13 @@ pub fn effects(text: &[u8]) -> TextEffects {
         if facts.effects().has(effect) {
             pins = pins.and(pin);
         }
+    }
+    // In a statement that is understood otherwise; one that is not, Postgres refuses.
+    let other_state = |statement: &StatementFacts| {
+        statement.effects.has(EffectSet::UNKNOWN) && statement.kind != StatementKind::Unknown
+    };
+    if facts.statements().iter().any(other_state) {
+        pins = pins.and(Pins::LASTING_STATE);
     }
     if facts.statements().iter().flat_map(|s| &s.parameters).any(sets_placeholder) {
         pins = pins.and(Pins::PLACEHOLDER);
@@ -253,6 +272,16 @@ mod tests {
         check("select setseed(0.5)", Pins::SEED, Ending::No);
         check("select currval('s')", Pins::BACKEND_STATE, Ending::No);
         check("discard all", Pins::DISCARD, Ending::No);
+        check("do $$ begin execute x; end $$", Pins::HIDDEN_CODE, Ending::No);
+        check("select dblink_connect('a', 'b')", Pins::LASTING_STATE, Ending::No);
+        check(
+            "select pg_create_physical_replication_slot('a', true, true)",
+            Pins::LASTING_STATE,
+            Ending::No,
+        );
+        check("selec 1", Pins::NONE, Ending::No);
+        check("do language plperl 'x'", Pins::HIDDEN_CODE, Ending::No);
+        check("do $$ begin perform 1; end $$", Pins::NONE, Ending::No);
     }
 
     #[test]

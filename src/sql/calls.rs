@@ -51,6 +51,8 @@ pub(super) fn query(
             Some(Suspect::SetConfig) => walk.set_config(out),
             Some(Suspect::CurrentSetting) => walk.current_setting(out),
             Some(Suspect::TempSchema) => out.effects.add(EffectSet::TEMP),
+            Some(Suspect::Settings) if walk.updates() => out.effects.add(EffectSet::SET_UNTRACKED),
+            Some(Suspect::Settings) => {}
             Some(Suspect::Call(effects)) => out.effects.add(effects),
         }
     }
@@ -91,6 +93,20 @@ impl Walk<'_> {
         self.item_start = self.depth == 0 && token.kind == Kind::Symbol(b',');
     }
 
+    /// Whether an UPDATE stands before this place: that of the statement, or one behind WITH.
+    fn updates(&self) -> bool {
+        let mut before = self.whole;
+        while let Some(token) = before.peek()
+            && token.span.start < self.cursor.offset()
+        {
+            if before.is(token, "update") {
+                return true;
+            }
+            before.bump();
+        }
+        false
+    }
+
     /// Eats a word and says what it means here. What follows it is still to come.
     fn word(&mut self, token: Token) -> Option<Suspect> {
         let text = self.cursor.text();
@@ -106,6 +122,7 @@ impl Walk<'_> {
         let keyword = token.kind == Kind::Word;
         let found = suspect.filter(|suspect| match suspect {
             Suspect::Insert | Suspect::Into => keyword,
+            Suspect::Settings => true,
             Suspect::TempSchema => self.cursor.at_symbol(b'.'),
             Suspect::SetConfig | Suspect::CurrentSetting | Suspect::Call(_) => {
                 self.cursor.at_symbol(b'(')

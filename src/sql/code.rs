@@ -76,6 +76,7 @@ fn effects(body: &[u8], options: LexOptions, depth: usize) -> EffectSet {
 fn call(cursor: &mut Cursor) -> EffectSet {
     let Some(name) = cursor.name() else { return EffectSet::NONE };
     match names::suspect(name.as_bytes()) {
+        Some(Suspect::Settings) => EffectSet::SET_UNTRACKED,
         Some(Suspect::TempSchema) if cursor.at_symbol(b'.') => EffectSet::TEMP,
         Some(Suspect::SetConfig) if cursor.at_symbol(b'(') => {
             if calls::is_local(*cursor) {

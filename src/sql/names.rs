@@ -18,6 +18,8 @@ pub(super) enum Suspect {
     CurrentSetting,
     /// `pg_temp.…`
     TempSchema,
+    /// `pg_settings`: an UPDATE of this view sets parameters.
+    Settings,
     /// A function whose call has these effects.
     Call(EffectSet),
 }
@@ -40,6 +42,7 @@ const TABLE: &[(&str, Suspect)] = &[
     ("set_config", Suspect::SetConfig),
     ("current_setting", Suspect::CurrentSetting),
     ("pg_temp", Suspect::TempSchema),
+    ("pg_settings", Suspect::Settings),
     ("pg_advisory_lock", SESSION_LOCK),
     ("pg_advisory_lock_shared", SESSION_LOCK),
     ("pg_try_advisory_lock", SESSION_LOCK),

@@ -58,6 +58,20 @@ fn temporary_objects() {
 }
 
 #[test]
+fn an_update_of_pg_settings_sets_a_parameter() {
+    check(&[
+        ("update pg_settings set setting = '1' where name = 'work_mem'", "SET_UNTRACKED"),
+        ("update only \"pg_catalog\".\"pg_settings\" set setting = 1", "SET_UNTRACKED"),
+        ("with u as (select 1) update pg_settings set setting = 1", "SET_UNTRACKED"),
+        ("explain analyze update pg_settings set setting = 1", "SET_UNTRACKED"),
+        ("do $$ begin update pg_settings set setting = 1; end $$", "SET_UNTRACKED CODE"),
+        ("select * from pg_settings", ""),
+        ("select * from pg_settings for update", ""),
+        ("update t set a = 1", ""),
+    ]);
+}
+
+#[test]
 fn locks_and_other_calls() {
     check(&[
         ("select pg_advisory_lock(1)", "ADVISORY_LOCK"),
