@@ -10,5 +10,6 @@ mod differential;
 mod ends;
 mod harness;
 mod harness_proofs;
+mod session;
 mod streaming;
 mod torture;

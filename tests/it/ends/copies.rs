@@ -173,7 +173,7 @@ fn a_copy_that_fails_before_its_early_sync_is_read_is_answered_as_by_postgres() 
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
     let direct = cluster.primary().address().into();
     for address in [&direct, &pgweir.address()] {
-        for _ in 0..20 {
+        for _ in 0..8 {
             let mut client = RawClient::login(address, &front::login());
             let data = [message::copy_data("1\n"), message::copy_done()].concat();
             client.send(&[begin_copy("copy kept from stdin", true), data].concat()).unwrap();
@@ -184,7 +184,7 @@ fn a_copy_that_fails_before_its_early_sync_is_read_is_answered_as_by_postgres() 
             assert_eq!(next.ask_value("select 'mine'"), "mine");
         }
         // And with a client that does not wait for it.
-        for _ in 0..20 {
+        for _ in 0..8 {
             let mut client = RawClient::login(address, &front::login());
             client.send(&begin_copy("copy kept from stdin", true)).unwrap();
             drop(client);

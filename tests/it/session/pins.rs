@@ -1,0 +1,80 @@
+//! Pinned sessions and the others: who keeps a server, and for how long.
+
+use super::WORK_MEM;
+use crate::harness::accounting::Accounting;
+use crate::harness::await_event::{secs, wait_until};
+use crate::harness::frame::Frame;
+use crate::harness::front;
+use crate::harness::message;
+use crate::harness::nonce::Nonce;
+
+#[test]
+fn beside_a_pinned_session_the_others_share_what_is_left() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(2, cluster.primary().address()).start();
+    let plan = Nonce::new(pgweir.listen(), front::login()).clients(20).rounds(50);
+    plan.clone().run().assert_all_ok(1_000);
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut pinned = front::client(&pgweir);
+    pinned.ask("set work_mem = '7MB'");
+    let server = pinned.ask_value("select pg_backend_pid()");
+    plan.run().assert_all_ok(1_000);
+    assert_eq!(pinned.ask_value("select pg_backend_pid()"), server);
+    assert_eq!(pinned.ask_value(WORK_MEM), "7MB");
+    let mut other = front::client(&pgweir);
+    assert_ne!(other.ask_value("select pg_backend_pid()"), server);
+    drop((pinned, other));
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
+fn when_all_servers_are_pinned_the_others_wait_and_are_told() {
+    let cluster = front::shop();
+    let options = front::pool_of(2, cluster.primary().address());
+    let pgweir = options.set("defaults", "pool_wait_timeout = \"500ms\"").start();
+    let (mut one, mut two) = (front::client(&pgweir), front::client(&pgweir));
+    let mut other = front::client(&pgweir);
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    one.ask("set work_mem = '7MB'");
+    two.ask("set work_mem = '8MB'");
+    let frames = other.ask("select 1");
+    assert_eq!(frames[0].sqlstate().as_deref(), Some("53300"), "{frames:?}");
+    assert_eq!(one.ask_value(WORK_MEM), "7MB");
+    assert_eq!(two.ask_value(WORK_MEM), "8MB");
+    other.send(&message::query(WORK_MEM)).unwrap();
+    let waiting = || accounts.state().pools.iter().map(|pool| pool.waiting).sum::<u64>();
+    wait_until("it waits", secs(5), || waiting() == 1);
+    // Given to the one that waits, but not as it was left.
+    drop(one);
+    let frames = other.until_ready();
+    assert_eq!(frames.iter().find_map(Frame::first_text).as_deref(), Some("4MB"));
+    drop((two, other));
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
+fn a_session_that_vanishes_in_the_middle_of_what_pins_it_leaves_nothing() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    front::client(&pgweir).ask("select 1");
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    for sql in [
+        "set work_mem = '7MB'; select pg_sleep(60)",
+        "begin; set work_mem = '7MB'; commit; select pg_sleep(60)",
+        "select pg_advisory_lock(7), pg_sleep(60)",
+        "create temp table mine as select 1; select pg_sleep(60)",
+    ] {
+        let mut client = front::client(&pgweir);
+        client.send(&message::query(sql)).unwrap();
+        let running = "select 1 from pg_stat_activity where state = 'active' and datname = 'shop'";
+        let running = || !cluster.primary().sql("postgres", running).unwrap().is_empty();
+        wait_until("it runs", secs(5), running);
+        drop(client);
+        let mut next = front::client(&pgweir);
+        assert_eq!(next.ask_value(WORK_MEM), "4MB", "{sql}");
+        assert_eq!(next.ask_value(super::ADVISORY), "0", "{sql}");
+        assert_eq!(next.ask_value(super::TEMPORARY), "0", "{sql}");
+        drop(next);
+        accounts.assert_settled(secs(10));
+    }
+}
