@@ -8,8 +8,13 @@ use std::fmt;
 /// Bytes of a tag and a length word.
 pub const HEADER_LEN: usize = 5;
 
-/// Postgres' own limit for a message, `MaxAllocSize` in memutils.h: 1 GB - 1.
-pub const MAX_MESSAGE: u32 = 0x3fff_ffff;
+/// The longest message that Postgres takes: `PQ_LARGE_MESSAGE_LIMIT`, one below `MaxAllocSize`, the
+/// length word included.
+pub const LONGEST_REQUEST: u32 = 0x3fff_fffe;
+
+/// The longest message that Postgres sends: a body of up to one below `MaxAllocSize`, and the length
+/// word.
+pub const LONGEST_REPLY: u32 = LONGEST_REQUEST + 4;
 
 /// Tag and body length of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

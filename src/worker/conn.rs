@@ -94,6 +94,8 @@ pub(super) struct Conn<S> {
     pub(super) stash_needs: usize,
     /// Bytes (encrypted, where TLS is on) that the socket had no room for.
     unsent: Vec<u8>,
+    /// How many of those it has taken meanwhile.
+    unsent_taken: usize,
     /// Rest of a message whose beginning was dealt with.
     pub(super) skip: u32,
     /// What becomes of that rest.
@@ -119,6 +121,7 @@ impl<S> Conn<S> {
             stash: unread,
             stash_needs: 0,
             unsent: Vec::new(),
+            unsent_taken: 0,
             skip: 0,
             rest: Rest::Forward,
             // An edge comes for what is in the socket, not for what was read from it.
@@ -291,29 +294,47 @@ impl<S> Conn<S> {
         driver: &mut D,
         bytes: &[u8],
     ) -> io::Result<usize> {
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return Ok(0);
+        }
+        let done = self.write_some(driver, bytes)?;
+        self.unsent.extend_from_slice(&bytes[done..]);
+        Ok(done)
+    }
+
+    /// Writes until the socket has no room. Returns how many bytes it took.
+    fn write_some<D: Driver<Socket = S>>(
+        &mut self,
+        driver: &mut D,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
         let mut done = 0;
-        if self.unsent.is_empty() {
-            while done < bytes.len() {
-                match driver.write(&mut self.socket, &bytes[done..]) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(n) => {
-                        done += n;
-                        self.taken = true;
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
+        while done < bytes.len() {
+            match driver.write(&mut self.socket, &bytes[done..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    done += n;
+                    self.taken = true;
                 }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
-        self.unsent.extend_from_slice(&bytes[done..]);
         Ok(done)
     }
 
     /// Writes what waits. `true` when nothing waits any more.
     pub(super) fn flush<D: Driver<Socket = S>>(&mut self, driver: &mut D) -> io::Result<bool> {
+        // What waits may be a text of many megabytes: it stays where it lies.
         let waiting = std::mem::take(&mut self.unsent);
-        self.write_raw(driver, &waiting)?;
+        let taken = std::mem::take(&mut self.unsent_taken);
+        let taken = taken + self.write_some(driver, &waiting[taken..])?;
+        if taken < waiting.len() {
+            self.unsent = waiting;
+            self.unsent_taken = taken;
+        }
         Ok(self.unsent.is_empty())
     }
 

@@ -311,8 +311,9 @@ impl<D: Driver> Engine<D> {
         }
         if let Some(report) = &farewell
             && report.sqlstate == *b"08P01"
+            && report.severity == Severity::Fatal
         {
-            // It was the client's own message that the server could not read any further than.
+            // Said by the server itself: it was the client's own message that the server could not read any further than.
             return self.end_client(id, farewell);
         }
         if let Leaving::AfterReplies(_) = client.session.leaving {

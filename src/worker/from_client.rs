@@ -11,7 +11,7 @@ use crate::server::User;
 use crate::server::ledger::{Deliver, Sent};
 use crate::session::facts::{self, TextEffects};
 use crate::session::{Ending, Pins};
-use crate::wire::frame::{self, HEADER_LEN, Header, MAX_MESSAGE};
+use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REQUEST};
 use crate::wire::frontend::{BindNames, Named, ParseView, query_text, tag};
 use crate::wire::{TransactionStatus, build};
 
@@ -530,7 +530,9 @@ const UNREAD: TextEffects = TextEffects { pins: Pins::UNREAD_TEXT, ending: Endin
 fn look(input: &[u8], max_statement_size: usize) -> Look {
     let Some(&first) = input.first() else { return Look::Partial(0) };
     let limit = match first {
-        tag::QUERY | tag::PARSE | tag::BIND | tag::FUNCTION_CALL | tag::COPY_DATA => MAX_MESSAGE,
+        tag::QUERY | tag::PARSE | tag::BIND | tag::FUNCTION_CALL | tag::COPY_DATA => {
+            LONGEST_REQUEST
+        }
         tag::CLOSE
         | tag::DESCRIBE
         | tag::EXECUTE

@@ -10,7 +10,7 @@ use crate::prepared::StatementId;
 use crate::server::User;
 use crate::server::ledger::{Deliver, Meaning};
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
-use crate::wire::frame::{self, HEADER_LEN, Header, MAX_MESSAGE};
+use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus};
 
 /// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
@@ -310,7 +310,7 @@ impl<D: Driver> Engine<D> {
 }
 
 fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
-    frame::header(front, MAX_MESSAGE)
+    frame::header(front, LONGEST_REPLY)
 }
 
 /// The process that a NotificationResponse comes from.

@@ -9,4 +9,5 @@ mod access;
 mod differential;
 mod harness;
 mod harness_proofs;
+mod streaming;
 mod torture;

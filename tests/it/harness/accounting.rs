@@ -279,9 +279,18 @@ pub fn open_files(pid: u32) -> usize {
 
 /// Anonymous resident memory of a process, in kilobytes.
 pub fn memory_kb(pid: u32) -> u64 {
+    status_kb(pid, "RssAnon:")
+}
+
+/// The most memory that a process has ever had resident, in kilobytes.
+pub fn peak_memory_kb(pid: u32) -> u64 {
+    status_kb(pid, "VmHWM:")
+}
+
+fn status_kb(pid: u32, name: &str) -> u64 {
     let file = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no RssAnon in {file}"))
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {file}"))
 }

@@ -3,6 +3,7 @@
 //! | module | word in the plans | what it is |
 //! |---|---|---|
 //! | `pgweir_process` | | the pgweir binary with a configuration of the test's own |
+//! | `front` | | pgweir in front of one server, as most tests want it |
 //! | `raw`, `message`, `frame` | RAW | a client of exact bytes, its messages, the server's replies |
 //! | `certificates`, `tls`, `files` | | an authority of the test's own, TLS to pgweir, files that go away |
 //! | `psql` | | libpq's own client |
@@ -22,6 +23,7 @@ pub mod diff;
 pub mod fake;
 pub mod files;
 pub mod frame;
+pub mod front;
 pub mod gate;
 pub mod http;
 pub mod message;

@@ -298,6 +298,32 @@ impl RawClient {
         }
     }
 
+    /// The next frame's tag and the length of its body, which goes to `each` piece by piece and is
+    /// kept nowhere: for messages that should not lie in memory. `None`: the other side closed.
+    pub fn skim(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<Option<(u8, usize)>> {
+        let end = Instant::now() + self.deadline;
+        while self.buffered().len() < 5 {
+            if !self.fill(end)? {
+                return Ok(None);
+            }
+        }
+        let &[tag, l0, l1, l2, l3] = self.buffered().first_chunk::<5>().expect("five bytes");
+        let length = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).expect("64 bits");
+        let length = length.checked_sub(4).ok_or_else(|| odd("a short frame"))?;
+        self.used += 5;
+        let mut left = length;
+        while left > 0 {
+            if self.buffered().is_empty() && !self.fill(end)? {
+                return Ok(None);
+            }
+            let piece = self.buffered().len().min(left);
+            each(&self.unread[self.used..self.used + piece]);
+            self.used += piece;
+            left -= piece;
+        }
+        Ok(Some((tag, length)))
+    }
+
     /// The next frame; panics when the server closes instead or says nothing in time.
     pub fn frame(&mut self) -> Frame {
         match self.reply() {
