@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cancel::Registration;
 use crate::client::Lost;
+use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::StatementId;
 use crate::session::{Ending, ParamSet, Pins};
@@ -70,6 +71,9 @@ pub struct Session {
     pub retries: u8,
     /// A message must wait until every earlier batch has been answered.
     pub held: bool,
+    /// Its connection has been closed at the other end without Terminate: it is taken for gone
+    /// then, unless bytes move until then.
+    pub gone_at: Deadline,
 }
 
 impl Session {
@@ -90,6 +94,7 @@ impl Session {
             batch_ending: Ending::No,
             retries: 0,
             held: false,
+            gone_at: Deadline::NEVER,
         }
     }
 

@@ -201,6 +201,19 @@ impl Ledger {
         self.units_done + 1
     }
 
+    /// Number of the last unit of which anything is owed; of the last one done when nothing is. With
+    /// `half_sent`, the last message does not count: the server never gets the rest of it.
+    #[must_use]
+    pub fn last_unit(&self, half_sent: bool) -> u64 {
+        let whole = self.owed.len().saturating_sub(usize::from(half_sent));
+        let (mut last, mut open) = (self.units_done, false);
+        for owed in self.owed.range(..whole) {
+            last += u64::from(owed.sent.ends_unit());
+            open = owed.sent.is_extended();
+        }
+        last + u64::from(open)
+    }
+
     /// How many messages wait for an answer.
     #[must_use]
     pub fn len(&self) -> usize {

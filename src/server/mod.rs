@@ -4,6 +4,7 @@
 
 pub mod ledger;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cancel::CancelTarget;
@@ -90,6 +91,13 @@ pub struct Server {
     pub unnamed: Option<StatementId>,
     /// It must not be used again.
     pub doomed: bool,
+    /// The last message that was sent to it has no end: nothing may follow.
+    pub half_sent: bool,
+    /// Units of work whose client is gone. From the start of the range on they are still to be
+    /// cancelled, one after the other.
+    pub unwanted: Range<u64>,
+    /// When what is still running of them is cancelled again.
+    pub cancel_again_at: Deadline,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
     /// DISCARD ALL is running; if it fails, the server is not used again.
@@ -128,6 +136,9 @@ impl Server {
             statuses_before: None,
             unnamed: None,
             doomed: false,
+            half_sent: false,
+            unwanted: 0..0,
+            cancel_again_at: Deadline::NEVER,
             needs_reset: false,
             discarding: false,
             needs_barrier: false,
@@ -160,8 +171,15 @@ impl Server {
     /// way, nothing left behind by a session.
     #[must_use]
     pub fn clean_step(&self) -> CleanStep {
-        if self.doomed || self.ledger.is_doubtful() || self.farewell.is_some() {
+        if self.ledger.is_doubtful() || self.farewell.is_some() {
             return CleanStep::Close;
+        }
+        if self.doomed || self.half_sent {
+            // Closing does not end what runs: Postgres notices when it writes. It is cancelled
+            // first.
+            let runs_unwanted =
+                self.ledger.owes_replies() && self.ledger.current_unit() < self.unwanted.end;
+            return if runs_unwanted { CleanStep::Wait } else { CleanStep::Close };
         }
         match self.cancel {
             Cancel::None | Cancel::Ordered(_) => {}

@@ -7,8 +7,9 @@
 
 use super::driver::Driver;
 use super::mail::{CancelOutcome, Order};
-use super::{Engine, Todo};
+use super::{CANCEL_AGAIN_MS, Engine, Todo};
 use crate::client::State;
+use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{CancelId, ClientId, ServerId};
 use crate::server::{Cancel, User};
@@ -28,6 +29,26 @@ impl<D: Driver> Engine<D> {
         self.orders.push(Order::Cancel { cancel, target });
     }
 
+    /// Orders the cancelling of what a client that is gone left running: once, and again after a
+    /// while, for Postgres ignores a cancel that finds it between two statements.
+    pub(super) fn cancel_unwanted(&mut self, id: ServerId) {
+        let now = self.now;
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let server = &mut entry.server;
+        let unit = server.ledger.current_unit();
+        if server.cancel != Cancel::None || unit >= server.unwanted.end {
+            return;
+        }
+        if unit >= server.unwanted.start || server.cancel_again_at.reached(now) {
+            server.unwanted.start = unit + 1;
+            server.cancel_again_at = Deadline::after(now, Some(CANCEL_AGAIN_MS));
+            self.order_cancel(id);
+        }
+        if let Some(entry) = self.servers.get(id) {
+            self.check_at(entry.server.cancel_again_at);
+        }
+    }
+
     /// A cancel connection is ready to write: is what it is for still running?
     pub(super) fn permit_cancel(&mut self, cancel: CancelId) -> bool {
         let Some(entry) = self.servers.get_mut(cancel.server) else { return false };
@@ -38,7 +59,13 @@ impl<D: Driver> Engine<D> {
         let current = server.ledger.owes_replies()
             && server.lease == cancel.lease
             && server.ledger.current_unit() == cancel.unit;
-        server.cancel = if current { Cancel::Permitted(cancel) } else { Cancel::None };
+        if current {
+            server.cancel = Cancel::Permitted(cancel);
+        } else {
+            server.cancel = Cancel::None;
+            // What runs now may be the next that nobody wants.
+            self.cancel_unwanted(cancel.server);
+        }
         current
     }
 

@@ -8,7 +8,7 @@ use crate::client::{Leaving, Lost, State};
 use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::server::User;
+use crate::server::{Server, User};
 use crate::session::Ending;
 use crate::wire::{Report, Severity, TransactionStatus, build};
 
@@ -70,9 +70,7 @@ impl<D: Driver> Engine<D> {
         match client.session.state {
             State::Attached(_) => {
                 client.session.leaving = Leaving::AfterReplies(None);
-                let deadline = Deadline::after(self.now, Some(HALF_CLOSED_LIMIT_MS));
-                self.half_closed.push_back((id, deadline));
-                self.check_at(deadline);
+                self.count_down(id);
                 self.leave_when_settled(id);
             }
             State::Idle | State::Lost(_) => self.end_client(id, None),
@@ -80,17 +78,32 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Clients that closed their end and whose statements still run are taken for gone.
+    /// Takes a client for gone in a while, unless bytes move.
+    pub(super) fn count_down(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let deadline = Deadline::after(self.now, Some(HALF_CLOSED_LIMIT_MS));
+        client.session.gone_at = deadline;
+        client.conn.taken = false;
+        self.half_closed.push_back((id, deadline));
+        self.check_at(deadline);
+    }
+
+    /// Clients that closed their end and whose statements still run are taken for gone, unless they
+    /// read what they get.
     pub(super) fn check_half_closed(&mut self) {
         while let Some(&(id, deadline)) = self.half_closed.front() {
-            let waits = self.clients.get(id).is_some_and(|c| c.session.server().is_some());
-            if waits && !deadline.reached(self.now) {
+            let client = self.clients.get(id).filter(|client| {
+                client.session.gone_at == deadline && client.session.server().is_some()
+            });
+            if client.is_some() && !deadline.reached(self.now) {
                 self.check_at(deadline);
                 return;
             }
             self.half_closed.pop_front();
-            if waits {
-                self.abandon(id, true);
+            match client.map(|client| client.conn.taken) {
+                None => {}
+                Some(true) => self.count_down(id),
+                Some(false) => self.abandon(id, true),
             }
         }
     }
@@ -100,8 +113,9 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get(id) else { return };
         tracing::debug!(?id, %error, "cannot write to a client");
         // After Terminate what it sent before still runs to its end, as it would without pgweir.
-        let cancel = client.session.leaving == Leaving::No;
-        self.abandon(id, cancel);
+        let said_goodbye =
+            client.session.leaving != Leaving::No && client.session.gone_at == Deadline::NEVER;
+        self.abandon(id, !said_goodbye);
     }
 
     /// Drops a client; its server, if it has one, is made clean.
@@ -110,19 +124,26 @@ impl<D: Driver> Engine<D> {
         let server = client.session.server();
         let mid_message = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
         self.remove_client(id);
-        let Some(server) = server else { return };
-        if mid_message {
-            // The server waits for the rest of a message that nobody has.
-            return self.drop_server(server);
+        if let Some(server) = server {
+            self.disown(server, mid_message, cancel);
         }
+    }
+
+    /// A server's client is gone: what it still runs for it is cancelled, if that is wanted, and
+    /// the server made clean or closed. `mid_message`: the rest of a message never comes.
+    fn disown(&mut self, server: ServerId, mid_message: bool, cancel: bool) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        let Server { user, ledger, half_sent, unwanted, needs_reset, .. } = &mut entry.server;
+        *half_sent = mid_message;
+        if let User::Preparing(_) = user {
+            // It has the client's parameters, or had not got so far: nobody will have looked.
+            *needs_reset = true;
+        } else if cancel {
+            *unwanted = ledger.current_unit()..ledger.last_unit(mid_message) + 1;
+        }
+        // It may have waited for the client to read; no edge comes for what it has sent since.
+        self.todo.push_back(Todo::Server(server));
         self.start_cleaning(server);
-        let still_ours = self.servers.get(server).is_some_and(|entry| match entry.server.user {
-            User::Cleaning(_) => true,
-            User::Nobody | User::Client(_) | User::Preparing(_) => false,
-        });
-        if cancel && still_ours {
-            self.order_cancel(server);
-        }
     }
 
     /// A client that said Terminate goes as soon as what it sent before has been answered.
@@ -160,11 +181,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let before = std::mem::replace(&mut client.session.state, State::Closing);
         if let State::Attached(server) = before {
-            if mid_message {
-                self.drop_server(server);
-            } else {
-                self.start_cleaning(server);
-            }
+            self.disown(server, mid_message, true);
         }
         if let Some(report) = report {
             let mut bytes = Vec::new();
@@ -370,8 +387,11 @@ impl<D: Driver> Engine<D> {
 
     /// Closes a server with Terminate.
     pub(super) fn say_goodbye(&mut self, id: ServerId) {
-        // It is being closed anyway; a server that cannot hear the goodbye is closed all the same.
-        let _ = self.send_to_server(id, &build::TERMINATE);
+        if self.servers.get(id).is_some_and(|entry| !entry.server.half_sent) {
+            // It is being closed anyway; a server that cannot hear the goodbye is closed all the
+            // same.
+            let _ = self.send_to_server(id, &build::TERMINATE);
+        }
         self.drop_server(id);
     }
 

@@ -1,10 +1,11 @@
 //! From a client to a server: what comes in is looked at message by message and passed on in runs.
 
-use super::conn::{Filled, Rest, Scratch};
+use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
 use crate::client::{Leaving, State};
+use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::User;
@@ -72,7 +73,7 @@ impl<D: Driver> Engine<D> {
         let mut budget = BYTES_PER_TURN;
         loop {
             if self.is_paused(id) {
-                self.look_for_the_end_of_a_waiter(id);
+                self.look_for_the_end(id);
                 return;
             }
             let Some(client) = self.clients.get_mut(id) else { return };
@@ -122,33 +123,47 @@ impl<D: Driver> Engine<D> {
         })
     }
 
-    /// A client that queues for a server and hangs up is dropped from the queue, unless the last
-    /// thing it sent is Terminate: then what it sent before that is still to be run.
-    fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
+    /// A client that hung up while nothing may be taken from it.
+    fn look_for_the_end(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let may_have_ended = client.conn.hung_up && client.conn.readable;
-        if !may_have_ended
-            || !matches!(client.session.state, State::Waiting)
-            || client.session.greeting
-            || client.conn.stash.len() > super::conn::SCRATCH_LEN / 2
-        {
+        if !client.conn.hung_up || !client.conn.readable || client.session.leaving != Leaving::No {
             return;
         }
-        let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
-        let filled = client.conn.fill(&mut self.driver, &mut scratch);
-        if let Filled::Bytes(input) = &filled {
-            client.conn.put_back(scratch.bytes(input), 0);
+        match client.session.state {
+            State::Waiting => self.look_for_the_end_of_a_waiter(id),
+            // Its end lies behind messages that its server may never take.
+            State::Attached(_) if client.session.gone_at == Deadline::NEVER => self.count_down(id),
+            State::Attached(_) | State::Idle | State::Lost(_) | State::Closing => {}
         }
-        self.spare.push(scratch);
-        let Some(client) = self.clients.get_mut(id) else { return };
-        match filled {
-            Filled::Bytes(_) => self.look_for_the_end_of_a_waiter(id),
-            Filled::Nothing => {}
-            Filled::End if client.conn.stash.ends_with(&build::TERMINATE) => {
-                client.conn.readable = false;
+    }
+
+    /// A client that queues for a server and hangs up is dropped from the queue, unless the last
+    /// thing it sent is Terminate: then what it sent before that is still to be run. What it has
+    /// sent is in its socket already, so this reads no more than that holds.
+    fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
+        loop {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            let mut scratch = self.spare.pop().unwrap_or_else(Scratch::with_buffers);
+            let filled = client.conn.fill(&mut self.driver, &mut scratch);
+            let (mut ended, mut error) = (false, None);
+            match filled {
+                Filled::Bytes(Input::Own(bytes)) => client.conn.stash = bytes,
+                Filled::Bytes(input) => client.conn.put_back(scratch.bytes(&input), 0),
+                Filled::Nothing => {}
+                Filled::End if client.conn.stash.ends_with(&build::TERMINATE) => {
+                    client.conn.readable = false;
+                }
+                Filled::End => ended = true,
+                Filled::Broken(broken) => error = Some(broken),
             }
-            Filled::End => self.client_vanished(id, None),
-            Filled::Broken(error) => self.client_vanished(id, Some(&error)),
+            let more = client.conn.readable;
+            self.spare.push(scratch);
+            if ended || error.is_some() {
+                return self.client_vanished(id, error.as_ref());
+            }
+            if !more {
+                return;
+            }
         }
     }
 
@@ -159,6 +174,9 @@ impl<D: Driver> Engine<D> {
         // Where the message stands for which the server in use was taken, if that was in here.
         let mut lease_start = None;
         self.to_server.clear();
+        if let Some(client) = self.clients.get_mut(id) {
+            client.session.gone_at = Deadline::NEVER;
+        }
         let put_back_needs = loop {
             let Some(client) = self.clients.get_mut(id) else { return };
             if client.conn.skip > 0 {

@@ -217,7 +217,7 @@ impl<D: Driver> Engine<D> {
                 return;
             }
             match entry.server.clean_step() {
-                CleanStep::Wait => return,
+                CleanStep::Wait => return self.cancel_unwanted(id),
                 CleanStep::FailCopy => {
                     let mut message = Vec::new();
                     build::copy_fail(&mut message, "the client is gone");

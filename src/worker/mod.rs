@@ -49,10 +49,14 @@ const TODOS_PER_TURN: usize = 1_000;
 /// How long a server may take to be made clean before it is closed.
 const CLEANING_LIMIT_MS: u64 = 5_000;
 
+/// How long after a cancel request for what nobody wants another one is sent, if it still runs.
+const CANCEL_AGAIN_MS: u64 = 500;
+
 /// How long a client that is being closed may take to read its last bytes.
 const CLOSING_LIMIT_MS: u64 = 5_000;
 
-/// How long statements of a client that closed its end of the connection go on.
+/// How long statements of a client that closed its end of the connection go on while nothing moves
+/// between it and its server.
 const HALF_CLOSED_LIMIT_MS: u64 = 1_000;
 
 /// Panics in connections' turns within a minute after which the process gives up.
@@ -121,7 +125,8 @@ pub struct Engine<D: Driver> {
     orders: Vec<Order>,
     /// Clients in `State::Closing` and when they are dropped at the latest.
     closing: VecDeque<(ClientId, Deadline)>,
-    /// Clients that closed their end while statements run, and until when these go on.
+    /// Clients that closed their end while statements run, and when they are taken for gone. An
+    /// entry counts as long as the session has the same deadline.
     half_closed: VecDeque<(ClientId, Deadline)>,
     now: Tick,
     /// No deadline lies before this.
@@ -349,6 +354,7 @@ impl<D: Driver> Engine<D> {
                 self.drop_server(id);
             } else {
                 self.check_at(deadline);
+                self.cancel_unwanted(id);
             }
         }
         while let Some(&(id, deadline)) = self.closing.front() {

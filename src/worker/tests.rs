@@ -306,6 +306,202 @@ fn what_a_vanished_client_left_running_is_cancelled_before_the_server_is_reused(
 }
 
 #[test]
+fn everything_that_a_vanished_client_had_sent_ahead_is_cancelled_bit_by_bit() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &query("select pg_sleep(60)").repeat(3));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(1_000);
+    for _ in 0..2 {
+        let (cancel, permitted) = world.cancel_is_permitted();
+        assert!(permitted);
+        world.cancel_finished(cancel, CancelOutcome::Delivered);
+        assert!(world.cancels.is_empty(), "one for each");
+        world.answer_one(0);
+    }
+    // Postgres ignores a signal that finds it between two statements.
+    let (cancel, _) = world.cancel_is_permitted();
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.advance(499);
+    assert!(world.cancels.is_empty());
+    world.advance(1);
+    let (cancel, permitted) = world.cancel_is_permitted();
+    assert!(permitted);
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.servers[0].silent = false;
+    world.run();
+    world.advance(5_000);
+    assert!(world.cancels.is_empty(), "our own statements are not cancelled");
+    assert!(!world.servers[0].terminated);
+    world.check_quiet();
+}
+
+#[test]
+fn a_batch_without_sync_whose_client_vanished_is_cancelled() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &[parse("select pg_sleep(60)"), bind_execute()].concat());
+    world.run();
+    world.hang_up(a);
+    world.run();
+    assert!(world.cancel_is_permitted().1);
+}
+
+#[test]
+fn what_ran_before_half_a_message_is_cancelled_and_the_half_is_never_completed() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.set_server_room(0, 1 << 30);
+    // Longer than what is looked at whole; fewer bytes are missing than a Terminate has.
+    let mut half = query(&format!("half {}", "x".repeat(1 << 20)));
+    half.truncate(half.len() - 2);
+    world.send(a, &[query("select pg_sleep(60)"), half].concat());
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(1_000);
+    let (cancel, permitted) = world.cancel_is_permitted();
+    assert!(permitted);
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    assert_eq!(world.inspect().pools[0].open, 1);
+    world.answer_one(0);
+    assert_eq!(world.inspect().pools[0].open, 0);
+    world.servers[0].silent = false;
+    world.run();
+    assert!(!world.servers[0].ran.iter().any(|text| text.starts_with("half")));
+    world.check_quiet();
+}
+
+#[test]
+fn a_client_that_hangs_up_is_noticed_though_its_server_takes_no_more() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &query("select pg_sleep(60)"));
+    world.run();
+    world.servers[0].deaf = true;
+    world.set_server_room(0, 10);
+    world.cut_into(1_000);
+    world.send(a, &query("select 1").repeat(1_000));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(999);
+    assert!(world.cancels.is_empty());
+    world.advance(1);
+    assert!(world.cancel_is_permitted().1);
+}
+
+#[test]
+fn a_server_that_waited_for_a_vanished_reader_is_read_to_its_end() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.set_room(a, 10);
+    world.send(a, &query("select much"));
+    world.run();
+    let mut row = vec![b'D'];
+    row.extend_from_slice(&1_004_u32.to_be_bytes());
+    row.resize(1_005, b'x');
+    world.server_sends(0, &row.repeat(200));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    assert!(world.unread_of_server(0) > 100_000, "nobody reads");
+    world.advance(1_000);
+    assert_eq!(world.unread_of_server(0), 0);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.servers[0].silent = false;
+    world.run();
+    assert_eq!(world.inspect().pools[0].idle, 1);
+    world.check_quiet();
+}
+
+#[test]
+fn a_client_that_closed_its_own_end_is_there_as_long_as_it_reads() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &query("select slowly"));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    for _ in 0..5 {
+        world.advance(900);
+        world.server_sends(0, b"D\0\0\0\x0b\0\x01\0\0\0\x01x");
+        world.run();
+        assert_eq!(world.tags(a), "D");
+        assert!(world.cancels.is_empty());
+    }
+    world.advance(1_000);
+    world.advance(1_000);
+    assert_eq!(world.cancels.len(), 1);
+}
+
+#[test]
+fn parameters_of_a_client_that_vanished_while_they_were_set_reach_nobody() {
+    let mut world = World::new(1, "");
+    let plain = world.client();
+    let tokyo = world.arriving_client(&[("TimeZone", "Asia/Tokyo")]);
+    world.servers[0].silent = true;
+    world.run();
+    world.hang_up(tokyo);
+    world.run();
+    world.advance(2_000);
+    assert!(world.cancels.is_empty(), "nothing of the client's ran");
+    world.servers[0].silent = false;
+    world.run();
+    world.send(plain, &query("SHOW timezone"));
+    world.run();
+    assert_eq!(rows(&mut world, plain), [""]);
+    world.check_accounts();
+}
+
+#[test]
+fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
+    let mut world = World::new(1, "");
+    let (a, b) = (world.client(), world.client());
+    world.ask(a, "BEGIN");
+    world.send(b, &query(&format!("insert {}", "x".repeat(300_000))));
+    world.run();
+    world.hang_up(b);
+    world.run();
+    assert!(world.is_closed(b));
+    // Unless it said Terminate: then it wants it to be run.
+    let c = world.client();
+    world.send(
+        c,
+        &[query(&format!("keep {}", "x".repeat(300_000))), b"X\0\0\0\x04".to_vec()].concat(),
+    );
+    world.hang_up(c);
+    world.run();
+    world.ask(a, "COMMIT");
+    let ran = |word: &str| world.servers[0].ran.iter().any(|text| text.starts_with(word));
+    assert!(!ran("insert") && ran("keep"));
+}
+
+#[test]
+fn a_login_that_waits_for_a_server_and_hangs_up_waits_no_longer() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.ask(a, "BEGIN");
+    let b = world.arriving_client(&[("TimeZone", "Asia/Tokyo")]);
+    world.run();
+    assert_eq!(world.inspect().pools[0].waiting, 1);
+    world.hang_up(b);
+    world.run();
+    assert_eq!(world.inspect().pools[0].waiting, 0);
+    world.ask(a, "COMMIT");
+    world.check_accounts();
+}
+
+#[test]
 fn a_cancel_that_comes_too_late_is_not_sent() {
     let mut world = World::new(1, "");
     let (a, b) = (world.client(), world.client());

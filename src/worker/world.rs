@@ -91,8 +91,9 @@ impl Driver for SimDriver {
         for byte in &mut into[..len] {
             *byte = pipe.to_engine.pop_front().expect("counted");
         }
-        // As if the rest arrived just now.
-        pipe.edge |= !pipe.to_engine.is_empty();
+        // As if the rest arrived just now. A reader that had no room for it must come again by
+        // itself.
+        pipe.edge |= !pipe.to_engine.is_empty() && len < into.len();
         Ok(len)
     }
 
@@ -160,6 +161,8 @@ pub(super) struct FakeServer {
     pub(super) ran: Vec<String>,
     /// Answers are held back.
     pub(super) silent: bool,
+    /// Nothing is taken from its connection.
+    pub(super) deaf: bool,
     pub(super) terminated: bool,
 }
 
@@ -388,6 +391,39 @@ impl World {
         frames.filter(|(tag, _)| *tag == b'E').map(|(_, body)| Report::from_server(&body)).collect()
     }
 
+    /// A silent server answers the one message that it has begun with.
+    pub(super) fn answer_one(&mut self, n: usize) {
+        let server = &mut self.servers[n];
+        let mut out = Vec::new();
+        let rest = server.input.split_off(server.front_len().expect("a whole message"));
+        server.answer(&mut out);
+        server.input = rest;
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[self.servers[n].pipe];
+        pipe.to_engine.extend(out);
+        pipe.edge = true;
+        drop(net);
+        self.run();
+    }
+
+    /// A server sends bytes by itself.
+    pub(super) fn server_sends(&mut self, n: usize, bytes: &[u8]) {
+        let mut net = self.net.borrow_mut();
+        let pipe = &mut net.pipes[self.servers[n].pipe];
+        pipe.to_engine.extend(bytes);
+        pipe.edge = true;
+    }
+
+    /// How many bytes of a server have not been read.
+    pub(super) fn unread_of_server(&self, n: usize) -> usize {
+        self.net.borrow().pipes[self.servers[n].pipe].to_engine.len()
+    }
+
+    /// How many bytes lie on a server's connection before whoever sends is blocked.
+    pub(super) fn set_server_room(&mut self, n: usize, room: usize) {
+        self.net.borrow_mut().pipes[self.servers[n].pipe].room = room;
+    }
+
     /// A client hangs up without a word.
     pub(super) fn hang_up(&mut self, client: ClientEnd) {
         let mut net = self.net.borrow_mut();
@@ -473,6 +509,9 @@ impl World {
         let server = &mut self.servers[n];
         let mut net = self.net.borrow_mut();
         let pipe = &mut net.pipes[server.pipe];
+        if server.deaf {
+            return;
+        }
         if !pipe.from_engine.is_empty() {
             net.events += 1;
         }
@@ -504,17 +543,21 @@ impl FakeServer {
             parameters: HashMap::new(),
             ran: Vec::new(),
             silent: false,
+            deaf: false,
             terminated: false,
         }
     }
 
+    /// Bytes of the message at the front, if it is there whole.
+    fn front_len(&self) -> Option<usize> {
+        let length = self.input.get(1..HEADER_LEN)?;
+        let len = u32::from_be_bytes(length.try_into().expect("4 bytes")) as usize + 1;
+        (self.input.len() >= len).then_some(len)
+    }
+
     fn answer(&mut self, out: &mut Vec<u8>) {
-        while self.input.len() >= HEADER_LEN {
-            let len = u32::from_be_bytes(self.input[1..5].try_into().expect("4 bytes")) as usize;
-            if self.input.len() < len + 1 {
-                return;
-            }
-            let message: Vec<u8> = self.input.drain(..=len).collect();
+        while let Some(len) = self.front_len() {
+            let message: Vec<u8> = self.input.drain(..len).collect();
             self.message(message[0], &message[5..], out);
         }
     }
