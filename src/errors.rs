@@ -22,6 +22,9 @@ pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
 pub fn server_unavailable(cause: &Report) -> Report {
     let mut detail = cause.message.to_string();
     if let Some(more) = &cause.detail {
+        if !detail.ends_with('.') {
+            detail.push('.');
+        }
         detail.push(' ');
         detail.push_str(more);
     }
