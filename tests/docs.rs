@@ -49,7 +49,13 @@ fn the_readme_begins_with_what_it_is_and_the_two_commands() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for document in ["README.md", "docs/errors.md", "docs/configuration.md", "benches/README.md"] {
+    for document in [
+        "README.md",
+        "docs/errors.md",
+        "docs/configuration.md",
+        "docs/drivers.md",
+        "benches/README.md",
+    ] {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
