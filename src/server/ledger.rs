@@ -34,7 +34,7 @@ pub enum Sent {
         /// Whether the unnamed statement is what it closes.
         unnamed: bool,
     },
-    /// Flush owes nothing, but opens a batch.
+    /// Flush owes nothing and changes nothing.
     Flush,
     /// Sync, and how its batch may end the transaction.
     Sync(Ending),
@@ -144,8 +144,7 @@ pub struct Ledger {
     batch_open: bool,
     /// An ErrorResponse was delivered for the unit at the front.
     front_failed: bool,
-    /// Sync or Flush was sent while a COPY IN ran: whether it counts is not knowable if that COPY
-    /// fails.
+    /// Sync was sent while a COPY IN ran: whether it counts is not knowable if that COPY fails.
     sync_in_copy: bool,
     doubtful: bool,
     units_done: u64,
@@ -254,10 +253,13 @@ impl Ledger {
     /// Notes a message that is being sent. Whether a reply to it is owed.
     #[inline]
     pub fn sent(&mut self, sent: Sent, deliver: Deliver) -> bool {
+        if sent == Sent::Flush {
+            return false;
+        }
         if self.copy_in {
             match sent {
                 // Read and ignored in copy-in mode.
-                Sent::Sync(_) | Sent::Flush => {
+                Sent::Sync(_) => {
                     self.sync_in_copy = true;
                     return false;
                 }
@@ -273,7 +275,8 @@ impl Ledger {
                 | Sent::DescribeStatement
                 | Sent::DescribePortal
                 | Sent::Execute
-                | Sent::Close { .. } => self.doubtful = true,
+                | Sent::Close { .. }
+                | Sent::Flush => self.doubtful = true,
             }
         }
         match sent {
@@ -286,16 +289,13 @@ impl Ledger {
             // These end the implicit transaction of the messages before them, as Sync does.
             Sent::Query(_) | Sent::FunctionCall => self.batch_open = false,
             Sent::CopyEnd => {}
-            Sent::Flush => {
-                self.batch_open = true;
-                return false;
-            }
             Sent::Parse(_)
             | Sent::Bind
             | Sent::DescribeStatement
             | Sent::DescribePortal
             | Sent::Execute
-            | Sent::Close { .. } => self.batch_open = true,
+            | Sent::Close { .. }
+            | Sent::Flush => self.batch_open = true,
         }
         self.owed.push_back(Owed { sent, deliver });
         true
@@ -328,6 +328,16 @@ impl Ledger {
                 tag::ERROR_RESPONSE => {
                     Ok(Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error })
                 }
+                // The COPY failed before a Sync was read that it would have ignored.
+                tag::READY_FOR_QUERY if self.doubtful && self.skipping => match status {
+                    Some(status) => {
+                        self.skipping = false;
+                        self.batch_open = false;
+                        self.units_done += 1;
+                        Ok(Receipt { deliver: Deliver::Client, meaning: Meaning::Ready(status) })
+                    }
+                    None => Err(Desync { tag: reply, expected: None }),
+                },
                 _ => Err(Desync { tag: reply, expected: None }),
             };
         };
@@ -339,7 +349,6 @@ impl Ledger {
                 self.pop();
                 self.copy_in = false;
                 self.front_failed = false;
-                self.sync_in_copy = false;
                 self.units_done += 1;
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
@@ -348,9 +357,7 @@ impl Ledger {
                 Ok(Receipt { deliver, meaning })
             }
             (tag::ERROR_RESPONSE, _) => {
-                if self.copy_in && self.sync_in_copy {
-                    self.doubtful = true;
-                }
+                self.doubtful |= self.sync_in_copy;
                 self.copy_in = false;
                 self.front_failed = true;
                 if front.is_extended() {
@@ -412,22 +419,27 @@ impl Ledger {
 
     fn pop(&mut self) {
         self.owed.pop_front();
+        // What has been answered to its end was no COPY that failed.
+        self.sync_in_copy = false;
         // Outside copy-in mode the server reads and ignores these.
         while matches!(self.owed.front(), Some(Owed { sent: Sent::CopyEnd, .. })) {
             self.owed.pop_front();
         }
     }
 
-    /// The server reads everything up to CopyDone or CopyFail as part of the COPY; Sync and Flush
-    /// that were sent early are ignored there.
+    /// The server reads everything up to CopyDone or CopyFail as part of the COPY; a Sync that was
+    /// sent early is ignored there.
     fn enter_copy_in(&mut self) {
         self.copy_in = true;
         while let Some(&Owed { sent, .. }) = self.owed.get(1) {
             match sent {
                 Sent::Sync(_) => {
                     self.owed.remove(1);
-                    // The batch that this Sync should have closed is still open.
-                    self.batch_open = true;
+                    self.sync_in_copy = true;
+                    // The batch that this Sync should have closed is still open, unless something
+                    // behind it closes it.
+                    let mut later = self.owed.iter().skip(1);
+                    self.batch_open |= !later.any(|owed| owed.sent.ends_unit());
                 }
                 Sent::CopyEnd => {
                     self.owed.remove(1);

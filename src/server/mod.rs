@@ -177,9 +177,16 @@ impl Server {
         if self.doomed || self.half_sent {
             // Closing does not end what runs: Postgres notices when it writes. It is cancelled
             // first.
-            let runs_unwanted =
-                self.ledger.owes_replies() && self.ledger.current_unit() < self.unwanted.end;
-            return if runs_unwanted { CleanStep::Wait } else { CleanStep::Close };
+            let unit = self.ledger.current_unit();
+            let wait = if self.half_sent {
+                // What comes before half a message may have been answered into a buffer that only
+                // a Sync empties: of the last unit only the cancel is waited for.
+                let to_be_cancelled = self.unwanted.contains(&unit) || self.cancel != Cancel::None;
+                unit + 1 < self.unwanted.end || to_be_cancelled
+            } else {
+                unit < self.unwanted.end && self.ledger.owes_replies()
+            };
+            return if wait { CleanStep::Wait } else { CleanStep::Close };
         }
         match self.cancel {
             Cancel::None | Cancel::Ordered(_) => {}

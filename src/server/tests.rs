@@ -134,6 +134,27 @@ fn a_sync_inside_a_copy_that_fails_makes_the_server_doubtful() {
 }
 
 #[test]
+fn a_sync_before_a_copy_that_fails_is_answered_or_not() {
+    // The COPY fails when it has read the Sync, or before: Postgres answers it then.
+    for early in [false, true] {
+        let mut ledger = ledger(&[Sent::Bind, Sent::Execute, SYNC, Sent::CopyEnd]);
+        play(&mut ledger, b"2GE");
+        assert!(ledger.is_doubtful());
+        if early {
+            play(&mut ledger, b"Z");
+        } else {
+            ledger.sent(SYNC, Deliver::Client);
+            play(&mut ledger, b"Z");
+        }
+        assert!(ledger.is_settled());
+    }
+    // One that succeeds has read it.
+    let mut ledger = ledger(&[Sent::Execute, SYNC, Sent::CopyEnd, Sent::Execute, SYNC]);
+    play(&mut ledger, b"GCEZ");
+    assert!(ledger.is_settled() && !ledger.is_doubtful());
+}
+
+#[test]
 fn an_error_of_sync_itself_skips_nothing() {
     let mut ledger = ledger(&[Sent::Execute, SYNC, Sent::Execute, SYNC]);
     play(&mut ledger, b"CEZ");

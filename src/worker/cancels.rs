@@ -64,7 +64,7 @@ impl<D: Driver> Engine<D> {
         } else {
             server.cancel = Cancel::None;
             // What runs now may be the next that nobody wants.
-            self.cancel_unwanted(cancel.server);
+            self.clean(cancel.server);
         }
         current
     }

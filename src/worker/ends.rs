@@ -133,11 +133,11 @@ impl<D: Driver> Engine<D> {
     /// the server made clean or closed. `mid_message`: the rest of a message never comes.
     fn disown(&mut self, server: ServerId, mid_message: bool, cancel: bool) {
         let Some(entry) = self.servers.get_mut(server) else { return };
-        let Server { user, ledger, half_sent, unwanted, needs_reset, .. } = &mut entry.server;
+        let Server { user, ledger, half_sent, unwanted, doomed, .. } = &mut entry.server;
         *half_sent = mid_message;
         if let User::Preparing(_) = user {
-            // It has the client's parameters, or had not got so far: nobody will have looked.
-            *needs_reset = true;
+            // It has the client's parameters, or has not got so far: nobody will have looked.
+            *doomed = true;
         } else if cancel {
             *unwanted = ledger.current_unit()..ledger.last_unit(mid_message) + 1;
         }

@@ -130,6 +130,8 @@ impl<D: Driver> Engine<D> {
             return;
         }
         match client.session.state {
+            // Who waits for the end of its login may only have closed its own end, and is answered.
+            State::Waiting if client.session.greeting => {}
             State::Waiting => self.look_for_the_end_of_a_waiter(id),
             // Its end lies behind messages that its server may never take.
             State::Attached(_) if client.session.gone_at == Deadline::NEVER => self.count_down(id),

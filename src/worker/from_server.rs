@@ -272,17 +272,25 @@ impl<D: Driver> Engine<D> {
         if events.ready && entry.server.ledger.is_settled() {
             entry.server.discarding = false;
         }
+        if let User::Cleaning(_) = entry.server.user {
+            if entry.server.ledger.is_settled() {
+                return self.server_settled(id);
+            }
+            return self.clean(id);
+        }
         if !events.ready {
             // The rest of a notice may have been what a free server waited for.
-            if entry.server.ledger.is_settled() && entry.server.client().is_some() {
+            let client = entry.server.client();
+            if entry.server.ledger.is_settled() && client.is_some() {
                 self.server_settled(id);
+            } else if let Some(client) = client {
+                // A COPY may have begun whose client is leaving.
+                self.leave_when_settled(client);
             }
             return;
         }
         if entry.server.ledger.is_settled() {
             self.server_settled(id);
-        } else if matches!(entry.server.user, User::Cleaning(_)) {
-            self.clean(id);
         }
         let Some(id) = self.servers.get(id).and_then(|entry| entry.server.client()) else { return };
         let Some(client) = self.clients.get(id) else { return };

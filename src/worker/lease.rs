@@ -241,6 +241,10 @@ impl<D: Driver> Engine<D> {
                     self.send_own(id, OWN_SYNC, &message);
                 }
                 CleanStep::Rollback => self.send_own_query(id, b"ROLLBACK"),
+                CleanStep::DiscardAll if !self.no_params.can_replace(&entry.server.applied) => {
+                    // DISCARD ALL leaves a trace of these.
+                    entry.server.doomed = true;
+                }
                 CleanStep::DiscardAll => {
                     entry.server.needs_reset = false;
                     entry.server.discarding = true;

@@ -367,14 +367,74 @@ fn what_ran_before_half_a_message_is_cancelled_and_the_half_is_never_completed()
     world.advance(1_000);
     let (cancel, permitted) = world.cancel_is_permitted();
     assert!(permitted);
-    world.cancel_finished(cancel, CancelOutcome::Delivered);
     assert_eq!(world.inspect().pools[0].open, 1);
-    world.answer_one(0);
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
     assert_eq!(world.inspect().pools[0].open, 0);
     world.servers[0].silent = false;
     world.run();
     assert!(!world.servers[0].ran.iter().any(|text| text.starts_with("half")));
     world.check_quiet();
+}
+
+#[test]
+fn a_copy_that_begins_only_after_its_client_vanished_is_ended() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &query("COPY t FROM STDIN"));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(1_000);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.servers[0].silent = false;
+    world.run();
+    assert_eq!(world.inspect().pools[0].idle, 1);
+    assert!(!world.servers[0].terminated);
+    world.check_quiet();
+}
+
+#[test]
+fn half_a_message_in_a_batch_closes_the_server_as_soon_as_that_was_cancelled() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    let mut half = bind_execute();
+    half[3..5].copy_from_slice(&[0xff, 0xff]);
+    half.resize(1_000, 0);
+    world.send(a, &[parse("select 1"), half].concat());
+    world.run();
+    world.hang_up(a);
+    world.run();
+    // The answer to Parse may stand in the server's buffer for good.
+    assert_eq!(world.inspect().pools[0].open, 1);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    assert_eq!(world.inspect().pools[0].open, 0);
+}
+
+#[test]
+fn a_copy_that_begins_behind_terminate_is_ended() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.send(a, &[query("COPY t FROM STDIN"), b"X\0\0\0\x04".to_vec()].concat());
+    world.run();
+    assert!(world.is_closed(a));
+    assert_eq!(world.inspect().pools[0].idle, 1);
+    world.check_quiet();
+}
+
+#[test]
+fn flush_behind_a_query_keeps_no_server() {
+    let mut world = World::new(1, "");
+    let (a, b) = (world.client(), world.client());
+    let mut flush = vec![b'H'];
+    flush.extend_from_slice(&4_u32.to_be_bytes());
+    world.send(a, &[query("select a"), flush].concat());
+    world.run();
+    assert_eq!(world.tags(a), "DCZ");
+    assert_eq!(world.ask(b, "select b"), "DCZ");
 }
 
 #[test]
@@ -464,6 +524,19 @@ fn parameters_of_a_client_that_vanished_while_they_were_set_reach_nobody() {
 }
 
 #[test]
+fn a_pinned_client_with_a_custom_startup_parameter_leaves_no_trace_of_it() {
+    let mut world = World::new(1, "");
+    let tenant = world.client_with(&[("app.tenant", "7")]);
+    world.ask(tenant, "SET work_mem = 1");
+    world.send(tenant, b"X\0\0\0\x04");
+    world.run();
+    let plain = world.client();
+    assert_eq!(world.ask(plain, "select 1"), "DCZ");
+    assert_eq!(world.dials, 2);
+    world.check_accounts();
+}
+
+#[test]
 fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
     let mut world = World::new(1, "");
     let (a, b) = (world.client(), world.client());
@@ -484,21 +557,6 @@ fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
     world.ask(a, "COMMIT");
     let ran = |word: &str| world.servers[0].ran.iter().any(|text| text.starts_with(word));
     assert!(!ran("insert") && ran("keep"));
-}
-
-#[test]
-fn a_login_that_waits_for_a_server_and_hangs_up_waits_no_longer() {
-    let mut world = World::new(1, "");
-    let a = world.client();
-    world.ask(a, "BEGIN");
-    let b = world.arriving_client(&[("TimeZone", "Asia/Tokyo")]);
-    world.run();
-    assert_eq!(world.inspect().pools[0].waiting, 1);
-    world.hang_up(b);
-    world.run();
-    assert_eq!(world.inspect().pools[0].waiting, 0);
-    world.ask(a, "COMMIT");
-    world.check_accounts();
 }
 
 #[test]

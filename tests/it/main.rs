@@ -8,6 +8,7 @@
 mod access;
 mod cancels;
 mod differential;
+mod ends;
 mod harness;
 mod harness_proofs;
 mod streaming;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use socket2::SockRef;
 
 use super::frame::{Frame, render_all};
 use super::message;
@@ -225,6 +226,22 @@ impl RawClient {
         self.stream.send(bytes)
     }
 
+    /// Writes these bytes over and over until the other side has taken none for a while; only over TCP. The
+    /// last time may have stopped at any byte.
+    pub fn fill_up(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Stream::Tcp(stream) = &mut self.stream else { return Err(odd("no TCP to fill up")) };
+        stream.set_write_timeout(Some(Duration::from_millis(300)))?;
+        let filled = loop {
+            match stream.write_all(bytes) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        stream.set_write_timeout(None)?;
+        filled
+    }
+
     /// A second handle on the socket, for writing in another thread while this one reads.
     pub fn writer(&self) -> io::Result<RawWriter> {
         Ok(RawWriter(match &self.stream {
@@ -242,6 +259,16 @@ impl RawClient {
     /// Ends both directions.
     pub fn close(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Both)
+    }
+
+    /// Ends the connection with a reset (RST), as a client's machine does that knows nothing of it any more.
+    pub fn reset(self) -> io::Result<()> {
+        let socket = match &self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+            Stream::Unix(_) => return Err(odd("a reset of a Unix socket")),
+        };
+        SockRef::from(socket).set_linger(Some(Duration::ZERO))
     }
 
     /// How long a read may take; 20 s unless set.
