@@ -99,7 +99,8 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     let settings = settings.ok_or_else(|| {
         Report::fatal(b"3D000", format!("database \"{}\" does not exist", claim.database))
     })?;
-    let pool = hall.pools.find_or_make(&claim.database, &claim.role, settings.clone());
+    let (database, role) = (&claim.database, &claim.role);
+    let pool = hall.pools.find_or_make(&hall.config, database, role, settings.clone());
     if let Some(credential) = hall.secrets.server_credential(&settings, proof.revealed) {
         pool.set_credential(credential);
     }

@@ -1,3 +1,5 @@
+mod bounds;
+
 use super::mail::{CancelOutcome, DialFailure};
 use super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use crate::wire::{Report, TransactionStatus};
