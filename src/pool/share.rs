@@ -59,6 +59,14 @@ impl Standing {
     }
 }
 
+impl Standing {
+    /// The same while nothing may be dialled for it.
+    #[must_use]
+    pub fn without_wants(self) -> Self {
+        Standing { needed: 0, warm: 0, ..self }
+    }
+}
+
 /// What is to be done next. Pools are named by their place in the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {

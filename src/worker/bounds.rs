@@ -86,7 +86,7 @@ impl<D: Driver> Engine<D> {
     /// Orders the dials that a pool needs, as far as its node has room.
     pub(super) fn dial_if_wanted(&mut self, id: PoolId) {
         let now = self.now;
-        if self.phase == Phase::Stopped {
+        if self.phase == Phase::Stopped || self.is_being_vacated(id) {
             return;
         }
         let entry = &self.pools[id.0 as usize];
@@ -136,8 +136,11 @@ impl<D: Driver> Engine<D> {
         let mut standings = std::mem::take(&mut self.standings);
         standings.clear();
         let pools = &self.pools;
-        let all = self.nodes[node].pools.iter().map(|pool| &pools[pool.0 as usize].pool);
-        standings.extend(all.map(|pool| Standing::of(pool, self.now)));
+        for &id in &self.nodes[node].pools {
+            let standing = Standing::of(&pools[id.0 as usize].pool, self.now);
+            let dials = !self.is_being_vacated(id);
+            standings.push(if dials { standing } else { standing.without_wants() });
+        }
         standings
     }
 
@@ -146,7 +149,7 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn must_give_up(&mut self, id: PoolId) -> bool {
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.surplus() > 0 {
+        if entry.pool.surplus() > 0 || self.is_being_vacated(id) {
             return true;
         }
         self.nodes[entry.node].starved && self.must_yield(id)
@@ -272,6 +275,7 @@ impl<D: Driver> Engine<D> {
         conn.close(&mut self.driver);
         self.pools[pool.0 as usize].pool.zombie_gone();
         self.dial_if_wanted(pool);
+        self.wake_vacating();
         self.forget_if_unused(pool);
     }
 

@@ -181,12 +181,24 @@ impl<D: Driver> Engine<D> {
             // Something that its text does not show set a parameter.
             client.session.pins = client.session.pins.and(Pins::PARAMETER);
         }
+        if self.waits_for_vacancy(client_id) {
+            return;
+        }
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
             return self.let_go_if_draining(client_id);
         }
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
+        if !self.vacating.is_empty() {
+            self.check_vacating();
+        }
+        let Some(entry) = self.servers.get(id) else { return };
         if entry.server.clean_step() == CleanStep::Done {
             self.give_back(id);
         } else {
@@ -358,6 +370,7 @@ impl<D: Driver> Engine<D> {
             }
         }
         self.dial_if_wanted(pool);
+        self.wake_vacating();
     }
 
     fn no_longer_waiting(&mut self, id: ClientId) {

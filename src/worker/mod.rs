@@ -20,6 +20,7 @@ mod mailbox;
 mod mio_driver;
 #[cfg(test)]
 mod tests;
+mod vacate;
 #[cfg(test)]
 mod world;
 
@@ -42,6 +43,7 @@ use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use driver::{Driver, Edge, Token};
 use mail::{Admission, Inspection, Mail, NewClient, Order, PoolInspection};
+use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, spawn};
 
@@ -124,6 +126,8 @@ pub struct Engine<D: Driver> {
     /// A buffer for how the pools of a node stand.
     standings: Vec<Standing>,
     zombies: HashMap<ServerId, Zombie<D::Socket>>,
+    /// Statements that want a database to themselves.
+    vacating: Vec<Vacating>,
     statements: Statements,
     no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
@@ -165,6 +169,7 @@ impl<D: Driver> Engine<D> {
             nodes: Slab::new(),
             standings: Vec::new(),
             zombies: HashMap::new(),
+            vacating: Vec::new(),
             statements: Statements::default(),
             no_params,
             spare: Vec::new(),
@@ -363,6 +368,7 @@ impl<D: Driver> Engine<D> {
     fn check_deadlines(&mut self) {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
+        self.check_vacating();
         let pools: Vec<PoolId> = self.pool_ids.values().copied().collect();
         for id in pools {
             self.check_waiters(id);

@@ -1,4 +1,6 @@
 mod bounds;
+mod fairness;
+mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};
 use super::world::{ClientEnd, World, bind_execute, parse, query, sync};

@@ -438,6 +438,16 @@ impl World {
         std::mem::take(&mut pipe.from_engine)
     }
 
+    /// Whether a client has received anything that it has not read.
+    pub(super) fn has_received(&self, client: ClientEnd) -> bool {
+        !self.net.borrow().pipes[client.pipe].from_engine.is_empty()
+    }
+
+    /// Servers that are alive.
+    pub(super) fn live_servers(&self) -> Vec<usize> {
+        (0..self.servers.len()).filter(|&n| !self.servers[n].terminated).collect()
+    }
+
     /// The tags of what a client has received; ReadyForQuery as its status in lower case for `T`
     /// and `E`.
     pub(super) fn tags(&mut self, client: ClientEnd) -> String {
