@@ -95,14 +95,30 @@ impl Crowd {
             roles: roles.to_vec(),
             reserve,
         };
-        for (role, Role { clients, .. }) in roles.iter().enumerate() {
-            for _ in 0..*clients {
-                let end = crowd.world.arriving_at("app", &name(role), &[]);
-                crowd.ends.push((role, end, Stand::New));
-            }
-        }
         crowd.look();
         crowd
+    }
+
+    /// The clients of a role come.
+    fn join(&mut self, role: usize) {
+        for _ in 0..self.roles[role].clients {
+            let end = self.world.arriving_at("app", &name(role), &[]);
+            self.ends.push((role, end, Stand::New));
+        }
+        self.look();
+    }
+
+    /// Everybody who is here always wants a server: who has been served asks again.
+    fn press(&mut self, rounds: usize) {
+        for _ in 0..rounds {
+            for n in 0..self.ends.len() {
+                self.happen(Event::Step(n));
+                if self.ends[n].2 == Stand::Idle {
+                    self.happen(Event::Step(n));
+                }
+            }
+            self.happen(Event::Wait(20));
+        }
     }
 
     /// Lets everything happen, and checks it.
@@ -232,6 +248,9 @@ proptest! {
         events in prop::collection::vec(event(), 1..150),
     ) {
         let mut crowd = Crowd::new(limit, &roles, reserve);
+        for role in 0..roles.len() {
+            crowd.join(role);
+        }
         for event in events {
             crowd.happen(event);
         }
@@ -243,25 +262,17 @@ proptest! {
         limit in 1_u32..9,
         roles in roles(),
         deaths in prop::collection::vec(any::<usize>(), 0..4),
-        order in prop::collection::vec(any::<usize>(), 300),
     ) {
         let mut crowd = Crowd::new(limit, &roles, 0);
-        for (n, &event) in order.iter().enumerate() {
-            crowd.happen(Event::Step(event));
-            if let Some(&death) = deaths.get(n / 10) {
+        // One after the other, and each has what it wants before the next one comes.
+        for role in 0..roles.len() {
+            crowd.join(role);
+            crowd.press(5);
+            if let Some(&death) = deaths.get(role) {
                 crowd.happen(Event::Die(death));
             }
         }
-        // From here on everybody always wants a server: who has been served asks again.
-        for _ in 0..60 {
-            for n in 0..crowd.ends.len() {
-                crowd.happen(Event::Step(n));
-                if crowd.ends[n].2 == Stand::Idle {
-                    crowd.happen(Event::Step(n));
-                }
-            }
-            crowd.happen(Event::Wait(20));
-        }
+        crowd.press(60);
         let demands: Vec<u32> = roles
             .iter()
             .map(|role| role.size.min(u32::try_from(role.clients).unwrap()))
