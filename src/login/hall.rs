@@ -21,6 +21,9 @@ use crate::net::tls::{
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, Mail};
 
+/// Places beyond `max_client_connections` that only the console has.
+const CONSOLE_RESERVE: u32 = 8;
+
 /// A loop's mailbox.
 pub trait Loop: Send + Sync {
     /// Puts a message into it and wakes the loop. Never blocks. Mail for a loop that has ended is
@@ -173,9 +176,12 @@ impl Hall {
         matches!(mode, Some(TlsMode::Require | TlsMode::VerifyFull))
     }
 
-    /// A place among `max_client_connections`; `None` when all are taken.
-    pub(super) fn admit(&self) -> Option<Admission> {
-        Admission::take(&self.admitted, self.config.server.max_client_connections)
+    /// A place among `max_client_connections`; `None` when all are taken. The console has some
+    /// more, for it is needed most when the house is full.
+    pub(super) fn admit(&self, database: &str) -> Option<Admission> {
+        let reserve = if self.config.admin.serves(database) { CONSOLE_RESERVE } else { 0 };
+        let limit = self.config.server.max_client_connections.saturating_add(reserve);
+        Admission::take(&self.admitted, limit)
     }
 
     /// How a client may prove who it is; `None` when the access rules keep it out.

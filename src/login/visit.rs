@@ -85,10 +85,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     if hall.is_closing() {
         return Err(Report::fatal(b"57P03", "the database system is shutting down").into());
     }
-    let Some(admission) = hall.admit() else {
+    let claim = Claim::read(&packet)?;
+    let Some(admission) = hall.admit(&claim.database) else {
         return Err(Report::fatal(b"53300", "sorry, too many clients already").into());
     };
-    let claim = Claim::read(&packet)?;
     let Some(method) = hall.method(&claim.database, &claim.role, peer, tls) else {
         return Err(no_access(&claim, tls));
     };
