@@ -70,6 +70,11 @@ impl<D: Driver> Engine<D> {
         self.dial_if_wanted(id);
     }
 
+    /// What a pool and others may have together; 0: no limit.
+    pub(super) fn shared_limit(&self, id: PoolId) -> u32 {
+        self.nodes[self.pools[id.0 as usize].node].limit
+    }
+
     /// Takes over what the settings of all pools say now.
     pub(super) fn refresh_limits(&mut self) {
         for entry in self.pools.iter_mut().map(|(_, entry)| entry) {

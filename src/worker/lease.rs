@@ -382,6 +382,7 @@ impl<D: Driver> Engine<D> {
     /// Clients that have waited too long are told so.
     pub(super) fn check_waiters(&mut self, id: PoolId) {
         let now = self.now;
+        let shared_limit = self.shared_limit(id);
         let clients = &self.clients;
         let entry = &mut self.pools[id.0 as usize];
         let waits =
@@ -390,6 +391,13 @@ impl<D: Driver> Engine<D> {
         let limits = entry.pool.limits().clone();
         let report = match entry.pool.failure() {
             Some(cause) => errors::server_unavailable(cause),
+            None if shared_limit > 0 && entry.pool.slots().total() < limits.size => {
+                errors::shared_limit_timeout(
+                    limits.wait_ms.unwrap_or_default(),
+                    shared_limit,
+                    entry.pool.waiting(),
+                )
+            }
             None => errors::pool_wait_timeout(
                 limits.wait_ms.unwrap_or_default(),
                 limits.size,

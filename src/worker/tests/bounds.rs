@@ -353,3 +353,29 @@ fn an_unused_pool_of_a_database_without_a_table_is_forgotten() {
     assert_eq!(world.inspect().pools.len(), 3);
     world.check_accounts();
 }
+
+#[test]
+fn a_client_that_waits_in_vain_learns_which_limit_it_was() {
+    let mut world = World::of(
+        "[defaults]\npool_size = 2\nreserve_pool_size = 0\npool_wait_timeout = \"1s\"\n\
+         [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\nmax_server_connections = 3\n\
+         [roles.a]\npassword = \"x\"\n[roles.b]\npassword = \"x\"\n",
+    );
+    let a = clients(&mut world, "a", 3);
+    let b = clients(&mut world, "b", 2);
+    world.run();
+    for &client in a.iter().chain(&b) {
+        world.received(client);
+    }
+    world.ask(b[0], "BEGIN");
+    for &client in &a[..2] {
+        assert_eq!(world.ask(client, "BEGIN"), "DCZ");
+    }
+    world.send(a[2], &query("select 1"));
+    world.send(b[1], &query("select 1"));
+    world.run();
+    world.advance(1_000);
+    let mut detail = |client| world.errors(client)[0].detail.clone().unwrap().into_owned();
+    assert!(detail(a[2]).contains("one of 2 server connections"));
+    assert!(detail(b[1]).contains("3 server connections that all roles"));
+}
