@@ -374,9 +374,11 @@ fn what_ran_before_half_a_message_is_cancelled_and_the_half_is_never_completed()
     world.cancel_finished(cancel, CancelOutcome::Delivered);
     assert_eq!(world.inspect().pools[0].open, 1);
     world.answer_one(0);
-    assert_eq!(world.inspect().pools[0].open, 0);
+    let pool = world.inspect().pools.remove(0);
+    assert_eq!((pool.leased, pool.zombie), (0, 1), "given up, its end has not been seen");
     world.servers[0].silent = false;
     world.run();
+    assert_eq!(world.inspect().pools[0].open, 0);
     assert!(!world.servers[0].ran.iter().any(|text| text.starts_with("half")));
     world.check_quiet();
 }
