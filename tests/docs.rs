@@ -14,6 +14,7 @@ fn every_error_of_a_session_is_explained() {
     let cause = Report::fatal(b"08001", "cannot connect to the database server");
     let all = [
         errors::pool_wait_timeout(1, 2, 3),
+        errors::shared_limit_timeout(1, 2, 3),
         errors::server_unavailable(&cause),
         errors::server_lost(),
         errors::commit_unknown(),
