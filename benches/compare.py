@@ -64,6 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pgweir-set", type=_setting, action="append", default=[], metavar="TABLE.KEY=TOML")
     parser.add_argument("--pgbouncer-set", type=_setting, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--idle-clients", type=int, default=5000)
+    parser.add_argument("--idle-without-set", action="store_true", help="idle clients that ran no SET")
     parser.add_argument("--idle-tls", action="store_true", help="idle clients also over TLS (needs openssl)")
     parser.add_argument("--count-with", choices=("perf", "strace"), help="for system calls; by default perf where it works")
     parser.add_argument("--scale", type=int, default=10, help="pgbench's scale (default 10)")
@@ -229,7 +230,7 @@ def measure_idle(session: Session) -> None:
     for program in (replace(program, tls=encrypted) for encrypted in tls for program in session.programs):
         what = f"idle clients{', TLS' if program.tls else ''}: {program.label}"
         with session.step(what), session.poolers([program]) as running:
-            session.results.idle.append(idle.measure(running[0], session.options.idle_clients))
+            session.results.idle.append(idle.measure(running[0], session.options.idle_clients, sets=not session.options.idle_without_set))
 
 
 def conditions(options: argparse.Namespace) -> dict[str, str]:

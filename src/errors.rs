@@ -16,12 +16,27 @@ pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
         .hint("Shorten transactions, or raise pool_size for this database and role.")
 }
 
+/// 53300: no server came free in time, and the pool could have had more if other roles had not used
+/// up what all of them share. Session goes on. Fault: operator.
+#[must_use]
+pub fn shared_limit_timeout(waited_ms: u64, limit: u32, waiting: usize) -> Report {
+    Report::error(b"53300", "no server connection came free in time")
+        .detail(format!(
+            "Waited {waited_ms} ms (pool_wait_timeout); the {limit} server connections that all \
+             roles of this database share are in use; {waiting} other clients wait."
+        ))
+        .hint("Shorten transactions, or raise max_server_connections for this database.")
+}
+
 /// 57P03: no server can be had because Postgres cannot be reached. Session goes on, except at
 /// login. Fault: server.
 #[must_use]
 pub fn server_unavailable(cause: &Report) -> Report {
     let mut detail = cause.message.to_string();
     if let Some(more) = &cause.detail {
+        if !detail.ends_with('.') {
+            detail.push('.');
+        }
         detail.push(' ');
         detail.push_str(more);
     }

@@ -14,6 +14,7 @@ fn every_error_of_a_session_is_explained() {
     let cause = Report::fatal(b"08001", "cannot connect to the database server");
     let all = [
         errors::pool_wait_timeout(1, 2, 3),
+        errors::shared_limit_timeout(1, 2, 3),
         errors::server_unavailable(&cause),
         errors::server_lost(),
         errors::commit_unknown(),
@@ -49,7 +50,13 @@ fn the_readme_begins_with_what_it_is_and_the_two_commands() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for document in ["README.md", "docs/errors.md", "docs/configuration.md", "benches/README.md"] {
+    for document in [
+        "README.md",
+        "docs/errors.md",
+        "docs/configuration.md",
+        "docs/drivers.md",
+        "benches/README.md",
+    ] {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

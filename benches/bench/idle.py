@@ -23,15 +23,15 @@ class IdleMemory:
     per_further_client: float
 
 
-def measure(pooler: Pooler, clients: int) -> IdleMemory:
+def measure(pooler: Pooler, clients: int, sets: bool) -> IdleMemory:
     """The pooler should be freshly started: memory that earlier loads left behind would hide the growth."""
     connections: list[Connection] = []
     try:
-        _open(connections, pooler, 1)  # The server connection, buffers, and caches are not the clients'.
+        _open(connections, pooler, 1, sets)  # The server connection, buffers, and caches are not the clients'.
         start = _settled_memory(pooler)
-        _open(connections, pooler, clients // 10)
+        _open(connections, pooler, clients // 10, sets)
         tenth = _settled_memory(pooler)
-        _open(connections, pooler, clients - clients // 10)
+        _open(connections, pooler, clients - clients // 10, sets)
         end = _settled_memory(pooler)
     finally:
         for connection in connections:
@@ -39,12 +39,13 @@ def measure(pooler: Pooler, clients: int) -> IdleMemory:
     return IdleMemory(pooler.label, clients, pooler.endpoint.tls, (end - start) / clients, (end - tenth) / (clients - clients // 10))
 
 
-def _open(connections: list[Connection], pooler: Pooler, count: int) -> None:
+def _open(connections: list[Connection], pooler: Pooler, count: int, sets: bool) -> None:
     for _ in range(count):
         connection = wire.connect(pooler.endpoint)
         connections.append(connection)
         connection.extended("SELECT $1::text", "idle")
-        connection.query(f"SET application_name = 'bench-{len(connections) % APPLICATIONS}'")
+        if sets:
+            connection.query(f"SET application_name = 'bench-{len(connections) % APPLICATIONS}'")
 
 
 def _settled_memory(pooler: Pooler) -> int:

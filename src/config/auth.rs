@@ -87,7 +87,13 @@ impl Network {
                 "bits are set beyond the first {prefix}; write \"{masked}/{prefix}\""
             ));
         }
-        Ok(Network::Range { address, prefix })
+        // Clients whose IPv4 address an IPv6 socket reports count as IPv4, so their networks do.
+        match address.to_canonical() {
+            IpAddr::V4(v4) if address.is_ipv6() && prefix >= 96 => {
+                Ok(Network::Range { address: v4.into(), prefix: prefix - 96 })
+            }
+            _ => Ok(Network::Range { address, prefix }),
+        }
     }
 
     /// Whether a client at `peer` (`None`: the Unix socket) comes from here.
@@ -189,10 +195,13 @@ fn names(section: &mut Section<'_>, key: &str) -> Vec<String> {
 
 fn networks(section: &mut Section<'_>) -> Vec<Network> {
     // "*" and "all" are what pg_hba.conf and firewalls write for everywhere.
-    if let Some((Node { value: Value::String { text, .. }, .. }, _)) = section.node("from")
-        && (text == "*" || text == "all")
-    {
-        return Vec::new();
+    let is_everywhere = |node: &Node| matches!(&node.value, Value::String { text, .. } if text == "*" || text == "all");
+    match section.node("from") {
+        Some((node, _)) if is_everywhere(node) => return Vec::new(),
+        Some((Node { value: Value::Array(items), .. }, _)) if items.iter().any(is_everywhere) => {
+            return Vec::new();
+        }
+        _ => {}
     }
     let Some(set) = section.optional::<Vec<Network>>("from") else { return Vec::new() };
     if set.value.is_empty() {
@@ -300,6 +309,25 @@ mod tests {
         check("::/0", "2001:db8::1", true);
         check("2001:db8::/32", "2001:db8:1::1", true);
         check("10.0.0.0/8", "::ffff:10.1.2.3", true);
+        check("::ffff:10.0.0.0/104", "10.1.2.3", true);
+        check("::ffff:10.0.0.0/104", "::ffff:11.1.2.3", false);
+        check("::ffff:0:0/96", "1.2.3.4", true);
+        check("10.0.9.0/25", "10.0.9.127", true);
+        check("10.0.9.0/25", "10.0.9.128", false);
+        check("10.0.9.128/25", "10.0.9.128", true);
+        check("10.0.9.128/25", "10.0.9.127", false);
+        check("10.0.9.7/32", "10.0.9.7", true);
+        check("10.0.9.7/32", "10.0.9.6", false);
+        check("10.0.9.6/31", "10.0.9.7", true);
+        check("128.0.0.0/1", "127.255.255.255", false);
+        check("128.0.0.0/1", "255.255.255.255", true);
+        check("2001:db8::/33", "2001:db8:7fff:ffff::1", true);
+        check("2001:db8::/33", "2001:db8:8000::", false);
+        check("2001:db8::/127", "2001:db8::1", true);
+        check("2001:db8::/127", "2001:db8::2", false);
+        check("2001:db8::1", "2001:db8::1", true);
+        check("::1", "127.0.0.1", false);
+        check("::/0", "1.2.3.4", false);
         check("unix", "unix", true);
         check("unix", "127.0.0.1", false);
         check("0.0.0.0/0", "unix", false);

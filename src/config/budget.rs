@@ -50,10 +50,19 @@ impl Config {
             .collect();
         let (mut min, mut max, mut each_other_role, mut cap) = (0, 0, 0, 0);
         for name in &names {
-            let roles: BTreeSet<&str> = self.roles_of(name).into_iter().collect();
-            for role in roles {
+            // Roles with one `server_role` share the pool of that role.
+            let anybody = self.resolve(name, "");
+            let everybodys = anybody.as_ref().and_then(|effective| effective.server_role.clone());
+            let pool_of = |role: &str| {
+                let server_role = self.resolve(name, role)?.server_role;
+                Some(server_role.unwrap_or_else(|| role.to_owned()))
+            };
+            let mut pools: BTreeSet<String> =
+                self.roles_of(name).into_iter().filter_map(pool_of).collect();
+            pools.extend(everybodys.clone());
+            for pool in &pools {
                 let Some(effective) =
-                    self.resolve(name, role).filter(|effective| uses(effective, is_replica))
+                    self.resolve(name, pool).filter(|effective| uses(effective, is_replica))
                 else {
                     continue;
                 };
@@ -61,10 +70,8 @@ impl Config {
                 max += pool_max(&effective);
             }
             // The empty name has no table, so these are everybody else's values.
-            if let Some(effective) =
-                self.resolve(name, "").filter(|effective| uses(effective, is_replica))
-            {
-                each_other_role += pool_max(&effective);
+            if let Some(effective) = anybody.filter(|effective| uses(effective, is_replica)) {
+                each_other_role += if everybodys.is_none() { pool_max(&effective) } else { 0 };
                 cap = cap.max(effective.max_server_connections);
             }
         }

@@ -19,6 +19,8 @@ pub struct DatabaseConfig {
     pub name: String,
     /// The name on the server.
     pub server_database: String,
+    /// The `[databases.X]` that says where it is: itself, the one that it is an alias of, or `*`.
+    pub table: String,
     /// The `[databases.X]` that it is another name for.
     pub alias_of: Option<String>,
     /// Where the primary is; with several hosts, one of them.
@@ -30,12 +32,18 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
+    /// Whether no table names it: `[databases."*"]` serves it.
+    pub fn is_wildcard(&self) -> bool {
+        self.table == super::resolve::ANY_DATABASE
+    }
+
     /// A database of that name on a server, without replicas.
     pub fn new(name: &str, primary: Target) -> Self {
         let server_database = primary.dbname.clone().unwrap_or_else(|| name.to_owned());
         DatabaseConfig {
             name: name.to_owned(),
             server_database,
+            table: name.to_owned(),
             alias_of: None,
             primary,
             replicas: Vec::new(),

@@ -126,7 +126,7 @@ fn settle_one(name: &str, chain: &[(&str, &DatabaseTable)]) -> Option<DatabaseCo
         table.routing.apply(&mut routing);
     }
     let mut database = DatabaseConfig::new(base_name, base.primary.as_ref()?.value.clone());
-    database.name = name.to_owned();
+    name.clone_into(&mut database.name);
     database.alias_of = (chain.len() > 1).then(|| (*base_name).to_owned());
     database.replicas = base.replicas.iter().map(|replica| replica.settle(&routing)).collect();
     database.routing = routing;
@@ -189,6 +189,7 @@ impl Config {
         Some(Arc::new(DatabaseConfig {
             name: name.to_owned(),
             server_database,
+            table: ANY_DATABASE.to_owned(),
             ..DatabaseConfig::clone(any)
         }))
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::pools::Pools;
-use super::secrets::{Secrets, SecretsError};
+use super::secrets::{Revealed, Secrets, SecretsError};
 use crate::cancel::CancelRegistry;
 use crate::config::{AuthMethod, Config, TlsMode};
 use crate::dial::{Chain, Dialler};
@@ -20,6 +20,9 @@ use crate::net::tls::{
 };
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, Mail};
+
+/// Places beyond `max_client_connections` that only the console has.
+const CONSOLE_RESERVE: u32 = 8;
 
 /// A loop's mailbox.
 pub trait Loop: Send + Sync {
@@ -35,7 +38,7 @@ pub struct Hall {
     pub(super) tls: Option<ServerTlsContext>,
     pub(super) secrets: Secrets,
     pub(super) params: Arc<ParamSets>,
-    pub(super) pools: Pools,
+    pub(super) pools: Arc<Pools>,
     registry: Arc<CancelRegistry>,
     loops: Vec<Arc<dyn Loop>>,
     admitted: Arc<AtomicU32>,
@@ -95,7 +98,7 @@ impl Hall {
             tls,
             secrets,
             params,
-            pools: Pools::default(),
+            pools: Arc::default(),
             registry,
             loops,
             admitted: Arc::default(),
@@ -123,8 +126,35 @@ impl Hall {
 
     /// The pools that logins have made.
     #[must_use]
-    pub fn pools(&self) -> &Pools {
+    pub fn pools(&self) -> &Arc<Pools> {
         &self.pools
+    }
+
+    /// Opens ahead what `min_pool_size` asks for, where it is known what logs in: for the roles
+    /// that the configuration names. Others follow at their first login.
+    pub fn open_pools(&self) {
+        let Some((_, home)) = self.home() else { return };
+        for database in self.config.databases().filter(|database| !database.is_wildcard()) {
+            let name = &database.name;
+            let mut roles: Vec<String> =
+                self.config.roles_of(name).into_iter().map(str::to_owned).collect();
+            // A role without a table, for what holds for everybody.
+            roles.extend(self.config.resolve(name, "").and_then(|any| any.server_role));
+            roles.sort_unstable();
+            roles.dedup();
+            for role in roles {
+                let Some(settings) = self.config.resolve(name, &role).map(Arc::new) else {
+                    continue;
+                };
+                let known = self.secrets.server_credential(&settings, Revealed::Nothing);
+                let Some(credential) = known else { continue };
+                let pool = self.pools.find_or_make(&self.config, name, &role, settings);
+                if pool.servers().limits().min > 0 {
+                    pool.servers().set_credential(credential);
+                    home.send(Mail::Open(pool.servers().clone()));
+                }
+            }
+        }
     }
 
     /// How long a login may take, TLS included.
@@ -146,9 +176,12 @@ impl Hall {
         matches!(mode, Some(TlsMode::Require | TlsMode::VerifyFull))
     }
 
-    /// A place among `max_client_connections`; `None` when all are taken.
-    pub(super) fn admit(&self) -> Option<Admission> {
-        Admission::take(&self.admitted, self.config.server.max_client_connections)
+    /// A place among `max_client_connections`; `None` when all are taken. The console has some
+    /// more, for it is needed most when the house is full.
+    pub(super) fn admit(&self, database: &str) -> Option<Admission> {
+        let reserve = if self.config.admin.serves(database) { CONSOLE_RESERVE } else { 0 };
+        let limit = self.config.server.max_client_connections.saturating_add(reserve);
+        Admission::take(&self.admitted, limit)
     }
 
     /// How a client may prove who it is; `None` when the access rules keep it out.

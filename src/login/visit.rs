@@ -85,10 +85,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     if hall.is_closing() {
         return Err(Report::fatal(b"57P03", "the database system is shutting down").into());
     }
-    let Some(admission) = hall.admit() else {
+    let claim = Claim::read(&packet)?;
+    let Some(admission) = hall.admit(&claim.database) else {
         return Err(Report::fatal(b"53300", "sorry, too many clients already").into());
     };
-    let claim = Claim::read(&packet)?;
     let Some(method) = hall.method(&claim.database, &claim.role, peer, tls) else {
         return Err(no_access(&claim, tls));
     };
@@ -99,7 +99,8 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     let settings = settings.ok_or_else(|| {
         Report::fatal(b"3D000", format!("database \"{}\" does not exist", claim.database))
     })?;
-    let pool = hall.pools.find_or_make(&claim.database, &claim.role, settings.clone());
+    let (database, role) = (&claim.database, &claim.role);
+    let pool = hall.pools.find_or_make(&hall.config, database, role, settings.clone());
     if let Some(credential) = hall.secrets.server_credential(&settings, proof.revealed) {
         pool.set_credential(credential);
     }

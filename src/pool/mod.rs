@@ -1,18 +1,21 @@
 //! The ledger of servers of one (database, role, server): who is idle, who waits, how many may be.
 //!
-//! Deliberately absent: message bytes, SQL, sockets. It only counts and chooses; the loop dials,
-//! closes and writes.
+//! Deliberately absent: message bytes, SQL, sockets, and other pools ([`share`] weighs pools that
+//! share a limit). It only counts and chooses; the loop dials, closes and writes.
 
 use std::collections::VecDeque;
 
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, ServerId};
-use crate::wire::Report;
 
+mod dials;
+pub mod share;
 pub mod spec;
 #[cfg(test)]
 mod tests;
 
+use dials::Health;
+pub use dials::Wants;
 pub use spec::PoolSpec;
 
 /// What a pool may use. Durations in milliseconds; `None`: no limit.
@@ -20,6 +23,12 @@ pub use spec::PoolSpec;
 pub struct Limits {
     /// Most server connections at a time, those that are being dialled included.
     pub size: u32,
+    /// So many are kept open though nobody uses them.
+    pub min: u32,
+    /// So many more than `size` for clients that have waited for `reserve_wait_ms`.
+    pub reserve: u32,
+    /// How long a client waits before the reserve is for it; `None`: not at all.
+    pub reserve_wait_ms: Option<u64>,
     /// How long a client waits for a server.
     pub wait_ms: Option<u64>,
     /// A server older than this is closed when nobody uses it.
@@ -46,20 +55,12 @@ impl Slots {
     pub fn total(self) -> u32 {
         self.connecting + self.open + self.zombie
     }
-}
 
-/// First pause after a failed dial.
-const FIRST_PAUSE_MS: u64 = 50;
-/// Longest pause between two failed dials.
-const LONGEST_PAUSE_MS: u64 = 1_000;
-
-/// Whether dialling is worth trying.
-#[derive(Clone, Debug)]
-enum Health {
-    /// The last dial succeeded, or none has been tried.
-    Good,
-    /// The last dial failed: one login at a time, with pauses, until one succeeds.
-    Failing { cause: Report, pause_ms: u64, next_try: Tick },
+    /// Those that the pool has for its clients, now or soon: all but zombies.
+    #[must_use]
+    pub fn held(self) -> u32 {
+        self.connecting + self.open
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,8 @@ pub struct Pool {
     /// Entries of `waiters` whose clients left.
     stale_waiters: usize,
     health: Health,
+    /// What logs in is known, so that servers may be dialled though no client asks for one.
+    may_warm: bool,
 }
 
 impl Pool {
@@ -98,6 +101,7 @@ impl Pool {
             waiters: VecDeque::new(),
             stale_waiters: 0,
             health: Health::Good,
+            may_warm: false,
         }
     }
 
@@ -123,15 +127,6 @@ impl Pool {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiters.len() - self.stale_waiters
-    }
-
-    /// Why the last dial failed, while none has succeeded since.
-    #[must_use]
-    pub fn failure(&self) -> Option<&Report> {
-        match &self.health {
-            Health::Good => None,
-            Health::Failing { cause, .. } => Some(cause),
-        }
     }
 
     /// An idle server for a client, with the moment since when it has been idle; `None` when the
@@ -242,56 +237,6 @@ impl Pool {
             .collect()
     }
 
-    /// How many dials to start now. Counts them as connecting.
-    #[must_use]
-    pub fn dials_wanted(&mut self, now: Tick) -> u32 {
-        let room = self.limits.size.saturating_sub(self.slots.total());
-        let wanted = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
-        let missing = wanted.saturating_sub(self.slots.connecting).min(room);
-        let dials = match &self.health {
-            Health::Good => missing,
-            Health::Failing { next_try, .. } => {
-                let probe = self.slots.connecting == 0 && now >= *next_try;
-                missing.min(u32::from(probe))
-            }
-        };
-        self.slots.connecting += dials;
-        dials
-    }
-
-    /// When a dial that is wanted may be tried again; `None` when nothing is being waited for.
-    #[must_use]
-    pub fn next_dial(&self) -> Option<Tick> {
-        match &self.health {
-            Health::Failing { next_try, .. }
-                if self.waiting() > 0 && self.slots.connecting == 0 =>
-            {
-                Some(*next_try)
-            }
-            Health::Failing { .. } | Health::Good => None,
-        }
-    }
-
-    /// A dial succeeded.
-    pub fn dial_succeeded(&mut self) {
-        self.slots.connecting -= 1;
-        self.slots.open += 1;
-        self.health = Health::Good;
-    }
-
-    /// A dial failed. `jitter` is 0 to 255 and spreads the next tries of many pools.
-    pub fn dial_failed(&mut self, cause: Report, now: Tick, jitter: u8) {
-        self.slots.connecting -= 1;
-        let pause_ms = match &self.health {
-            Health::Good => FIRST_PAUSE_MS,
-            // Dials that were under way together fail together: one failure, one step.
-            Health::Failing { pause_ms, next_try, .. } if now < *next_try => *pause_ms,
-            Health::Failing { pause_ms, .. } => (pause_ms * 2).min(LONGEST_PAUSE_MS),
-        };
-        let spread = pause_ms * u64::from(jitter) / 1024;
-        self.health = Health::Failing { cause, pause_ms, next_try: now.plus(pause_ms + spread) };
-    }
-
     /// A logged-in server is gone.
     pub fn closed(&mut self) {
         self.slots.open -= 1;
@@ -308,13 +253,33 @@ impl Pool {
         self.slots.zombie -= 1;
     }
 
-    /// How many are open beyond what is allowed, after a reload made the pool smaller.
+    /// How many are open beyond what is allowed: after a reload made the pool smaller, and when
+    /// nobody waits who would be served from the reserve.
     #[must_use]
+    #[inline]
     pub fn surplus(&self) -> u32 {
-        self.slots.total().saturating_sub(self.limits.size)
+        let allowed = if self.waiting() > 0 {
+            self.limits.size.saturating_add(self.limits.reserve)
+        } else {
+            self.limits.size
+        };
+        self.slots.held().saturating_sub(allowed)
     }
 
-    /// Takes over new limits.
+    /// How many of the idle servers may go when nobody has needed them for long.
+    #[must_use]
+    pub fn beyond_min(&self) -> u32 {
+        self.slots.held().saturating_sub(self.limits.min)
+    }
+
+    /// The server that has been idle for longest, and since when.
+    #[must_use]
+    pub fn longest_idle(&self) -> Option<(ServerId, Tick)> {
+        self.idle.first().map(|idle| (idle.server, idle.since))
+    }
+
+    /// Takes over new limits. What that calls for is done by the loop: surplus servers are closed
+    /// as they come free, and missing ones dialled.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }

@@ -21,6 +21,8 @@ pub struct PoolSpec {
     /// What logs in to Postgres: set at start from the configuration, or by a client's login that
     /// revealed it (SCRAM pass-through).
     credential: Mutex<Option<ServerCredential>>,
+    /// The pool whose servers it uses; `None`: servers of its own.
+    shared: Option<Arc<PoolSpec>>,
 }
 
 impl PoolSpec {
@@ -33,17 +35,72 @@ impl PoolSpec {
             role,
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
+            shared: None,
         }
+    }
+
+    /// The same with the servers of another pool: of one `server_role`, whoever the client is.
+    #[must_use]
+    pub fn with_servers_of(self, owner: Arc<PoolSpec>) -> Self {
+        PoolSpec { shared: Some(owner), ..self }
+    }
+
+    /// The pool whose servers it uses: itself, unless a `server_role` is shared.
+    #[must_use]
+    pub fn servers(self: &Arc<Self>) -> &Arc<PoolSpec> {
+        self.shared.as_ref().unwrap_or(self)
+    }
+
+    /// Whether its servers are those of `owner`, which is another pool.
+    #[must_use]
+    pub fn leads_to(&self, owner: &Arc<PoolSpec>) -> bool {
+        self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, owner))
+    }
+
+    /// What `max_server_connections` is shared under: one table of the configuration, one server.
+    #[must_use]
+    pub fn node_key(&self) -> String {
+        let settings = self.settings.load();
+        let hosts = &settings.database.primary.hosts;
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        format!("{} {}", settings.database.table, hosts.join(","))
+    }
+
+    /// How many servers all pools of its node may have together; 0: as many as they like.
+    #[must_use]
+    pub fn node_limit(&self) -> u32 {
+        self.settings.load().max_server_connections
+    }
+
+    /// Whether it may be forgotten when nobody uses it: its database is not configured by name.
+    #[must_use]
+    pub fn is_evictable(&self) -> bool {
+        self.settings.load().database.is_wildcard()
+    }
+
+    /// Whether a server can be the one that `database` lies on: for statements that want no other
+    /// session there.
+    #[must_use]
+    pub fn serves(&self, database: &str, hosts: &[crate::config::Host]) -> bool {
+        let settings = self.settings.load();
+        let own = &settings.database;
+        own.server_database == database && own.primary.hosts == hosts
     }
 
     /// What logs in to Postgres now. Never locked across an await or beside another lock.
     #[must_use]
     pub fn credential(&self) -> Option<ServerCredential> {
+        if let Some(owner) = &self.shared {
+            return owner.credential();
+        }
         self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes over what a login revealed.
     pub fn set_credential(&self, credential: ServerCredential) {
+        if let Some(owner) = &self.shared {
+            return owner.set_credential(credential);
+        }
         *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = Some(credential);
     }
 
@@ -59,6 +116,9 @@ impl PoolSpec {
         let settings = self.settings.load();
         super::Limits {
             size: settings.pool_size,
+            min: settings.min_pool_size,
+            reserve: settings.reserve_pool_size,
+            reserve_wait_ms: settings.reserve_pool_wait.as_millis(),
             wait_ms: settings.pool_wait_timeout.as_millis(),
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),

@@ -185,7 +185,8 @@ async fn serve(
         .map_err(RunError::Start)?;
     let hall = Hall::open(config.clone(), loops.clone(), registry.clone(), params, dialler.clone());
     let hall = Arc::new(hall.map_err(RunError::Hall)?);
-    let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler));
+    let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler, hall.pools().clone()));
+    hall.open_pools();
     let (listening, is_listening) = watch::channel(true);
     for listener in listeners {
         tracing::info!("listening on {listener}");

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::cancel::Canceller;
 use crate::dial::{DialError, Dialler};
-use crate::login::Loop;
+use crate::login::{Loop, Pools};
 use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
 use crate::worker::mail::{DialFailure, Mail, NewServer, Order};
@@ -39,6 +39,7 @@ pub async fn serve(
     mut orders: mpsc::UnboundedReceiver<(usize, Order)>,
     loops: Vec<Arc<dyn Loop>>,
     dialler: Arc<Dialler>,
+    pools: Arc<Pools>,
 ) {
     let canceller = Arc::new(Canceller::default());
     let mut running = loops.len();
@@ -62,6 +63,7 @@ pub async fn serve(
                     Box::pin(canceller.carry_out(cancel, target, send)).await;
                 });
             }
+            Order::Unused(pool) => pools.forget(&pool),
             Order::Ended => running -= 1,
         }
     }

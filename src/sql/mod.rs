@@ -22,6 +22,7 @@ mod split;
 mod statements;
 mod token;
 mod transaction;
+mod vacated;
 
 pub use cursor::Cursor;
 pub use effects::{EffectSet, PinReason, PinReasons};
@@ -36,6 +37,7 @@ pub use parameters::{Action, ParameterUse, Scope, Target};
 pub use split::Statements;
 pub use token::{Flaw, Kind, LexOptions, Span, Token};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
+pub use vacated::vacated;
 
 #[cfg(test)]
 mod tests;

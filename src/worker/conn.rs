@@ -15,6 +15,9 @@ pub(super) const SCRATCH_LEN: usize = 64 * 1024;
 /// A stash larger than this is read into directly instead of being copied in front of each read.
 const LARGE_STASH: usize = SCRATCH_LEN / 2;
 
+/// Reads in a turn from a connection of which nothing is wanted but its end.
+const READS_OF_THE_DEAD: usize = 16;
+
 /// What becomes of the rest of a message whose beginning has been dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -354,8 +357,41 @@ impl<S> Conn<S> {
         Ok(())
     }
 
+    /// Says that nothing more comes; the peer's own end is waited for with [`Conn::has_ended`].
+    pub(super) fn end<D: Driver<Socket = S>>(&mut self, driver: &mut D) {
+        self.close_notify(driver);
+        driver.end(&mut self.socket);
+        self.tls = None;
+        self.stash = Vec::new();
+        self.unsent = Vec::new();
+        self.readable = true;
+    }
+
+    /// Reads away what the peer still says. `None`: there is more than one turn's share.
+    pub(super) fn has_ended<D: Driver<Socket = S>>(
+        &mut self,
+        driver: &mut D,
+        scratch: &mut Scratch,
+    ) -> Option<bool> {
+        for _ in 0..READS_OF_THE_DEAD {
+            match driver.read(&mut self.socket, &mut scratch.raw) {
+                Ok(0) => return Some(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Some(true),
+            }
+        }
+        None
+    }
+
     /// Closes the socket, telling a TLS peer that this is the end.
     pub(super) fn close<D: Driver<Socket = S>>(mut self, driver: &mut D) {
+        self.close_notify(driver);
+        driver.close(self.socket);
+    }
+
+    fn close_notify<D: Driver<Socket = S>>(&mut self, driver: &mut D) {
         if let Some(tls) = &mut self.tls {
             let mut sealed = Vec::new();
             if tls.session.close_notify(&mut sealed).is_ok() && self.unsent.is_empty() {
@@ -363,6 +399,5 @@ impl<S> Conn<S> {
                 let _ = driver.write(&mut self.socket, &sealed);
             }
         }
-        driver.close(self.socket);
     }
 }

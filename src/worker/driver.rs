@@ -76,6 +76,9 @@ pub trait Driver {
         wanted: bool,
     ) -> io::Result<()>;
 
+    /// Tells the peer that nothing more will be written; its end may still be waited for.
+    fn end(&mut self, socket: &mut Self::Socket);
+
     /// Takes a socket out of the poller and closes it.
     fn close(&mut self, socket: Self::Socket);
 

@@ -236,8 +236,13 @@ impl<D: Driver> Engine<D> {
         }
         let Some(mut client) = self.clients.remove(id) else { return };
         self.statements.assign(&mut client.session.unnamed, None);
-        self.pools[client.pool.0 as usize].clients -= 1;
         client.conn.close(&mut self.driver);
+        let entry = &mut self.pools[client.pool.0 as usize];
+        entry.clients -= 1;
+        if entry.clients == 0 {
+            entry.unused_since = self.now;
+            self.forget_if_unused(client.pool);
+        }
         self.stop_if_drained();
     }
 
@@ -395,19 +400,17 @@ impl<D: Driver> Engine<D> {
         self.drop_server(id);
     }
 
-    /// Forgets a server and closes its socket.
+    /// Gives a server up. Its slot is free when it is known to be gone at Postgres.
     pub(super) fn drop_server(&mut self, id: ServerId) {
         let Some(mut entry) = self.servers.remove(id) else { return };
         for statement in entry.server.ledger.unanswered_statements() {
             self.statements.release(statement);
         }
         self.statements.assign(&mut entry.server.unnamed, None);
-        let pool = &mut self.pools[entry.pool.0 as usize].pool;
         if entry.server.user == User::Nobody {
-            pool.remove_idle(id);
+            self.pools[entry.pool.0 as usize].pool.remove_idle(id);
         }
-        pool.closed();
-        entry.conn.close(&mut self.driver);
-        self.dial_if_wanted(entry.pool);
+        let at_rest = entry.server.ledger.is_settled();
+        self.bury(id, entry.conn, entry.pool, at_rest);
     }
 }

@@ -12,6 +12,7 @@ use crate::server::User;
 use crate::server::ledger::{Deliver, Sent};
 use crate::session::facts::{self, TextEffects};
 use crate::session::{Ending, Pins};
+use crate::sql;
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REQUEST};
 use crate::wire::frontend::{BindNames, Named, ParseView, query_text, tag};
 use crate::wire::{TransactionStatus, build};
@@ -355,6 +356,14 @@ impl<D: Driver> Engine<D> {
         message: &[u8],
         before: &[u8],
     ) -> Next {
+        if let Some(database) = vacated_database(header, message)
+            && !self.is_vacated_for(id, &database)
+        {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.session.held = true;
+            }
+            return Next::Pause;
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
@@ -545,6 +554,17 @@ impl<D: Driver> Engine<D> {
 
 const NOTHING: TextEffects = TextEffects { pins: Pins::NONE, ending: Ending::No };
 const UNREAD: TextEffects = TextEffects { pins: Pins::UNREAD_TEXT, ending: Ending::Commit };
+
+/// The database that a message's statement wants to itself.
+fn vacated_database(header: Header, message: &[u8]) -> Option<sql::Name> {
+    let body = &message[HEADER_LEN..];
+    let text = match header.tag {
+        tag::QUERY => query_text(body)?,
+        tag::PARSE => ParseView::read(body)?.query,
+        _ => return None,
+    };
+    sql::vacated(text, sql::LexOptions::default())
+}
 
 /// Reads the header at the front and says whether enough of the message is there.
 fn look(input: &[u8], max_statement_size: usize) -> Look {

@@ -30,7 +30,7 @@ struct Events {
 impl<D: Driver> Engine<D> {
     /// Something happened on a server's socket.
     pub(super) fn server_edge(&mut self, id: ServerId, edge: Edge) {
-        let Some(entry) = self.servers.get_mut(id) else { return };
+        let Some(entry) = self.servers.get_mut(id) else { return self.look_at_zombie(id) };
         entry.conn.readable |= edge.readable;
         entry.conn.hung_up |= edge.hung_up;
         if edge.writable {
@@ -55,7 +55,7 @@ impl<D: Driver> Engine<D> {
     pub(super) fn read_server(&mut self, id: ServerId) {
         let mut budget = BYTES_PER_TURN;
         loop {
-            let Some(entry) = self.servers.get(id) else { return };
+            let Some(entry) = self.servers.get(id) else { return self.look_at_zombie(id) };
             let client_is_full = entry
                 .server
                 .client()

@@ -2,10 +2,10 @@
 
 use super::conn::Conn;
 use super::driver::{Driver, Token};
-use super::mail::{DialFailure, NewServer, Order};
-use super::{CLEANING_LIMIT_MS, Engine, PoolEntry, ServerConn, Todo};
+use super::mail::{DialFailure, NewServer};
+use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
-use crate::deadline::{Deadline, Tick};
+use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
@@ -45,7 +45,8 @@ impl<D: Driver> Engine<D> {
         let now = self.now;
         let entry = self.pool(pool);
         entry.pool.enqueue(id, now);
-        let give_up = Deadline::after(now, entry.pool.limits().wait_ms);
+        let limits = entry.pool.limits();
+        let give_up = Deadline::after(now, limits.wait_ms);
         self.check_at(give_up);
         if let Some(client) = self.clients.get_mut(id) {
             client.session.state = State::Waiting;
@@ -180,12 +181,24 @@ impl<D: Driver> Engine<D> {
             // Something that its text does not show set a parameter.
             client.session.pins = client.session.pins.and(Pins::PARAMETER);
         }
+        if self.waits_for_vacancy(client_id) {
+            return;
+        }
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
             return self.let_go_if_draining(client_id);
         }
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
+        if !self.vacating.is_empty() {
+            self.check_vacating();
+        }
+        let Some(entry) = self.servers.get(id) else { return };
         if entry.server.clean_step() == CleanStep::Done {
             self.give_back(id);
         } else {
@@ -276,19 +289,20 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
         let too_old = entry.server.retire_at.reached(self.now);
-        if too_old || self.pool(pool).pool.surplus() > 0 {
-            self.say_goodbye(id);
-            return self.dial_if_wanted(pool);
+        if too_old || self.must_give_up(pool) {
+            return self.say_goodbye(id);
         }
         let clients = &self.clients;
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let Some((client, since)) = self.pools[pool.0 as usize].pool.next_waiter(waits) else {
             let now = self.now;
-            let pool = &mut self.pool(pool).pool;
+            let pool_id = pool;
+            let pool = &mut self.pool(pool_id).pool;
             pool.check_in(id, now);
             let idle_until = Deadline::after(now, pool.limits().idle_ms);
-            return self.check_at(idle_until);
+            self.check_at(idle_until);
+            return self.make_room_if_wanted(pool_id);
         };
         if self.fits(id, client) {
             self.lease(id, client);
@@ -300,25 +314,13 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Orders the dials that a pool needs.
-    pub(super) fn dial_if_wanted(&mut self, id: PoolId) {
-        let now = self.now;
-        let entry = &mut self.pools[id.0 as usize];
-        for _ in 0..entry.pool.dials_wanted(now) {
-            self.orders.push(Order::Dial(entry.spec.clone()));
-        }
-        if let Some(next) = entry.pool.next_dial() {
-            self.check_at(Deadline::after(next, Some(0)));
-        }
-    }
-
     /// A dial ended.
     pub(super) fn dialled(
         &mut self,
         spec: &Arc<PoolSpec>,
         outcome: Result<Box<NewServer<D::Socket>>, DialFailure>,
     ) {
-        let pool = self.pool_for(spec);
+        let pool = self.pool_for(spec.servers());
         match outcome {
             Ok(new) => self.server_arrived(pool, *new),
             Err(failure) => self.dial_failed(pool, failure),
@@ -341,6 +343,8 @@ impl<D: Driver> Engine<D> {
         // Bytes that came with the login are looked at first.
         self.read_server(id);
         self.give_back(id);
+        // More may be wanted that nobody waits for.
+        self.dial_if_wanted(pool);
     }
 
     /// When a new server is to be replaced: up to a tenth earlier than its lifetime, so that
@@ -370,6 +374,7 @@ impl<D: Driver> Engine<D> {
             }
         }
         self.dial_if_wanted(pool);
+        self.wake_vacating();
     }
 
     fn no_longer_waiting(&mut self, id: ClientId) {
@@ -381,6 +386,7 @@ impl<D: Driver> Engine<D> {
     /// Clients that have waited too long are told so.
     pub(super) fn check_waiters(&mut self, id: PoolId) {
         let now = self.now;
+        let shared_limit = self.shared_limit(id);
         let clients = &self.clients;
         let entry = &mut self.pools[id.0 as usize];
         let waits =
@@ -389,6 +395,13 @@ impl<D: Driver> Engine<D> {
         let limits = entry.pool.limits().clone();
         let report = match entry.pool.failure() {
             Some(cause) => errors::server_unavailable(cause),
+            None if shared_limit > 0 && entry.pool.slots().total() < limits.size => {
+                errors::shared_limit_timeout(
+                    limits.wait_ms.unwrap_or_default(),
+                    shared_limit,
+                    entry.pool.waiting(),
+                )
+            }
             None => errors::pool_wait_timeout(
                 limits.wait_ms.unwrap_or_default(),
                 limits.size,
@@ -401,30 +414,6 @@ impl<D: Driver> Engine<D> {
         for client in expired {
             self.no_longer_waiting(client);
             self.fail_request(client, report.clone());
-        }
-    }
-
-    /// Idle servers that are too old, or that nobody has needed for too long, are closed.
-    pub(super) fn check_idle_servers(&mut self, id: PoolId) {
-        let now = self.now;
-        let servers = &self.servers;
-        let PoolEntry { pool, .. } = &mut self.pools[id.0 as usize];
-        let idle_ms = pool.limits().idle_ms;
-        let mut surplus = pool.surplus();
-        let mut next = Deadline::NEVER;
-        let expired = pool.idle_servers_where(|server, since: Tick| {
-            let unused = Deadline::after(since, idle_ms);
-            let retire = servers.get(server).map_or(Deadline::NEVER, |s| s.server.retire_at);
-            let earlier = unused.min(retire);
-            next = next.min(if earlier.reached(now) { Deadline::NEVER } else { earlier });
-            let close = surplus > 0 || earlier.reached(now);
-            surplus = surplus.saturating_sub(u32::from(close));
-            close
-        });
-        self.check_at(next);
-        for server in expired {
-            self.pool(id).pool.remove_idle(server);
-            self.say_goodbye(server);
         }
     }
 

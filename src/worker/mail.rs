@@ -122,6 +122,10 @@ pub enum Mail<S> {
     },
     /// A client's own CancelRequest, its key checked.
     ClientCancel(ClientId),
+    /// What logs in to a pool is known: its `min_pool_size` is opened and kept open.
+    Open(Arc<PoolSpec>),
+    /// The settings of pools have changed: their limits are read anew.
+    LimitsChanged,
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// Finish transactions, send 57P01 to idle clients, then stop; at the latest after `limit_ms`.
@@ -157,6 +161,8 @@ pub enum Order {
         /// Where to send it.
         target: Arc<CancelTarget>,
     },
+    /// A pool that nobody uses any more has been forgotten by the loop.
+    Unused(Arc<PoolSpec>),
     /// The loop has ended.
     Ended,
 }

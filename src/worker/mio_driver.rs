@@ -58,6 +58,11 @@ impl Driver for MioDriver {
         socket.reregister(self.poll.registry(), mio::Token(token.encode()), interest)
     }
 
+    fn end(&mut self, socket: &mut Socket) {
+        // It fails when the connection is gone, which reading from it shows as well.
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+    }
+
     fn close(&mut self, socket: Socket) {
         // Closing the file descriptor takes it out of the poller.
         drop(socket);

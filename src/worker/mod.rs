@@ -7,6 +7,7 @@
 //! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod bounds;
 mod cancels;
 mod conn;
 pub mod driver;
@@ -19,6 +20,7 @@ mod mailbox;
 mod mio_driver;
 #[cfg(test)]
 mod tests;
+mod vacate;
 #[cfg(test)]
 mod world;
 
@@ -26,17 +28,22 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use crate::client::{Leaving, Session, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{Arena, ClientId, PoolId, ServerId};
+use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
 use crate::prepared::Statements;
 use crate::server::{Cancel, Server, User};
 use crate::session::ParamSet;
+use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use driver::{Driver, Edge, Token};
 use mail::{Admission, Inspection, Mail, NewClient, Order, PoolInspection};
+use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, spawn};
 
@@ -65,6 +72,7 @@ const PANICS_PER_MINUTE: u32 = 10;
 struct Client<S> {
     conn: Conn<S>,
     session: Session,
+    /// The pool whose servers it uses.
     pool: PoolId,
     _admission: Admission,
 }
@@ -78,11 +86,14 @@ struct ServerConn<S> {
 struct PoolEntry {
     spec: Arc<PoolSpec>,
     pool: Pool,
-    session_mode: bool,
+    /// What it shares `max_server_connections` with.
+    node: usize,
     /// ParameterStatus messages of the greeting, for each set of startup parameters that a server
     /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
     greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
     clients: usize,
+    /// When its last client left.
+    unused_since: Tick,
 }
 
 /// Something to do before the loop waits again.
@@ -108,8 +119,15 @@ pub struct Engine<D: Driver> {
     driver: D,
     clients: Arena<ClientId, Client<D::Socket>>,
     servers: Arena<ServerId, ServerConn<D::Socket>>,
-    pools: Vec<PoolEntry>,
+    /// A place is used again only when nothing refers to it any more.
+    pools: Slab<PoolEntry>,
     pool_ids: HashMap<u32, PoolId>,
+    nodes: Slab<Node>,
+    /// A buffer for how the pools of a node stand.
+    standings: Vec<Standing>,
+    zombies: HashMap<ServerId, Zombie<D::Socket>>,
+    /// Statements that want a database to themselves.
+    vacating: Vec<Vacating>,
     statements: Statements,
     no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
@@ -146,8 +164,12 @@ impl<D: Driver> Engine<D> {
             driver,
             clients: Arena::default(),
             servers: Arena::default(),
-            pools: Vec::new(),
+            pools: Slab::new(),
             pool_ids: HashMap::new(),
+            nodes: Slab::new(),
+            standings: Vec::new(),
+            zombies: HashMap::new(),
+            vacating: Vec::new(),
             statements: Statements::default(),
             no_params,
             spare: Vec::new(),
@@ -276,6 +298,8 @@ impl<D: Driver> Engine<D> {
             }
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
+            Mail::Open(spec) => self.open_pool(&spec),
+            Mail::LimitsChanged => self.refresh_limits(),
             Mail::Inspect(answer) => {
                 // Whoever asked may have gone; then nobody needs the picture.
                 let _ = answer.send(self.inspect());
@@ -287,9 +311,9 @@ impl<D: Driver> Engine<D> {
 
     fn client_arrived(&mut self, new: NewClient<D::Socket>) {
         let NewClient { handed, unsent, pool: spec, params, registration, admission } = new;
-        let pool = self.pool_for(&spec);
+        let pool = self.pool_for(spec.servers());
         let mut session = Session::new(params, registration);
-        if self.pools[pool.0 as usize].session_mode {
+        if spec.is_session_mode() {
             session.pins = crate::session::Pins::SESSION_MODE;
         }
         let client = Client { conn: Conn::new(handed), session, pool, _admission: admission };
@@ -310,14 +334,21 @@ impl<D: Driver> Engine<D> {
         if let Some(&pool) = self.pool_ids.get(&spec.id) {
             return pool;
         }
-        let id = PoolId(u32::try_from(self.pools.len()).expect("fewer than 2^32 pools"));
-        self.pools.push(PoolEntry {
+        let place = self.pools.vacant_key();
+        let id = PoolId(u32::try_from(place).expect("fewer than 2^32 pools"));
+        let node = self.join_node(spec.node_key(), id);
+        self.pools.insert(PoolEntry {
             spec: spec.clone(),
             pool: Pool::new(spec.limits()),
-            session_mode: spec.is_session_mode(),
+            node,
             greetings: HashMap::new(),
             clients: 0,
+            unused_since: self.now,
         });
+        self.refresh_node(node);
+        if spec.credential().is_some() {
+            self.pool(id).pool.allow_warming();
+        }
         self.pool_ids.insert(spec.id, id);
         id
     }
@@ -336,11 +367,14 @@ impl<D: Driver> Engine<D> {
 
     fn check_deadlines(&mut self) {
         self.next_check = Deadline::NEVER;
-        for n in 0..self.pools.len() {
-            let id = PoolId(u32::try_from(n).expect("fewer than 2^32 pools"));
+        self.check_zombies();
+        self.check_vacating();
+        let pools: Vec<PoolId> = self.pool_ids.values().copied().collect();
+        for id in pools {
             self.check_waiters(id);
             self.check_idle_servers(id);
             self.dial_if_wanted(id);
+            self.forget_if_unused(id);
         }
         let late = self.servers.ids_where(|entry| match entry.server.user {
             User::Cleaning(_) => true,
@@ -433,10 +467,11 @@ impl<D: Driver> Engine<D> {
     }
 
     fn inspect(&self) -> Inspection {
-        let mut pools: Vec<PoolInspection> = self
-            .pools
-            .iter()
-            .map(|entry| PoolInspection {
+        // By place; the places of pools that are gone are left out in the end.
+        let places = self.pools.iter().next_back().map_or(0, |(place, _)| place + 1);
+        let mut pools = vec![PoolInspection::default(); places];
+        for (place, entry) in &self.pools {
+            pools[place] = PoolInspection {
                 database: entry.spec.database.clone(),
                 role: entry.spec.role.clone(),
                 server: entry.spec.server_name(),
@@ -446,8 +481,8 @@ impl<D: Driver> Engine<D> {
                 waiting: entry.pool.waiting(),
                 clients: entry.clients,
                 ..PoolInspection::default()
-            })
-            .collect();
+            };
+        }
         for (_, entry) in self.servers.iter() {
             let pool = &mut pools[entry.pool.0 as usize];
             match (entry.server.cancel, entry.server.user) {
@@ -463,6 +498,12 @@ impl<D: Driver> Engine<D> {
             let pinned = !client.session.pins.is_none() && client.session.server().is_some();
             pools[client.pool.0 as usize].pinned += usize::from(pinned);
         }
-        Inspection { clients: self.clients.len(), pools, statements: self.statements.len() }
+        let pools = pools.into_iter().enumerate();
+        let pools = pools.filter(|(place, _)| self.pools.contains(*place)).map(|(_, pool)| pool);
+        Inspection {
+            clients: self.clients.len(),
+            pools: pools.collect(),
+            statements: self.statements.len(),
+        }
     }
 }

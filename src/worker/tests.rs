@@ -1,3 +1,7 @@
+mod bounds;
+mod fairness;
+mod vacate;
+
 use super::mail::{CancelOutcome, DialFailure};
 use super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use crate::wire::{Report, TransactionStatus};
@@ -369,9 +373,11 @@ fn what_ran_before_half_a_message_is_cancelled_and_the_half_is_never_completed()
     assert!(permitted);
     assert_eq!(world.inspect().pools[0].open, 1);
     world.cancel_finished(cancel, CancelOutcome::Delivered);
-    assert_eq!(world.inspect().pools[0].open, 0);
+    let pool = world.inspect().pools.remove(0);
+    assert_eq!((pool.leased, pool.zombie), (0, 1), "given up, its end has not been seen");
     world.servers[0].silent = false;
     world.run();
+    assert_eq!(world.inspect().pools[0].open, 0);
     assert!(!world.servers[0].ran.iter().any(|text| text.starts_with("half")));
     world.check_quiet();
 }
@@ -411,6 +417,10 @@ fn half_a_message_in_a_batch_closes_the_server_as_soon_as_that_was_cancelled() {
     assert_eq!(world.inspect().pools[0].open, 1);
     let (cancel, _) = world.cancel_is_permitted();
     world.cancel_finished(cancel, CancelOutcome::Delivered);
+    let pool = world.inspect().pools.remove(0);
+    assert_eq!((pool.leased, pool.cancel, pool.zombie), (0, 0, 1));
+    world.servers[0].silent = false;
+    world.run();
     assert_eq!(world.inspect().pools[0].open, 0);
 }
 

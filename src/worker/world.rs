@@ -33,6 +33,8 @@ struct Pipe {
     /// Bytes that the peer has not read count against this.
     room: usize,
     peer_closed: bool,
+    /// The engine writes no more.
+    ended: bool,
     broken: bool,
     closed: bool,
     token: Option<Token>,
@@ -66,6 +68,12 @@ impl Driver for SimDriver {
     fn set_write_interest(&mut self, socket: &mut usize, _: Token, wanted: bool) -> io::Result<()> {
         self.0.borrow_mut().pipes[*socket].write_interest = wanted;
         Ok(())
+    }
+
+    fn end(&mut self, socket: &mut usize) {
+        let mut net = self.0.borrow_mut();
+        net.events += 1;
+        net.pipes[*socket].ended = true;
     }
 
     fn close(&mut self, socket: usize) {
@@ -150,6 +158,9 @@ pub(super) struct ClientEnd {
 #[derive(Debug)]
 pub(super) struct FakeServer {
     pipe: usize,
+    /// Whose it is.
+    pub(super) database: String,
+    pub(super) role: String,
     input: Vec<u8>,
     pub(super) status: TransactionStatus,
     unnamed: Option<Vec<u8>>,
@@ -171,27 +182,40 @@ pub(super) struct World {
     pub(super) engine: Engine<SimDriver>,
     net: Rc<RefCell<Net>>,
     pub(super) servers: Vec<FakeServer>,
-    spec: Arc<PoolSpec>,
+    config: Config,
+    specs: HashMap<(String, String), Arc<PoolSpec>>,
     sets: ParamSets,
     registry: Arc<CancelRegistry>,
     admitted: Arc<AtomicU32>,
     /// What the next dials come to; empty: they succeed.
     pub(super) dial_failures: VecDeque<DialFailure>,
     pub(super) dials_held: bool,
-    held_dials: Vec<Arc<PoolSpec>>,
+    pub(super) held_dials: Vec<Arc<PoolSpec>>,
+    /// Pools that the loop has forgotten.
+    pub(super) unused: Vec<Arc<PoolSpec>>,
     pub(super) cancels: Vec<CancelId>,
     pub(super) dials: usize,
+    /// Most processes that the simulated Postgres ever had.
+    pub(super) most_backends: usize,
+    text: String,
 }
 
 impl World {
-    /// A pool of `size` servers with more settings for its `[defaults]`.
+    /// A pool of `size` servers with more settings for its `[defaults]`; without a reserve, unless
+    /// they name one.
     pub(super) fn new(size: u32, settings: &str) -> Self {
+        let reserve =
+            if settings.contains("reserve_pool_size") { "" } else { "reserve_pool_size = 0" };
         let text = format!(
-            "[defaults]\npool_size = {size}\n{settings}\n\
+            "[defaults]\npool_size = {size}\n{reserve}\n{settings}\n\
              [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n"
         );
-        let loaded = Config::parse(&text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
-        let effective = Arc::new(loaded.config.resolve("app", "app").expect("a database"));
+        World::of(&text)
+    }
+
+    /// A world with a configuration of its own.
+    pub(super) fn of(text: &str) -> Self {
+        let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
         let net = Rc::new(RefCell::new(Net { chunk: usize::MAX, ..Net::default() }));
         let sets = ParamSets::default();
         let none = sets.intern(ParamSet::default());
@@ -199,16 +223,43 @@ impl World {
             engine: Engine::new(SimDriver(net.clone()), none, 1 << 20),
             net,
             servers: Vec::new(),
-            spec: Arc::new(PoolSpec::new(1, "app".into(), "app".into(), effective)),
+            config: loaded.config,
+            specs: HashMap::new(),
             sets,
             registry: Arc::default(),
             admitted: Arc::default(),
             dial_failures: VecDeque::new(),
             dials_held: false,
             held_dials: Vec::new(),
+            unused: Vec::new(),
             cancels: Vec::new(),
             dials: 0,
+            most_backends: 0,
+            text: text.to_owned(),
         }
+    }
+
+    /// The same world with more in its configuration; nothing has happened in it yet.
+    pub(super) fn also(self, more: &str) -> Self {
+        World::of(&format!("{}{more}", self.text))
+    }
+
+    /// The pool of a role in a database.
+    pub(super) fn spec(&mut self, database: &str, role: &str) -> Arc<PoolSpec> {
+        let key = (database.to_owned(), role.to_owned());
+        if let Some(known) = self.specs.get(&key) {
+            return known.clone();
+        }
+        let settings = Arc::new(self.config.resolve(database, role).expect("a database"));
+        let server_role = settings.server_role.clone().filter(|server_role| server_role != role);
+        let id = u32::try_from(self.specs.len()).expect("few");
+        let mut spec = PoolSpec::new(id, database.into(), role.into(), settings);
+        if let Some(server_role) = server_role {
+            spec = spec.with_servers_of(self.spec(database, &server_role));
+        }
+        let spec = Arc::new(spec);
+        self.specs.insert(key, spec.clone());
+        spec
     }
 
     fn pipe(&mut self) -> usize {
@@ -233,6 +284,17 @@ impl World {
 
     /// A client that has not been greeted yet.
     pub(super) fn arriving_client(&mut self, params: &[(&str, &str)]) -> ClientEnd {
+        self.arriving_at("app", "app", params)
+    }
+
+    /// A client of a role in a database, greeted or not.
+    pub(super) fn arriving_at(
+        &mut self,
+        database: &str,
+        role: &str,
+        params: &[(&str, &str)],
+    ) -> ClientEnd {
+        let pool = self.spec(database, role);
         let pipe = self.pipe();
         let registration = self.registry.register(0, 4).expect("random bytes");
         let pid = registration.pid();
@@ -241,7 +303,7 @@ impl World {
         let new = NewClient {
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             unsent: vec![],
-            pool: self.spec.clone(),
+            pool,
             params,
             registration,
             admission: Admission::take(&self.admitted, u32::MAX).expect("no limit"),
@@ -250,7 +312,7 @@ impl World {
         ClientEnd { pipe, pid }
     }
 
-    fn mail(&mut self, mail: Mail<usize>) {
+    pub(super) fn mail(&mut self, mail: Mail<usize>) {
         self.engine.turn(|| vec![mail]).expect("the simulator does not break");
         self.serve_orders();
     }
@@ -306,6 +368,7 @@ impl World {
                 Order::Dial(spec) if self.dials_held => self.held_dials.push(spec),
                 Order::Dial(spec) => self.dial(&spec),
                 Order::Cancel { cancel, .. } => self.cancels.push(cancel),
+                Order::Unused(spec) => self.unused.push(spec),
                 Order::Ended => {}
             }
         }
@@ -317,7 +380,8 @@ impl World {
             return self.mail(Mail::Dialled { pool: spec.clone(), outcome: Err(failure) });
         }
         let pipe = self.pipe();
-        self.servers.push(FakeServer::new(pipe));
+        self.servers.push(FakeServer::new(pipe, spec));
+        self.most_backends = self.most_backends.max(self.backends(None, None));
         let target = crate::cancel::registry::tests::any_target();
         let new = NewServer {
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
@@ -372,6 +436,16 @@ impl World {
         let pipe = &mut net.pipes[client.pipe];
         pipe.edge |= pipe.was_full;
         std::mem::take(&mut pipe.from_engine)
+    }
+
+    /// Whether a client has received anything that it has not read.
+    pub(super) fn has_received(&self, client: ClientEnd) -> bool {
+        !self.net.borrow().pipes[client.pipe].from_engine.is_empty()
+    }
+
+    /// Servers that are alive.
+    pub(super) fn live_servers(&self) -> Vec<usize> {
+        (0..self.servers.len()).filter(|&n| !self.servers[n].terminated).collect()
     }
 
     /// The tags of what a client has received; ReadyForQuery as its status in lower case for `T`
@@ -488,6 +562,16 @@ impl World {
         assert_eq!(open, alive, "{picture:?}");
     }
 
+    /// Processes that the simulated Postgres has, for a database and role where they are given.
+    pub(super) fn backends(&self, database: Option<&str>, role: Option<&str>) -> usize {
+        let alive = |server: &&FakeServer| {
+            database.is_none_or(|database| server.database == database)
+                && role.is_none_or(|role| server.role == role)
+                && !self.net.borrow().pipes[server.pipe].peer_closed
+        };
+        self.servers.iter().filter(alive).count()
+    }
+
     /// After everyone has gone: nothing leased, nobody waits, no key, no statement is left.
     pub(super) fn check_quiet(&mut self) {
         self.check_accounts();
@@ -523,6 +607,12 @@ impl World {
         }
         let mut out = Vec::new();
         server.answer(&mut out);
+        server.terminated |= pipe.ended;
+        if server.terminated && !pipe.peer_closed {
+            // Its process is gone.
+            pipe.peer_closed = true;
+            pipe.edge = true;
+        }
         if !out.is_empty() && !server.terminated {
             pipe.to_engine.extend(out);
             pipe.edge = true;
@@ -531,9 +621,11 @@ impl World {
 }
 
 impl FakeServer {
-    fn new(pipe: usize) -> Self {
+    fn new(pipe: usize, spec: &PoolSpec) -> Self {
         FakeServer {
             pipe,
+            database: spec.database.clone(),
+            role: spec.role.clone(),
             input: Vec::new(),
             status: TransactionStatus::Idle,
             unnamed: None,

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
 
 mod access;
+mod bounds;
+mod cancels;
 mod differential;
 mod ends;
 mod harness;

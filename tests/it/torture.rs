@@ -26,7 +26,7 @@ fn pool_of(size: u32, cluster: &Cluster) -> Pgweir {
         .database("*", &format!("postgres://{}?sslmode=disable", cluster.primary().address()))
         .role("postgres", "postgres")
         .set("auth", "method = \"trust\"")
-        .set("defaults", &format!("pool_size = {size}"))
+        .set("defaults", &format!("pool_size = {size}\nreserve_pool_size = 0"))
         .set("defaults", "pool_wait_timeout = \"60s\"")
         .start()
 }

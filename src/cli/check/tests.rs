@@ -54,6 +54,21 @@ Connections to each server, for the roles that have tables of their own:
 }
 
 #[test]
+fn roles_with_one_server_role_count_as_one_pool() {
+    let shared = "
+[databases.shop]
+primary = 'postgres://app:x@localhost/shop'
+pool_size = 10
+[roles.web]
+password = '${PGWEIR_NONE:-x}'
+[roles.reports]
+password = '${PGWEIR_NONE:-x}'
+";
+    let budget = checked("shared", shared, CheckFormat::Json, false).output;
+    assert!(budget.contains("\"max\":15,\"cap\":null,\"each_other_role\":0}"), "{budget}");
+}
+
+#[test]
 fn exit_codes_tell_problems_from_not_running() {
     let warned = "databases.shop.primary = 'host=db1'\nroles.web.password = '${PGWEIR_NONE:-x}'\nserver.max_client_connections = 10\n";
     assert_eq!(checked("warned", warned, CheckFormat::Text, false).exit_code, 0);

@@ -314,6 +314,45 @@ fn explain_has_every_value_and_no_secret() {
 }
 
 #[test]
+fn each_column_of_an_access_rule_decides() {
+    let check = |rule: &str, database: &str, role: &str, peer: &str, tls: bool, expected: bool| {
+        let config = good(&with_database(&format!("[[access]]\n{rule}\n")));
+        let found = config.access_method(database, role, peer.parse().ok(), tls);
+        assert_eq!(found.is_some(), expected, "{rule}: {database} {role} {peer} {tls}");
+    };
+    for everything in ["", "database = '*'\nrole = '*'\nfrom = '*'", "from = 'all'\ntls = false"] {
+        check(everything, "shop", "web", "1.2.3.4", false, true);
+        check(everything, "any", "one", "2001:db8::1", true, true);
+        check(everything, "shop", "web", "unix", false, true);
+    }
+    check("database = ['crm', '*']\nrole = ['x', '*']", "shop", "web", "::1", false, true);
+    check("from = ['10.0.0.0/8', '*']", "shop", "web", "1.2.3.4", false, true);
+    check("database = 'shop'", "shop", "web", "1.2.3.4", false, true);
+    check("database = 'shop'", "Shop", "web", "1.2.3.4", false, false);
+    check("database = ['shop', 'crm']", "crm", "web", "1.2.3.4", false, true);
+    check("role = 'web'", "shop", "web", "1.2.3.4", false, true);
+    check("role = 'web'", "shop", "webb", "1.2.3.4", false, false);
+    check("from = '10.0.0.0/8'", "shop", "web", "10.255.255.255", false, true);
+    check("from = '10.0.0.0/8'", "shop", "web", "11.0.0.0", false, false);
+    check("from = '10.0.0.0/8'", "shop", "web", "::ffff:10.0.0.1", false, true);
+    check("from = ['10.0.0.0/8', '2001:db8::/32']", "shop", "web", "2001:db8::5", false, true);
+    check("from = ['10.0.0.0/8', '2001:db8::/32']", "shop", "web", "2001:db9::", false, false);
+    check("from = '10.0.0.0/8'", "shop", "web", "unix", false, false);
+    check("from = 'unix'", "shop", "web", "unix", false, true);
+    check("from = 'unix'", "shop", "web", "127.0.0.1", false, false);
+    check("tls = true", "shop", "web", "1.2.3.4", false, false);
+    check("tls = true", "shop", "web", "1.2.3.4", true, true);
+    check("tls = true", "shop", "web", "unix", false, true);
+    // Every column must match.
+    let rule = "database = 'shop'\nrole = 'web'\nfrom = '10.0.0.0/8'\ntls = true";
+    check(rule, "shop", "web", "10.0.0.1", true, true);
+    check(rule, "crm", "web", "10.0.0.1", true, false);
+    check(rule, "shop", "dba", "10.0.0.1", true, false);
+    check(rule, "shop", "web", "9.0.0.1", true, false);
+    check(rule, "shop", "web", "10.0.0.1", false, false);
+}
+
+#[test]
 fn access_rules_are_tried_in_order() {
     let config = good(&with_database(
         "[[access]]\nrole = 'migrator'\nfrom = ['10.0.9.0/24']\ntls = true\n\

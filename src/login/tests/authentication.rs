@@ -336,6 +336,40 @@ async fn a_full_house_says_so_after_the_startup_packet() {
 }
 
 #[tokio::test]
+async fn a_full_house_still_has_places_for_the_console() {
+    let config =
+        format!("[server]\nmax_client_connections = 1\n[auth]\nmethod = \"trust\"\n{SHOP}");
+    let world = World::new(&config);
+    let _first = world.hall.admit("shop").unwrap();
+    assert!(world.hall.admit("shop").is_none());
+    let console: Vec<_> = std::iter::from_fn(|| world.hall.admit("pgbouncer")).take(99).collect();
+    assert_eq!(console.len(), 8);
+    assert!(world.hall.admit("shop").is_none());
+}
+
+#[tokio::test]
+async fn what_is_kept_warm_is_opened_where_its_secret_is_known() {
+    let world = World::new(
+        "[defaults]\nmin_pool_size = 1\n[databases.shop]\nprimary = 'postgres://127.0.0.1/shop'\n\
+         [databases.crm]\nprimary = 'postgres://crm:secret@127.0.0.1/crm'\n\
+         [databases.cold]\nprimary = 'postgres://127.0.0.1/cold'\nmin_pool_size = 0\n\
+         [databases.'*']\nprimary = 'postgres://127.0.0.1'\n\
+         [roles.app]\npassword = 'secret'\n[roles.hashed]\npassword = 'SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU='\n",
+    );
+    world.hall.open_pools();
+    let mut opened = Vec::new();
+    while let Some(mail) = world.mailbox.take() {
+        match mail {
+            Mail::Open(pool) => opened.push(format!("{}/{}", pool.database, pool.role)),
+            other => panic!("{other:?}"),
+        }
+    }
+    opened.sort();
+    opened.dedup();
+    assert_eq!(opened, ["crm/crm", "shop/app"]);
+}
+
+#[tokio::test]
 async fn places_are_given_back_wherever_a_login_ends() {
     let world = World::new(SHOP);
     let packet = login("app", "shop");

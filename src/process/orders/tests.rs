@@ -16,7 +16,7 @@ fn start() -> (Arc<StandIn>, OrderBook, tokio::task::JoinHandle<()>) {
     let mailbox = Arc::new(StandIn::default());
     let (mut books, orders) = order_books(1);
     let loops: Vec<Arc<dyn Loop>> = vec![mailbox.clone()];
-    let served = tokio::spawn(serve(orders, loops, Arc::new(Dialler::default())));
+    let served = tokio::spawn(serve(orders, loops, Arc::new(Dialler::default()), Arc::default()));
     (mailbox, books.remove(0), served)
 }
 
@@ -90,7 +90,12 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
         max_statement_size: 1 << 20,
     };
     let mailbox = crate::process::start_loop(start).unwrap();
-    let served = tokio::spawn(serve(orders, vec![mailbox.clone()], Arc::new(Dialler::default())));
+    let served = tokio::spawn(serve(
+        orders,
+        vec![mailbox.clone()],
+        Arc::new(Dialler::default()),
+        Arc::default(),
+    ));
     let config = format!(
         "[auth]\nmethod = \"trust\"\n[databases.shop]\nprimary = \"{}\"\n",
         fake.url("sslmode=disable")
