@@ -159,7 +159,9 @@ impl<D: Driver> Engine<D> {
             // Replies of a batch without Sync never come, and a COPY would wait for its data.
             let ledger = &entry.server.ledger;
             let hopeless = ledger.copy_in() && !ledger.is_doubtful();
-            let expected = ledger.client_units().next().is_some() || ledger.is_doubtful();
+            // Where replies cannot be told apart, those that are owed may be of the client's units.
+            let in_doubt = ledger.is_doubtful() && ledger.owes_replies();
+            let expected = ledger.client_units().next().is_some() || in_doubt;
             let wait = expected && !hopeless;
             if wait || matches!(entry.server.user, User::Preparing(_)) {
                 return;

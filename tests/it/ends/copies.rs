@@ -196,6 +196,26 @@ fn a_copy_that_fails_before_its_early_sync_is_read_is_answered_as_by_postgres() 
 }
 
 #[test]
+fn a_pinned_session_says_goodbye_after_a_copy_that_failed() {
+    let cluster = front::shop();
+    with_table(&cluster);
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    for ending in [message::copy_done(), message::copy_fail("no")] {
+        let mut client = front::client(&pgweir);
+        client.ask("set application_name = 'pinned'");
+        client.send(&begin_copy("copy kept from stdin", true)).unwrap();
+        // As tokio-postgres: the data goes when the server has asked for it.
+        client.until(b'G');
+        client.send(&[message::copy_data("x\n"), ending, message::sync()].concat()).unwrap();
+        assert_eq!(tags(&client.until_ready()), "EZ");
+        client.send(&message::terminate()).unwrap();
+        client.until_closed();
+        accounts.assert_settled(secs(10));
+    }
+}
+
+#[test]
 fn a_copy_whose_server_is_terminated_fails_and_the_session_goes_on() {
     let cluster = front::shop();
     with_table(&cluster);
