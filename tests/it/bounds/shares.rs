@@ -133,8 +133,10 @@ fn a_full_house_refuses_politely_and_still_cancels() {
     let last = refused.unwrap().1.pop().unwrap();
     assert_eq!(last.sqlstate().as_deref(), Some("53300"));
     let pid = u32::from_be_bytes(key[..4].try_into().unwrap());
-    let running = || sessions(&cluster, "ann") == 1;
-    wait_until("it runs", secs(5), running);
+    let question = "select 1 from pg_stat_activity where state = 'active' and query like '%sleep(60)' \
+                    and pid <> pg_backend_pid()";
+    let running = || !cluster.primary().sql("postgres", question).unwrap().is_empty();
+    wait_until("it runs", secs(10), running);
     let mut canceller = RawClient::connect(&pgweir.address()).unwrap();
     canceller.send(&message::cancel_request(pid, &key[4..])).unwrap();
     canceller.until_closed();
