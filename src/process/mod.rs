@@ -166,8 +166,9 @@ async fn serve(
 ) -> Result<(), RunError> {
     // Before anything can be asked to end, it must be able to hear that.
     let signals = Signals::new().map_err(RunError::Start)?;
-    let listeners = listen(&config).await?;
+    // Whoever can connect as a client can ask for the state as well.
     let http_listener = listen_http(&config).await?;
+    let listeners = listen(&config).await?;
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
     let dialler = Arc::new(Dialler::default());
