@@ -4,4 +4,5 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 mod json;

@@ -123,6 +123,7 @@ pub(super) struct RoleTable {
 #[derive(Clone, Debug)]
 pub(super) struct ReplicaTable {
     pub place: Place,
+    pub origin: Origin,
     pub target: Target,
     pub weight: u32,
     pub max_lag: Option<Timeout>,
@@ -170,7 +171,8 @@ impl FromNode for ReplicaTable {
         let place = node.place;
         let Value::Table(table) = &node.value else {
             let target = Target::from_node(node, path, report)?;
-            return Some(ReplicaTable { place, target, weight: 1, max_lag: None });
+            let origin = report.sources.origin(place);
+            return Some(ReplicaTable { place, origin, target, weight: 1, max_lag: None });
         };
         let mut section = Section::new(path, place, table, report);
         let target = section.optional::<Target>("url");
@@ -188,8 +190,9 @@ impl FromNode for ReplicaTable {
             );
         }
         let max_lag = section.optional("max_lag").map(|set| set.value);
+        let origin = section.report.sources.origin(place);
         section.finish();
-        Some(ReplicaTable { place, target: target?.value, weight, max_lag })
+        Some(ReplicaTable { place, origin, target: target?.value, weight, max_lag })
     }
 }
 

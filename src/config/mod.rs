@@ -11,6 +11,7 @@ mod budget;
 mod checks;
 mod database;
 mod defaults;
+mod explain;
 mod guard;
 mod include;
 mod interpolate;
