@@ -106,6 +106,17 @@ pub fn shutting_down() -> Report {
         .hint("Reconnect.")
 }
 
+/// 57P01 FATAL: a reload took the session's database or role out of the configuration. Fault:
+/// operator.
+#[must_use]
+pub fn configuration_gone() -> Report {
+    Report::fatal(
+        b"57P01",
+        "terminating connection because pgweir is no longer configured for this database and role",
+    )
+    .hint("Whoever configured pgweir can tell where to connect instead.")
+}
+
 /// 08P01 FATAL, as Postgres says it: a message type that does not exist. Fault: client.
 #[must_use]
 pub fn unknown_message_type(tag: u8) -> Report {

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use pgweir::cli::check::{CheckFormat, check};
 use pgweir::cli::demo::{self, DemoOptions};
 use pgweir::cli::explain::{ExplainFormat, Question, explain};
+use pgweir::cli::reload::reload;
 use pgweir::process;
 
 /// A Postgres connection pooler and query guard.
@@ -38,6 +39,15 @@ enum Command {
         /// Treat warnings as problems.
         #[arg(long)]
         strict: bool,
+    },
+    /// Have the pgweir that runs with a configuration read it again, and say what changed.
+    ///
+    /// Nothing changes when the configuration has problems: they are printed, and the exit code is
+    /// 1. It takes the user that pgweir runs as, or root. SIGHUP does the same without an answer.
+    Reload {
+        /// The configuration, named as for `run`.
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
     },
     /// Print every value that holds for a role in a database, and the file and line that set it.
     ///
@@ -80,6 +90,7 @@ fn main() -> ExitCode {
         Command::Check { file, format, strict } => {
             ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
         }
+        Command::Reload { config } => ExitCode::from(reload(&config)),
         Command::Explain { config, database, role, format } => {
             let question = Question { database: &database, role: role.as_deref() };
             ExitCode::from(explain(&config, question, format))

@@ -29,7 +29,7 @@ fn help_names_every_command_and_the_exit_codes() {
     {
         assert!(help.contains(expected), "{expected:?} is missing in\n{help}");
     }
-    for command in ["run", "check", "explain", "demo"] {
+    for command in ["run", "reload", "check", "explain", "demo"] {
         let output = pgweir(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(text(&output.stdout).contains("Usage: pgweir"), "{command}");
@@ -104,6 +104,15 @@ fn a_file_that_is_not_there_cannot_be_checked_or_run() {
         let said = text(&output.stdout) + &text(&output.stderr);
         assert!(said.contains("no/such/file.toml"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn reload_says_when_nobody_runs_with_the_file() {
+    let output = pgweir(&["reload", "-c", "nobody/runs/with/this.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(said.contains("no pgweir runs with nobody/runs/with/this.toml"), "{said}");
 }
 
 #[test]

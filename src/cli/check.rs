@@ -2,9 +2,11 @@
 
 use super::json;
 use crate::config::{BudgetRow, Config, Location, Problem, Severity, summary};
+use crate::process::prepare::prepare;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How `pgweir check` prints what it found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -37,11 +39,11 @@ pub fn check(path: &Path, format: CheckFormat, strict: bool) -> i32 {
 
 /// Checks a file. Prints nothing.
 pub fn examine(path: &Path, format: CheckFormat, strict: bool) -> CheckResult {
-    let (mut problems, budget, unreadable) = match Config::load(path) {
-        Ok(loaded) => {
-            let mut problems = loaded.warnings;
-            problems.extend(open_files_warning(&loaded.config));
-            (problems, loaded.config.budget(), false)
+    let (mut problems, budget, unreadable) = match prepare(path, Arc::default(), None) {
+        Ok(prepared) => {
+            let (mut problems, config) = (prepared.warnings, prepared.edition.config);
+            problems.extend(open_files_warning(&config));
+            (problems, config.budget(), false)
         }
         Err(refused) => (refused.problems, Vec::new(), refused.unreadable),
     };

@@ -6,3 +6,4 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod json;
+pub mod reload;

@@ -3,6 +3,7 @@
 use super::auth::{AuthConfig, read_access};
 use super::checks::{self, Checked};
 use super::database::{read_databases, read_roles};
+use super::diff::Written;
 use super::guard::read_policies;
 use super::include::{matching_files, merge};
 use super::interpolate::{Process, Surroundings};
@@ -262,6 +263,7 @@ impl Tables {
             log,
             policies,
             files: report.sources.names(),
+            written: Written::of(root),
             defaults,
             tables,
             settled: Default::default(),

@@ -59,6 +59,28 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+impl Problem {
+    /// An error found outside the file's text: in what it names, or when it is used. `key` is
+    /// empty where it is about no single key.
+    #[must_use]
+    pub fn error(key: &str, message: impl Into<String>) -> Self {
+        Problem {
+            severity: Severity::Error,
+            message: message.into(),
+            key: (!key.is_empty()).then(|| key.to_owned()),
+            location: None,
+            also: None,
+            help: None,
+        }
+    }
+}
+
+impl From<Vec<Problem>> for ConfigProblems {
+    fn from(problems: Vec<Problem>) -> Self {
+        ConfigProblems { problems, unreadable: false }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.severity.as_str(), self.message)?;

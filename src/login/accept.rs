@@ -106,8 +106,10 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer,
 ) -> Option<Box<Proved>> {
     let progress = Progress::default();
-    let visiting = visit(hall, link, peer, &progress);
-    let visited = match hall.login_limit() {
+    let edition = hall.edition();
+    let limit = edition.login_limit();
+    let visiting = visit(hall, edition, link, peer, &progress);
+    let visited = match limit {
         None => Some(visiting.await),
         Some(limit) => timeout(limit, visiting).await.ok(),
     };

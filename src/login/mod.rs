@@ -11,6 +11,7 @@
 pub mod accept;
 mod authenticate;
 mod claim;
+mod edition;
 mod hall;
 mod lookup;
 mod negotiate;
@@ -24,7 +25,8 @@ mod visit;
 
 pub use accept::{Listening, accept_from};
 pub use claim::Claim;
-pub use hall::{Hall, HallError, Loop};
+pub use edition::{Edition, EditionError};
+pub use hall::{Hall, Loop};
 pub use negotiate::{Request, negotiate};
 pub use pools::Pools;
 pub use refusal::{Refusal, say_goodbye};

@@ -278,6 +278,11 @@ impl Pool {
         self.idle.first().map(|idle| (idle.server, idle.since))
     }
 
+    /// Dials are worth trying again: they go to another place now.
+    pub fn forget_failure(&mut self) {
+        self.health = Health::Good;
+    }
+
     /// Takes over new limits. What that calls for is done by the loop: surplus servers are closed
     /// as they come free, and missing ones dialled.
     pub fn set_limits(&mut self, limits: Limits) {

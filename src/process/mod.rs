@@ -1,12 +1,17 @@
 //! `pgweir run`: the process from its configuration to its end.
 //!
-//! Start: configuration, log, limits, listening sockets, loops, hall, HTTP. End: SIGTERM lets
-//! transactions finish for `drain_timeout`, a second one or SIGINT ends everything at once.
-//! Deliberately absent: what happens on the connections.
+//! Start: configuration, log, limits, listening sockets, loops, hall, HTTP. SIGHUP: reload. End:
+//! SIGTERM lets transactions finish for `drain_timeout`, a second one or SIGINT ends everything at
+//! once. Deliberately absent: what happens on the connections.
 
+pub mod control;
+mod doors;
+mod http_door;
 mod limits;
 mod logging;
 pub mod orders;
+pub mod prepare;
+pub mod reload;
 
 use std::fmt;
 use std::io;
@@ -21,16 +26,20 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cancel::CancelRegistry;
-use crate::config::{Config, Loaded};
 use crate::dial::Dialler;
 use crate::http;
-use crate::login::{Hall, HallError, Loop, accept_from};
-use crate::net::listen::{ListenError, Listener};
+use crate::login::{Hall, Loop};
+use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
 use crate::worker::mail::Mail;
 use crate::worker::{self, LoopHandle};
+use doors::Doors;
+use http_door::HttpDoor;
+use logging::LogLevel;
 use orders::{OrderBook, order_books};
+use prepare::{Prepared, prepare};
+use reload::{ReloadHandle, Reloader};
 
 /// Threads for logins, dials and HTTP. Statements do not pass through them.
 const HALL_THREADS: usize = 2;
@@ -61,8 +70,6 @@ pub enum RunError {
     Address(String, io::Error),
     /// An address could not be listened at.
     Listen(ListenError),
-    /// Certificates or secrets cannot be used.
-    Hall(HallError),
     /// The loops ended though nobody had told them to.
     LoopsGone,
     /// The loops did not end when they were told to.
@@ -76,7 +83,6 @@ impl fmt::Display for RunError {
             RunError::Log(error) => f.write_str(error),
             RunError::Address(name, error) => write!(f, "cannot look up \"{name}\": {error}"),
             RunError::Listen(error) => error.fmt(f),
-            RunError::Hall(error) => error.fmt(f),
             RunError::LoopsGone => f.write_str("the event loops ended by themselves"),
             RunError::LoopsStuck => f.write_str("the event loops did not end in time"),
         }
@@ -95,14 +101,15 @@ pub fn run_with(
     path: &Path,
     start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
 ) -> ExitCode {
-    let loaded = match Config::load(path) {
-        Ok(loaded) => loaded,
+    let dialler = Arc::new(Dialler::default());
+    let prepared = match prepare(path, dialler.clone(), None) {
+        Ok(prepared) => prepared,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::from(if problems.unreadable { 2 } else { 1 });
         }
     };
-    match run_loaded(loaded, start_loop) {
+    match run_prepared(path, prepared, dialler, start_loop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pgweir: {error}");
@@ -127,13 +134,15 @@ impl Loop for LoopHandle {
     }
 }
 
-fn run_loaded(
-    loaded: Loaded,
+fn run_prepared(
+    path: &Path,
+    prepared: Prepared,
+    dialler: Arc<Dialler>,
     start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
 ) -> Result<(), RunError> {
-    let Loaded { config, warnings } = loaded;
-    logging::start(&config.log).map_err(RunError::Log)?;
-    for warning in warnings {
+    let config = prepared.edition.config.clone();
+    let log = logging::start(&config.log).map_err(RunError::Log)?;
+    for warning in &prepared.warnings {
         tracing::warn!("configuration: {warning}");
     }
     limits::warn_of_root();
@@ -145,7 +154,7 @@ fn run_loaded(
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    let result = runtime.block_on(serve(Arc::new(config), start_loop));
+    let result = runtime.block_on(serve(path, prepared, dialler, log, start_loop));
     // A look-up of a name that never ends must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -153,25 +162,30 @@ fn run_loaded(
 
 /// Everything that runs, started.
 struct Running {
-    config: Arc<Config>,
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
-    listening: watch::Sender<bool>,
+    closing: watch::Sender<bool>,
     orders: JoinHandle<()>,
 }
 
 async fn serve(
-    config: Arc<Config>,
+    path: &Path,
+    prepared: Prepared,
+    dialler: Arc<Dialler>,
+    log: LogLevel,
     start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
 ) -> Result<(), RunError> {
+    let Prepared { edition, contexts, .. } = prepared;
+    let config = edition.config.clone();
+    let (reload, asks) = ReloadHandle::new();
     // Before anything can be asked to end, it must be able to hear that.
-    let signals = Signals::new().map_err(RunError::Start)?;
+    let signals = Signals::new(reload.clone()).map_err(RunError::Start)?;
     // Whoever can connect as a client can ask for the state as well.
-    let http_listener = listen_http(&config).await?;
-    let listeners = listen(&config).await?;
+    let bound_http = http_door::bind(&config).await?;
+    let bound = doors::bind_all(&config).await?;
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
-    let dialler = Arc::new(Dialler::default());
+    dialler.use_contexts(contexts);
     let (books, orders) = order_books(1);
     let no_params = params.intern(ParamSet::default());
     let start = |(home, orders)| {
@@ -184,52 +198,30 @@ async fn serve(
         .map(start)
         .collect::<io::Result<_>>()
         .map_err(RunError::Start)?;
-    let hall = Hall::open(config.clone(), loops.clone(), registry.clone(), params, dialler.clone());
-    let hall = Arc::new(hall.map_err(RunError::Hall)?);
-    let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler, hall.pools().clone()));
+    let hall = Arc::new(Hall::new(edition, loops.clone(), registry.clone(), params));
+    let orders =
+        tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
     hall.open_pools();
-    let (listening, is_listening) = watch::channel(true);
-    for listener in listeners {
-        tracing::info!("listening on {listener}");
-        tokio::spawn(accept_from(listener, hall.clone(), is_listening.clone()));
-    }
-    if let Some(listener) = http_listener {
-        tracing::info!("HTTP on {listener}");
-        tokio::spawn(http::serve(listener, hall.clone(), loops.clone(), registry));
-    }
-    Running { config, hall, loops, listening, orders }.until_the_end(signals).await
-}
-
-async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
-    let mut listeners = Vec::new();
-    for address in &config.server.listen {
-        let name = address.to_string();
-        let address = address.clone();
-        // Looking a name up may block.
-        let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
-        let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        for address in addresses.map_err(|error| RunError::Address(name, error))? {
-            listeners.push(Listener::tcp(address).map_err(RunError::Listen)?);
+    let (closing, is_closing) = watch::channel(false);
+    let serve_http = {
+        let (hall, loops) = (hall.clone(), loops.clone());
+        move |listener| {
+            let serving = http::serve(listener, hall.clone(), loops.clone(), registry.clone());
+            tokio::spawn(serving).abort_handle()
         }
-    }
-    if let Some(directory) = &config.server.unix_socket {
-        // Named after the port that TCP clients use, also where the system chose it.
-        let port = listeners.iter().find_map(Listener::tcp_address).map(|address| address.port());
-        let port = port.unwrap_or(crate::config::DEFAULT_LISTEN_PORT);
-        listeners.push(Listener::unix(directory, port).map_err(RunError::Listen)?);
-    }
-    Ok(listeners)
-}
-
-async fn listen_http(config: &Config) -> Result<Option<Listener>, RunError> {
-    let Some(address) = config.http.listen.clone() else { return Ok(None) };
-    let name = address.to_string();
-    let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
-    let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let address = addresses
-        .and_then(|all| all.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
-    let address = address.map_err(|error| RunError::Address(name, error))?;
-    Listener::tcp(address).map(Some).map_err(RunError::Listen)
+    };
+    control::listen(path, reload);
+    let reloader = Reloader {
+        path: path.to_path_buf(),
+        started: config.clone(),
+        hall: hall.clone(),
+        dialler,
+        doors: Doors::open(hall.clone(), bound),
+        http: HttpDoor::open(Arc::new(serve_http), &config, bound_http),
+        log,
+    };
+    tokio::spawn(reloader.serve(asks, is_closing));
+    Running { hall, loops, closing, orders }.until_the_end(signals).await
 }
 
 /// The signals that pgweir listens to.
@@ -237,6 +229,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    reload: ReloadHandle,
 }
 
 /// What a signal asks for.
@@ -247,11 +240,12 @@ enum Ask {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(reload: ReloadHandle) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            reload,
         })
     }
 
@@ -262,9 +256,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return Ask::Drain,
                 _ = self.interrupt.recv() => return Ask::Stop,
-                _ = self.hang_up.recv() => tracing::warn!(
-                    "SIGHUP is ignored: a changed configuration needs a restart"
-                ),
+                _ = self.hang_up.recv() => {
+                    let reload = self.reload.clone();
+                    // Logged where it is done.
+                    tokio::spawn(async move { drop(reload.reload().await) });
+                }
             }
         }
     }
@@ -279,9 +275,9 @@ impl Running {
         };
         self.hall.close();
         // The listening sockets go first, so that a successor can have the port.
-        let _ = self.listening.send(false);
+        let _ = self.closing.send(true);
         if ask == Ask::Drain {
-            let limit = self.config.server.drain_timeout;
+            let limit = self.hall.config().server.drain_timeout;
             tracing::info!(clients = self.hall.clients(), %limit, "draining");
             self.tell(|| Mail::Drain { limit_ms: limit.as_millis() });
             tokio::select! {

@@ -5,7 +5,7 @@ use super::driver::{Driver, Token};
 use super::mail::{DialFailure, NewServer};
 use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
@@ -191,7 +191,7 @@ impl<D: Driver> Engine<D> {
         };
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
-            return self.let_go_if_draining(client_id);
+            return self.let_go_if_dismissed(client_id);
         }
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
@@ -208,7 +208,7 @@ impl<D: Driver> Engine<D> {
         if !client.conn.stash.is_empty() || client.conn.readable {
             self.todo.push_back(Todo::Client(client_id));
         }
-        self.let_go_if_draining(client_id);
+        self.let_go_if_dismissed(client_id);
     }
 
     /// Nobody uses the server any more, but it is not clean.
@@ -288,7 +288,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn give_back(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
-        let too_old = entry.server.retire_at.reached(self.now);
+        let retire_at = entry.server.retire_at;
+        let too_old = retire_at.reached(self.now);
         if too_old || self.must_give_up(pool) {
             return self.say_goodbye(id);
         }
@@ -301,7 +302,7 @@ impl<D: Driver> Engine<D> {
             let pool = &mut self.pool(pool_id).pool;
             pool.check_in(id, now);
             let idle_until = Deadline::after(now, pool.limits().idle_ms);
-            self.check_at(idle_until);
+            self.check_at(idle_until.min(retire_at));
             return self.make_room_if_wanted(pool_id);
         };
         if self.fits(id, client) {
@@ -320,7 +321,7 @@ impl<D: Driver> Engine<D> {
         spec: &Arc<PoolSpec>,
         outcome: Result<Box<NewServer<D::Socket>>, DialFailure>,
     ) {
-        let pool = self.pool_for(spec.servers());
+        let pool = self.pool_for(spec);
         match outcome {
             Ok(new) => self.server_arrived(pool, *new),
             Err(failure) => self.dial_failed(pool, failure),
@@ -328,12 +329,19 @@ impl<D: Driver> Engine<D> {
     }
 
     fn server_arrived(&mut self, pool: PoolId, new: NewServer<D::Socket>) {
-        let retire_at = self.retirement(pool);
+        let spec = &self.pools[pool.0 as usize].spec;
+        let retire_at = if new.place == spec.place() && !spec.servers_are_gone() {
+            let lifetime_ms = self.pools[pool.0 as usize].pool.limits().lifetime_ms;
+            self.retirement(lifetime_ms, self.now)
+        } else {
+            // A reload came while it was dialled.
+            Deadline::after(self.now, Some(0))
+        };
         self.pool(pool).pool.dial_succeeded();
         self.check_at(retire_at);
         let server =
             Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
-        let entry = ServerConn { conn: Conn::new(new.handed), server, pool };
+        let entry = ServerConn { conn: Conn::new(new.handed), server, pool, place: new.place };
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {
@@ -347,14 +355,12 @@ impl<D: Driver> Engine<D> {
         self.dial_if_wanted(pool);
     }
 
-    /// When a new server is to be replaced: up to a tenth earlier than its lifetime, so that
-    /// servers that were dialled together do not all go together.
-    fn retirement(&mut self, pool: PoolId) -> Deadline {
+    /// When a server that logged in at `since` is to be replaced: up to a tenth earlier than its
+    /// lifetime, so that servers that were dialled together do not all go together.
+    pub(super) fn retirement(&mut self, lifetime_ms: Option<u64>, since: Tick) -> Deadline {
         self.jitter = self.jitter.wrapping_mul(167).wrapping_add(71);
         let jitter = u64::from(self.jitter);
-        let now = self.now;
-        let lifetime = self.pool(pool).pool.limits().lifetime_ms;
-        Deadline::after(now, lifetime.map(|ms| ms - ms / 10 * jitter / 256))
+        Deadline::after(since, lifetime_ms.map(|ms| ms - ms / 10 * jitter / 256))
     }
 
     fn dial_failed(&mut self, pool: PoolId, failure: DialFailure) {
@@ -425,9 +431,9 @@ impl<D: Driver> Engine<D> {
             .greetings
             .get(&Arc::as_ptr(&client.session.params).addr())
             .map(|(_, statuses)| statuses.clone());
-        if self.phase != super::Phase::Running {
+        if let Some(report) = self.dismissal(id) {
             self.send_to_client(id, unsent);
-            return self.end_client(id, Some(errors::shutting_down()));
+            return self.end_client(id, Some(report));
         }
         if let Some(statuses) = known {
             self.send_greeting(id, unsent, &statuses);

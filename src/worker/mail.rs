@@ -80,6 +80,8 @@ pub struct NewServer<S> {
     /// Where and with which key its statements are cancelled; `None` when the server sent no
     /// BackendKeyData.
     pub cancel: Option<Arc<CancelTarget>>,
+    /// What [`PoolSpec::place`] was when the dial began.
+    pub place: u64,
 }
 
 /// Why a dial failed.
@@ -128,6 +130,11 @@ pub enum Mail<S> {
     LimitsChanged,
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
+    /// The configuration was reloaded; what holds for pools stands in their specifications.
+    Reload {
+        /// `[server].max_statement_size`, in bytes.
+        max_statement_size: usize,
+    },
     /// Finish transactions, send 57P01 to idle clients, then stop; at the latest after `limit_ms`.
     Drain {
         /// `None`: wait for ever.

@@ -18,6 +18,7 @@ mod lease;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod vacate;
@@ -72,6 +73,8 @@ const PANICS_PER_MINUTE: u32 = 10;
 struct Client<S> {
     conn: Conn<S>,
     session: Session,
+    /// Its role in its database.
+    spec: Arc<PoolSpec>,
     /// The pool whose servers it uses.
     pool: PoolId,
     _admission: Admission,
@@ -81,6 +84,8 @@ struct ServerConn<S> {
     conn: Conn<S>,
     server: Server,
     pool: PoolId,
+    /// What [`PoolSpec::place`] was when it was dialled.
+    place: u64,
 }
 
 struct PoolEntry {
@@ -88,6 +93,8 @@ struct PoolEntry {
     pool: Pool,
     /// What it shares `max_server_connections` with.
     node: usize,
+    /// What [`PoolSpec::place`] was when this loop last looked.
+    place: u64,
     /// ParameterStatus messages of the greeting, for each set of startup parameters that a server
     /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
     greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
@@ -150,6 +157,8 @@ pub struct Engine<D: Driver> {
     /// No deadline lies before this.
     next_check: Deadline,
     phase: Phase,
+    /// A reload took the database or role of some pool away.
+    some_gone: bool,
     max_statement_size: usize,
     panics: u32,
     panics_since: Tick,
@@ -184,6 +193,7 @@ impl<D: Driver> Engine<D> {
             now,
             next_check: Deadline::NEVER,
             phase: Phase::Running,
+            some_gone: false,
             max_statement_size,
             panics: 0,
             panics_since: now,
@@ -304,6 +314,7 @@ impl<D: Driver> Engine<D> {
                 // Whoever asked may have gone; then nobody needs the picture.
                 let _ = answer.send(self.inspect());
             }
+            Mail::Reload { max_statement_size } => self.reload(max_statement_size),
             Mail::Drain { limit_ms } => self.drain(limit_ms),
             Mail::Stop => self.stop(),
         }
@@ -311,12 +322,12 @@ impl<D: Driver> Engine<D> {
 
     fn client_arrived(&mut self, new: NewClient<D::Socket>) {
         let NewClient { handed, unsent, pool: spec, params, registration, admission } = new;
-        let pool = self.pool_for(spec.servers());
+        let pool = self.pool_for(&spec.servers());
         let mut session = Session::new(params, registration);
         if spec.is_session_mode() {
             session.pins = crate::session::Pins::SESSION_MODE;
         }
-        let client = Client { conn: Conn::new(handed), session, pool, _admission: admission };
+        let client = Client { conn: Conn::new(handed), session, spec, pool, _admission: admission };
         let id = self.clients.insert_with(|_| client);
         self.pools[pool.0 as usize].clients += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
@@ -341,6 +352,7 @@ impl<D: Driver> Engine<D> {
             spec: spec.clone(),
             pool: Pool::new(spec.limits()),
             node,
+            place: spec.place(),
             greetings: HashMap::new(),
             clients: 0,
             unused_since: self.now,
@@ -351,6 +363,10 @@ impl<D: Driver> Engine<D> {
         }
         self.pool_ids.insert(spec.id, id);
         id
+    }
+
+    fn all_pools(&self) -> Vec<PoolId> {
+        self.pool_ids.values().copied().collect()
     }
 
     fn pool(&mut self, id: PoolId) -> &mut PoolEntry {
@@ -369,8 +385,7 @@ impl<D: Driver> Engine<D> {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
         self.check_vacating();
-        let pools: Vec<PoolId> = self.pool_ids.values().copied().collect();
-        for id in pools {
+        for id in self.all_pools() {
             self.check_waiters(id);
             self.check_idle_servers(id);
             self.dial_if_wanted(id);
@@ -420,7 +435,7 @@ impl<D: Driver> Engine<D> {
                     self.end_client(id, Some(errors::shutting_down()));
                 }
                 State::Attached(_) | State::Lost(_) => {
-                    self.let_go_if_draining(id);
+                    self.let_go_if_dismissed(id);
                 }
                 State::Closing => {}
             }
@@ -428,11 +443,13 @@ impl<D: Driver> Engine<D> {
         self.stop_if_drained();
     }
 
-    /// While draining: a client between two transactions is told to reconnect.
-    fn let_go_if_draining(&mut self, id: ClientId) {
-        if self.phase == Phase::Running {
+    /// While draining, or when a reload took its database away: a client between two transactions
+    /// is told to reconnect.
+    fn let_go_if_dismissed(&mut self, id: ClientId) {
+        if self.phase == Phase::Running && !self.some_gone {
             return;
         }
+        let Some(report) = self.dismissal(id) else { return };
         let Some(client) = self.clients.get(id) else { return };
         let between = match &client.session.state {
             State::Idle => true,
@@ -443,7 +460,7 @@ impl<D: Driver> Engine<D> {
             State::Waiting | State::Lost(_) | State::Closing => false,
         };
         if between && client.session.leaving == Leaving::No {
-            self.end_client(id, Some(errors::shutting_down()));
+            self.end_client(id, Some(report));
         }
     }
 

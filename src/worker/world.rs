@@ -177,6 +177,18 @@ pub(super) struct FakeServer {
     pub(super) terminated: bool,
 }
 
+const PRIMARY: &str = "postgres://127.0.0.1:1/app";
+
+/// A configuration for role `app` in database `app` with these settings; without a reserve, unless
+/// they name one.
+fn file_of(settings: &str, primary: &str) -> String {
+    let reserve = if settings.contains("reserve_pool_size") { "" } else { "reserve_pool_size = 0" };
+    format!(
+        "[defaults]\n{reserve}\n{settings}\n\
+         [databases.app]\nprimary = \"{primary}\"\n[roles.app]\npassword = \"x\"\n"
+    )
+}
+
 /// The loop with everything around it.
 pub(super) struct World {
     pub(super) engine: Engine<SimDriver>,
@@ -190,7 +202,8 @@ pub(super) struct World {
     /// What the next dials come to; empty: they succeed.
     pub(super) dial_failures: VecDeque<DialFailure>,
     pub(super) dials_held: bool,
-    pub(super) held_dials: Vec<Arc<PoolSpec>>,
+    /// With the place that they go to.
+    pub(super) held_dials: Vec<(Arc<PoolSpec>, u64)>,
     /// Pools that the loop has forgotten.
     pub(super) unused: Vec<Arc<PoolSpec>>,
     pub(super) cancels: Vec<CancelId>,
@@ -204,13 +217,7 @@ impl World {
     /// A pool of `size` servers with more settings for its `[defaults]`; without a reserve, unless
     /// they name one.
     pub(super) fn new(size: u32, settings: &str) -> Self {
-        let reserve =
-            if settings.contains("reserve_pool_size") { "" } else { "reserve_pool_size = 0" };
-        let text = format!(
-            "[defaults]\npool_size = {size}\n{reserve}\n{settings}\n\
-             [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n"
-        );
-        World::of(&text)
+        World::of(&file_of(&format!("pool_size = {size}\n{settings}"), PRIMARY))
     }
 
     /// A world with a configuration of its own.
@@ -237,6 +244,35 @@ impl World {
             most_backends: 0,
             text: text.to_owned(),
         }
+    }
+
+    /// The configuration is reloaded with these settings in `[defaults]`.
+    pub(super) fn reload(&mut self, settings: &str) {
+        self.reload_file(&file_of(settings, PRIMARY));
+    }
+
+    /// The configuration is reloaded, and the server is another one now.
+    pub(super) fn move_server(&mut self, settings: &str) {
+        self.reload_file(&file_of(settings, "postgres://127.0.0.2:1/app"));
+    }
+
+    /// The configuration is reloaded.
+    pub(super) fn reload_file(&mut self, text: &str) {
+        let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
+        self.config = loaded.config;
+        let specs: Vec<_> = self.specs.values().cloned().collect();
+        for spec in specs {
+            let settings = self.config.resolve(&spec.database, &spec.role);
+            spec.keep(settings.is_some(), settings.is_some());
+            if let Some(settings) = settings {
+                let other = settings.server_role.clone().filter(|role| *role != spec.role);
+                let owner = other.map(|role| self.spec(&spec.database, &role));
+                spec.lead_to(owner);
+                spec.follow(Arc::new(settings));
+            }
+        }
+        self.mail(Mail::Reload { max_statement_size: 1 << 20 });
+        self.run();
     }
 
     /// The same world with more in its configuration; nothing has happened in it yet.
@@ -351,12 +387,11 @@ impl World {
         self.net.borrow_mut().chunk = chunk;
     }
 
-    #[allow(dead_code, reason = "a word for tests that are still to come")]
     pub(super) fn hold_dials(&mut self, hold: bool) {
         self.dials_held = hold;
         if !hold {
-            for spec in std::mem::take(&mut self.held_dials) {
-                self.dial(&spec);
+            for (spec, place) in std::mem::take(&mut self.held_dials) {
+                self.dial(&spec, place);
             }
             self.run();
         }
@@ -365,8 +400,11 @@ impl World {
     fn serve_orders(&mut self) {
         for order in self.engine.take_orders() {
             match order {
-                Order::Dial(spec) if self.dials_held => self.held_dials.push(spec),
-                Order::Dial(spec) => self.dial(&spec),
+                Order::Dial(spec) if self.dials_held => {
+                    let place = spec.place();
+                    self.held_dials.push((spec, place));
+                }
+                Order::Dial(spec) => self.dial(&spec, spec.place()),
                 Order::Cancel { cancel, .. } => self.cancels.push(cancel),
                 Order::Unused(spec) => self.unused.push(spec),
                 Order::Ended => {}
@@ -374,7 +412,7 @@ impl World {
         }
     }
 
-    fn dial(&mut self, spec: &Arc<PoolSpec>) {
+    fn dial(&mut self, spec: &Arc<PoolSpec>, place: u64) {
         self.dials += 1;
         if let Some(failure) = self.dial_failures.pop_front() {
             return self.mail(Mail::Dialled { pool: spec.clone(), outcome: Err(failure) });
@@ -384,6 +422,7 @@ impl World {
         self.most_backends = self.most_backends.max(self.backends(None, None));
         let target = crate::cancel::registry::tests::any_target();
         let new = NewServer {
+            place,
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
             cancel: Some(Arc::new(target)),

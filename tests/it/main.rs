@@ -12,6 +12,7 @@ mod differential;
 mod ends;
 mod harness;
 mod harness_proofs;
+mod reload;
 mod session;
 mod streaming;
 mod torture;

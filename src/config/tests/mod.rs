@@ -7,6 +7,7 @@ use std::path::Path;
 
 mod files;
 mod problems;
+mod reload;
 
 /// The surroundings that the reference file expects.
 fn fake() -> Fake {

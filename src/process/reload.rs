@@ -1,0 +1,240 @@
+//! Reload: everything is read and checked first, then all of it takes effect, or nothing.
+//!
+//! Asked for by SIGHUP, `pgweir reload` and the console's RELOAD, through a [`ReloadHandle`].
+//! Reloads come one after the other. Deliberately absent: what a changed value means to those who
+//! use it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::doors::Doors;
+use super::http_door::HttpDoor;
+use super::limits;
+use super::logging::LogLevel;
+use super::prepare::{Prepared, prepare};
+use crate::config::{Change, Config, ConfigProblems, Problem};
+use crate::dial::Dialler;
+use crate::login::Hall;
+
+/// Changes that are logged one by one.
+const LOGGED_CHANGES: usize = 100;
+
+/// What a reload did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Every value that the files now set differently. Files that they name, certificates for
+    /// instance, were read again as well.
+    pub changes: Vec<Change>,
+    /// Keys whose values differ from those that the process was started with, and that need a
+    /// restart.
+    pub need_restart: Vec<&'static str>,
+    /// What is worth knowing about the configuration.
+    pub warnings: Vec<Problem>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "{warning}")?;
+        }
+        for change in &self.changes {
+            writeln!(f, "changed: {change}")?;
+        }
+        for key in &self.need_restart {
+            writeln!(f, "warning: `{key}` needs a restart; the value of the start stays")?;
+        }
+        match self.changes.len() {
+            0 => f.write_str("reloaded: no value changed; the files it names were read again"),
+            1 => f.write_str("reloaded: 1 value changed"),
+            n => write!(f, "reloaded: {n} values changed"),
+        }
+    }
+}
+
+/// How reloads went. For metrics.
+#[derive(Debug, Default)]
+pub struct ReloadCounts {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    /// 0: the last one succeeded, or there was none. 1: it failed.
+    last_failed: AtomicU64,
+}
+
+impl ReloadCounts {
+    /// Reloads that took effect.
+    #[must_use]
+    pub fn succeeded(&self) -> u64 {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+
+    /// Reloads that were refused.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the configuration in force is that of the files as they last were read.
+    #[must_use]
+    pub fn last_succeeded(&self) -> bool {
+        self.last_failed.load(Ordering::Relaxed) == 0
+    }
+
+    fn count(&self, succeeded: bool) {
+        let counter = if succeeded { &self.succeeded } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.last_failed.store(u64::from(!succeeded), Ordering::Relaxed);
+    }
+}
+
+type Outcome = Result<Summary, ConfigProblems>;
+
+/// Asks for reloads. Clones ask the same process.
+#[derive(Clone, Debug)]
+pub struct ReloadHandle {
+    asks: mpsc::Sender<oneshot::Sender<Outcome>>,
+    counts: Arc<ReloadCounts>,
+}
+
+/// What has been asked for through a [`ReloadHandle`].
+#[derive(Debug)]
+pub struct Asks {
+    asks: mpsc::Receiver<oneshot::Sender<Outcome>>,
+    counts: Arc<ReloadCounts>,
+}
+
+impl ReloadHandle {
+    /// A handle, and where its asks arrive.
+    #[must_use]
+    pub fn new() -> (Self, Asks) {
+        let (sender, receiver) = mpsc::channel(8);
+        let counts = Arc::new(ReloadCounts::default());
+        let asks = Asks { asks: receiver, counts: counts.clone() };
+        (ReloadHandle { asks: sender, counts }, asks)
+    }
+
+    /// Reads the configuration again. When this returns it is in force for every login that
+    /// begins, and every loop has been told.
+    ///
+    /// Not cancel safe in so far as a reload that was asked for goes on.
+    ///
+    /// # Errors
+    /// Every problem; then nothing of the old configuration has been given up.
+    pub async fn reload(&self) -> Result<Summary, ConfigProblems> {
+        let (sender, receiver) = oneshot::channel();
+        let ended = || refusal("", "pgweir is shutting down");
+        self.asks.send(sender).await.map_err(|_| ended())?;
+        receiver.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// How reloads went so far.
+    #[must_use]
+    pub fn counts(&self) -> &ReloadCounts {
+        &self.counts
+    }
+}
+
+/// Everything that a reload reaches.
+pub(super) struct Reloader {
+    /// The main file, as it was named at the start.
+    pub path: PathBuf,
+    /// The configuration of the start.
+    pub started: Arc<Config>,
+    pub hall: Arc<Hall>,
+    pub dialler: Arc<Dialler>,
+    pub doors: Doors,
+    pub http: HttpDoor,
+    pub log: LogLevel,
+}
+
+impl Reloader {
+    /// Serves asks until `closing` turns true, then closes the doors.
+    pub(super) async fn serve(
+        mut self,
+        mut asks: Asks,
+        mut closing: tokio::sync::watch::Receiver<bool>,
+    ) {
+        loop {
+            let ask = tokio::select! {
+                // The doors first, so that a successor can have the ports.
+                biased;
+                _ = closing.wait_for(|closing| *closing) => break,
+                ask = asks.asks.recv() => ask,
+            };
+            let Some(answer) = ask else { break };
+            let outcome = self.reload().await;
+            asks.counts.count(outcome.is_ok());
+            log_outcome(&outcome);
+            // Whoever asked may have gone.
+            let _ = answer.send(outcome);
+        }
+        self.doors.close();
+        // Those who come now are told that their ask was dropped.
+    }
+
+    async fn reload(&mut self) -> Outcome {
+        let before = self.hall.edition();
+        let Prepared { edition, contexts, warnings } = self.prepare().await?;
+        let config = edition.config.clone();
+        let filter = LogLevel::parse(&config.log);
+        let filter = filter.map_err(|error| refusal("log.level", error))?;
+        let bound = self.doors.bind_new(&config).await;
+        let bound = bound.map_err(|error| refusal("server.listen", error))?;
+        let bound_http = self.http.bind_new(&config).await;
+        let bound_http = bound_http.map_err(|error| refusal("http.listen", error))?;
+        // From here on nothing fails and nothing waits.
+        self.log.set(filter);
+        self.dialler.use_contexts(contexts);
+        self.hall.follow(edition);
+        self.doors.follow(&config, bound);
+        self.http.follow(&config, bound_http);
+        limits::warn_of_few_files(&config);
+        Ok(Summary {
+            changes: config.changes_since(&before.config),
+            need_restart: config.keys_for_restart(&self.started),
+            warnings,
+        })
+    }
+
+    async fn prepare(&self) -> Result<Prepared, ConfigProblems> {
+        let (path, dialler) = (self.path.clone(), self.dialler.clone());
+        let before = self.hall.edition();
+        let reading = move || prepare(&path, dialler, Some(&before));
+        match tokio::task::spawn_blocking(reading).await {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(refusal("", format!("reading it failed: {panic}"))),
+        }
+    }
+}
+
+fn refusal(key: &str, error: impl fmt::Display) -> ConfigProblems {
+    vec![Problem::error(key, error.to_string())].into()
+}
+
+fn log_outcome(outcome: &Outcome) {
+    match outcome {
+        Ok(Summary { changes, need_restart, warnings }) => {
+            for warning in warnings {
+                tracing::warn!("configuration: {warning}");
+            }
+            for change in changes.iter().take(LOGGED_CHANGES) {
+                tracing::info!("configuration changed: {change}");
+            }
+            for key in need_restart {
+                tracing::warn!(
+                    "configuration: {key} needs a restart; the value of the start stays"
+                );
+            }
+            tracing::info!(changes = changes.len(), "configuration reloaded");
+        }
+        Err(problems) => {
+            for problem in &problems.problems {
+                tracing::error!("configuration: {problem}");
+            }
+            tracing::error!("reload refused; the configuration in force stays");
+        }
+    }
+}
