@@ -106,6 +106,15 @@ pub fn shutting_down() -> Report {
         .hint("Reconnect.")
 }
 
+/// 57P05 FATAL, as Postgres says it for `idle_session_timeout`: the client said nothing for
+/// `client_idle_timeout`. Fault: client.
+#[must_use]
+pub fn client_idle(limit_ms: u64) -> Report {
+    Report::fatal(b"57P05", "terminating connection due to idle-session timeout")
+        .detail(format!("The client was idle for {limit_ms} ms (client_idle_timeout)."))
+        .hint("Reconnect.")
+}
+
 /// 57P01 FATAL: a reload took the session's database or role out of the configuration. Fault:
 /// operator.
 #[must_use]

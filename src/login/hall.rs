@@ -14,7 +14,7 @@ use crate::cancel::CancelRegistry;
 use crate::config::Config;
 use crate::net::socket::Socket;
 use crate::session::ParamSets;
-use crate::worker::mail::{Admission, Mail};
+use crate::worker::mail::{Admission, LoopSettings, Mail};
 
 /// Places beyond `max_client_connections` that only the console has.
 const CONSOLE_RESERVE: u32 = 8;
@@ -95,8 +95,7 @@ impl Hall {
         self.resize_arrivals(arrival_places(&edition.config));
         self.pools.follow(&edition);
         for mailbox in &self.loops {
-            let max_statement_size = edition.config.server.max_statement_size;
-            mailbox.send(Mail::Reload { max_statement_size });
+            mailbox.send(Mail::Reload(LoopSettings::of(&edition.config.server)));
         }
         self.open_pools();
     }

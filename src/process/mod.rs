@@ -32,7 +32,7 @@ use crate::login::{Hall, Loop};
 use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
-use crate::worker::mail::Mail;
+use crate::worker::mail::{LoopSettings, Mail};
 use crate::worker::{self, LoopHandle};
 use doors::Doors;
 use http_door::HttpDoor;
@@ -55,8 +55,8 @@ pub struct LoopStart {
     pub orders: OrderBook,
     /// The interned empty set of parameters.
     pub no_params: Arc<ParamSet>,
-    /// The longest Query or Parse text, in bytes.
-    pub max_statement_size: usize,
+    /// What holds for all its clients, until a reload.
+    pub settings: LoopSettings,
 }
 
 /// Why the process cannot run, or did not end as it should.
@@ -120,11 +120,11 @@ pub fn run_with(
 
 /// Starts an event loop on a thread of its own.
 fn start_loop(start: LoopStart) -> io::Result<Arc<dyn Loop>> {
-    let LoopStart { home, orders, no_params, max_statement_size } = start;
+    let LoopStart { home, orders, no_params, settings } = start;
     let name = format!("pgweir-loop-{home}");
     // The thread is not joined: that it has ended is its last order.
     let (handle, _thread) =
-        worker::spawn(&name, no_params, max_statement_size, move |order| orders.give(order))?;
+        worker::spawn(&name, no_params, settings, move |order| orders.give(order))?;
     Ok(Arc::new(handle))
 }
 
@@ -189,8 +189,8 @@ async fn serve(
     let (books, orders) = order_books(1);
     let no_params = params.intern(ParamSet::default());
     let start = |(home, orders)| {
-        let max_statement_size = config.server.max_statement_size;
-        start_loop(LoopStart { home, orders, no_params: no_params.clone(), max_statement_size })
+        let settings = LoopSettings::of(&config.server);
+        start_loop(LoopStart { home, orders, no_params: no_params.clone(), settings })
     };
     let loops: Vec<_> = books
         .into_iter()

@@ -51,6 +51,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.conn.readable |= edge.readable;
         client.conn.hung_up |= edge.hung_up;
+        client.active_at = self.now;
         if edge.writable && !self.flush_client(id) {
             return;
         }

@@ -168,6 +168,7 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
+        client.active_at = self.now;
         if client.session.leaving != Leaving::No {
             return self.leave_when_settled(client_id);
         }
@@ -498,6 +499,7 @@ impl<D: Driver> Engine<D> {
         if client.session.greeting {
             return self.end_client(id, Some(report));
         }
+        client.active_at = self.now;
         let report = report.with_severity(crate::wire::Severity::Error);
         client.session.refuse = Some(Box::new(report));
         self.todo.push_back(Todo::Client(id));

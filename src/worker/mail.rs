@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::cancel::{CancelTarget, Registration};
+use crate::config::ServerConfig;
 use crate::ids::ClientId;
 
 pub use crate::ids::CancelId;
@@ -95,6 +96,26 @@ pub struct DialFailure {
     pub permanent: bool,
 }
 
+/// What holds for all clients of a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopSettings {
+    /// The longest Query or Parse text, in bytes.
+    pub max_statement_size: usize,
+    /// How long a client may be idle outside a transaction; `None`: for ever.
+    pub client_idle_ms: Option<u64>,
+}
+
+impl LoopSettings {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of(server: &ServerConfig) -> Self {
+        LoopSettings {
+            max_statement_size: server.max_statement_size,
+            client_idle_ms: server.client_idle_timeout.as_millis(),
+        }
+    }
+}
+
 /// From the hall, or from the console, to a loop.
 #[derive(Debug)]
 pub enum Mail<S> {
@@ -131,10 +152,7 @@ pub enum Mail<S> {
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// The configuration was reloaded; what holds for pools stands in their specifications.
-    Reload {
-        /// `[server].max_statement_size`, in bytes.
-        max_statement_size: usize,
-    },
+    Reload(LoopSettings),
     /// Finish transactions, send 57P01 to idle clients, then stop; at the latest after `limit_ms`.
     Drain {
         /// `None`: wait for ever.

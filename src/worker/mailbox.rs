@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use mio::Waker;
 
 use super::Engine;
-use super::mail::{Mail, Order};
+use super::mail::{LoopSettings, Mail, Order};
 use super::mio_driver::MioDriver;
 use crate::net::socket::Socket;
 use crate::session::ParamSet;
@@ -41,14 +41,14 @@ impl LoopHandle {
 pub fn spawn(
     name: &str,
     no_params: Arc<ParamSet>,
-    max_statement_size: usize,
+    settings: LoopSettings,
     mut order: impl FnMut(Order) + Send + 'static,
 ) -> io::Result<(LoopHandle, JoinHandle<io::Result<()>>)> {
     let driver = MioDriver::new()?;
     let queue = Arc::new(Mutex::new(Vec::new()));
     let handle = LoopHandle { queue: queue.clone(), waker: driver.waker() };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut engine = Engine::new(driver, no_params, max_statement_size);
+        let mut engine = Engine::new(driver, no_params, settings);
         while !engine.is_stopped() {
             let turned = engine.turn(|| {
                 std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner))

@@ -14,6 +14,7 @@ pub mod driver;
 mod ends;
 mod from_client;
 mod from_server;
+mod idle;
 mod lease;
 pub mod mail;
 mod mailbox;
@@ -43,7 +44,8 @@ use crate::session::ParamSet;
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use driver::{Driver, Edge, Token};
-use mail::{Admission, Inspection, Mail, NewClient, Order, PoolInspection};
+use idle::Idleness;
+use mail::{Admission, Inspection, LoopSettings, Mail, NewClient, Order, PoolInspection};
 use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, spawn};
@@ -77,6 +79,8 @@ struct Client<S> {
     spec: Arc<PoolSpec>,
     /// The pool whose servers it uses.
     pool: PoolId,
+    /// When it last sent something, or was last answered in full.
+    active_at: Tick,
     _admission: Admission,
 }
 
@@ -160,6 +164,7 @@ pub struct Engine<D: Driver> {
     /// A reload took the database or role of some pool away.
     some_gone: bool,
     max_statement_size: usize,
+    idleness: Idleness,
     panics: u32,
     panics_since: Tick,
     jitter: u8,
@@ -167,7 +172,7 @@ pub struct Engine<D: Driver> {
 
 impl<D: Driver> Engine<D> {
     /// A loop without connections. `no_params` is the interned empty set.
-    pub fn new(driver: D, no_params: Arc<ParamSet>, max_statement_size: usize) -> Self {
+    pub fn new(driver: D, no_params: Arc<ParamSet>, settings: LoopSettings) -> Self {
         let now = driver.now();
         Engine {
             driver,
@@ -194,7 +199,8 @@ impl<D: Driver> Engine<D> {
             next_check: Deadline::NEVER,
             phase: Phase::Running,
             some_gone: false,
-            max_statement_size,
+            max_statement_size: settings.max_statement_size,
+            idleness: Idleness::of(settings.client_idle_ms),
             panics: 0,
             panics_since: now,
             jitter: 0,
@@ -314,7 +320,7 @@ impl<D: Driver> Engine<D> {
                 // Whoever asked may have gone; then nobody needs the picture.
                 let _ = answer.send(self.inspect());
             }
-            Mail::Reload { max_statement_size } => self.reload(max_statement_size),
+            Mail::Reload(settings) => self.reload(settings),
             Mail::Drain { limit_ms } => self.drain(limit_ms),
             Mail::Stop => self.stop(),
         }
@@ -327,7 +333,9 @@ impl<D: Driver> Engine<D> {
         if spec.is_session_mode() {
             session.pins = crate::session::Pins::SESSION_MODE;
         }
-        let client = Client { conn: Conn::new(handed), session, spec, pool, _admission: admission };
+        let (conn, active_at) = (Conn::new(handed), self.now);
+        let client = Client { conn, session, spec, pool, active_at, _admission: admission };
+        self.watch_idleness();
         let id = self.clients.insert_with(|_| client);
         self.pools[pool.0 as usize].clients += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
@@ -415,6 +423,7 @@ impl<D: Driver> Engine<D> {
             self.remove_client(id);
         }
         self.check_half_closed();
+        self.check_idle_clients();
         if let Phase::Draining(deadline) = self.phase {
             if deadline.reached(self.now) {
                 self.stop();

@@ -3,6 +3,8 @@
 //! Most values are read where they are needed. What was copied, or has to happen at once, is here.
 
 use super::driver::Driver;
+use super::idle::Idleness;
+use super::mail::LoopSettings;
 use super::{Engine, Phase, Todo};
 use crate::client::State;
 use crate::deadline::Deadline;
@@ -12,8 +14,10 @@ use crate::wire::Report;
 
 impl<D: Driver> Engine<D> {
     /// Takes over what the pools' specifications say now.
-    pub(super) fn reload(&mut self, max_statement_size: usize) {
-        self.max_statement_size = max_statement_size;
+    pub(super) fn reload(&mut self, settings: LoopSettings) {
+        self.max_statement_size = settings.max_statement_size;
+        self.idleness = Idleness::of(settings.client_idle_ms);
+        self.check_idle_clients();
         self.pools_follow();
         let mut some_gone = false;
         for id in self.clients.ids_where(|_| true) {

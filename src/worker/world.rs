@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicU32;
 use super::Engine;
 use super::driver::{Driver, Edge, Token};
 use super::mail::{
-    Admission, CancelOutcome, DialFailure, Handed, Inspection, Mail, NewClient, NewServer, Order,
+    Admission, CancelOutcome, DialFailure, Handed, Inspection, LoopSettings, Mail, NewClient,
+    NewServer, Order,
 };
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
@@ -177,6 +178,8 @@ pub(super) struct FakeServer {
     pub(super) terminated: bool,
 }
 
+const SETTINGS: LoopSettings = LoopSettings { max_statement_size: 1 << 20, client_idle_ms: None };
+
 const PRIMARY: &str = "postgres://127.0.0.1:1/app";
 
 /// A configuration for role `app` in database `app` with these settings; without a reserve, unless
@@ -227,7 +230,7 @@ impl World {
         let sets = ParamSets::default();
         let none = sets.intern(ParamSet::default());
         World {
-            engine: Engine::new(SimDriver(net.clone()), none, 1 << 20),
+            engine: Engine::new(SimDriver(net.clone()), none, SETTINGS),
             net,
             servers: Vec::new(),
             config: loaded.config,
@@ -271,7 +274,13 @@ impl World {
                 spec.follow(Arc::new(settings));
             }
         }
-        self.mail(Mail::Reload { max_statement_size: 1 << 20 });
+        self.mail(Mail::Reload(SETTINGS));
+        self.run();
+    }
+
+    /// The configuration is reloaded with another `client_idle_timeout`.
+    pub(super) fn set_client_idle(&mut self, client_idle_ms: Option<u64>) {
+        self.mail(Mail::Reload(LoopSettings { client_idle_ms, ..SETTINGS }));
         self.run();
     }
 

@@ -4,6 +4,7 @@ mod authentication;
 mod handing_over;
 mod lookups;
 mod negotiation;
+mod reload;
 
 use std::sync::{Arc, Mutex};
 

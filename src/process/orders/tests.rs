@@ -87,7 +87,10 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
         home: 0,
         orders: books.remove(0),
         no_params,
-        max_statement_size: 1 << 20,
+        settings: crate::worker::mail::LoopSettings {
+            max_statement_size: 1 << 20,
+            client_idle_ms: None,
+        },
     };
     let mailbox = crate::process::start_loop(start).unwrap();
     let served = tokio::spawn(serve(

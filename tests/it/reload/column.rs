@@ -108,6 +108,16 @@ fn lives_on(seen: &Seen<'_>, client: &mut RawClient) -> String {
     "open".to_owned()
 }
 
+/// Whether a client that says nothing is told to go within moments.
+fn stays(_: &Seen<'_>, client: &mut RawClient) -> String {
+    client.set_deadline(Duration::from_millis(500));
+    match client.reply() {
+        Ok(Reply::Frame(frame)) if frame.sqlstate().as_deref() == Some("57P05") => "closed".into(),
+        Ok(other) => format!("{other:?}"),
+        Err(_) => "stays".into(),
+    }
+}
+
 /// What a client of 100 kB of text leaves behind: text that is too long to be read pins it.
 fn long_text(seen: &Seen<'_>, client: &mut RawClient) -> String {
     client.ask(&format!("select 1 /* {} */", "x".repeat(100_000)));
@@ -296,6 +306,12 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             ["read", "pinned"],
             long_text
         ),
+        of_sessions!(
+            ("[server]", "client_idle_timeout", "server.client_idle_timeout"),
+            ["\"1h\"", "\"20ms\""],
+            ["stays", "closed"],
+            stays
+        ),
         case(
             ("[server]", "max_client_connections", "server.max_client_connections"),
             ["2", "1"],
@@ -391,7 +407,7 @@ const AS_THEIR_NEIGHBOURS: &[(&str, &[&str])] = &[
 
 /// Keys that do nothing yet.
 const NOT_YET: &[(&str, &[&str])] = &[
-    ("[server]", &["client_idle_timeout", "peers"]),
+    ("[server]", &["peers"]),
     (
         "[defaults]",
         &[
