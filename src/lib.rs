@@ -14,6 +14,7 @@ pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod login;
+pub mod metrics;
 pub mod net;
 pub mod pool;
 pub mod prepared;

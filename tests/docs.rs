@@ -23,6 +23,7 @@ fn every_error_of_a_session_is_explained() {
         errors::failed_transaction(),
         errors::cancelled_while_waiting(),
         errors::shutting_down(),
+        errors::killed(),
         errors::unknown_message_type(b'?'),
         errors::server_protocol_violation(),
         errors::internal(),
