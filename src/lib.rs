@@ -2,6 +2,7 @@
 //!
 //! The rooms stand in the order in which data travels through them.
 
+pub mod admin;
 pub mod auth;
 pub mod cancel;
 pub mod cli;

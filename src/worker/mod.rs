@@ -111,6 +111,13 @@ struct PoolEntry {
     counters: Counters,
 }
 
+/// Bytes that one client and one server take in the loop's slabs, buffers apart.
+#[must_use]
+pub fn sizes() -> [usize; 2] {
+    type Socket = crate::net::socket::Socket;
+    [size_of::<Client<Socket>>(), size_of::<ServerConn<Socket>>()]
+}
+
 /// Something to do before the loop waits again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Todo {
