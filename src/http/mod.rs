@@ -1,6 +1,10 @@
-//! HTTP: probes for orchestrators, and the loops' state as JSON.
+//! HTTP: probes for orchestrators, the loops' state as JSON, metrics for Prometheus.
 //!
 //! Deliberately absent: anything that changes something.
+
+mod metrics;
+mod metrics_pgbouncer;
+mod metrics_process;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -88,6 +92,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Answer {
         }
         "/readyz" => text(StatusCode::OK, "ok\n"),
         "/api/state" => state(sources).await,
+        "/metrics" => metrics(sources).await,
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
 }
@@ -101,6 +106,19 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// Prometheus' text format, version 0.0.4.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+async fn metrics(sources: &Sources) -> Answer {
+    match Snapshot::take(&sources.loops).await {
+        Ok(snapshot) => {
+            let page = metrics::page(&snapshot, &sources.hall);
+            respond(StatusCode::OK, METRICS, Bytes::from(page))
+        }
+        Err(NoAnswer) => text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n"),
+    }
 }
 
 async fn state(sources: &Sources) -> Answer {

@@ -4,5 +4,6 @@
 //! Deliberately absent: locks, atomics, clocks, and decisions: nobody reads a count to decide.
 
 mod counters;
+pub mod text;
 
 pub use counters::{Counters, ErrorClasses, Histogram, LADDER_US, SqlClass};

@@ -4,6 +4,7 @@ mod columns;
 mod ending;
 mod entering;
 mod holding;
+mod metrics;
 mod numbers;
 mod protocols;
 
