@@ -25,5 +25,5 @@ pub mod table;
 
 pub use console::Console;
 pub use orders::{Orders, ShutdownMode};
-pub use show::VERSION;
+pub use show::{Show, VERSION};
 pub use snapshot::Snapshot;
