@@ -8,6 +8,7 @@ use pgweir::cluster::process::Signal;
 use super::{SOON, app, console, in_front_of, refusal_of, show, tag_of};
 use crate::harness::await_event::{secs, wait_until};
 use crate::harness::frame::Frame;
+use crate::harness::message;
 use crate::harness::pgweir_process::Pgweir;
 use crate::harness::raw::RawClient;
 
@@ -39,10 +40,10 @@ fn sigterm_ends_idle_clients_at_once_and_transactions_when_they_are_over() {
     busy.ask("BEGIN");
     pgweir.signal(Signal::Term);
     assert_eq!(farewell(&mut idle), terminated());
-    assert!(!accepts(&pgweir));
+    wait_until("the listener's end", SOON, || !accepts(&pgweir));
     assert_eq!(busy.ask_value("SELECT 3"), "3");
     let frames = {
-        busy.send(&crate::harness::message::query("COMMIT")).unwrap();
+        busy.send(&message::query("COMMIT")).unwrap();
         busy.until_closed()
     };
     let committed = frames.iter().find_map(Frame::command_tag);
