@@ -1,5 +1,6 @@
 //! The documents say what the program does.
 
+use pgweir::admin::Show;
 use pgweir::errors;
 use pgweir::wire::Report;
 
@@ -23,6 +24,7 @@ fn every_error_of_a_session_is_explained() {
         errors::failed_transaction(),
         errors::cancelled_while_waiting(),
         errors::shutting_down(),
+        errors::killed(),
         errors::unknown_message_type(b'?'),
         errors::server_protocol_violation(),
         errors::internal(),
@@ -52,6 +54,8 @@ fn the_readme_begins_with_what_it_is_and_the_two_commands() {
 fn what_the_documents_link_to_is_there() {
     for document in [
         "README.md",
+        "docs/console.md",
+        "docs/metrics.md",
         "docs/errors.md",
         "docs/configuration.md",
         "docs/drivers.md",
@@ -66,6 +70,20 @@ fn what_the_documents_link_to_is_there() {
             }
             let path = format!("{}/{folder}/{file}", env!("CARGO_MANIFEST_DIR"));
             assert!(std::path::Path::new(&path).exists(), "{document} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_table_of_the_console_is_explained() {
+    let document = read("docs/console.md");
+    for show in Show::ALL {
+        let name = show.name().to_uppercase();
+        assert!(document.contains(&name), "docs/console.md lacks SHOW {name}");
+    }
+    for show in [Show::Pools, Show::Clients] {
+        for (column, _) in show.columns() {
+            assert!(document.contains(&format!("`{column}`")), "docs/console.md lacks {column}");
         }
     }
 }

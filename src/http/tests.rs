@@ -1,6 +1,6 @@
 use super::*;
 use crate::login::tests::{StandIn, World};
-use crate::worker::mail::PoolInspection;
+use crate::worker::mail::{Inspection, Mail};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

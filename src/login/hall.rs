@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::door::ConsoleDoor;
 use super::pools::Pools;
 use super::secrets::{Revealed, Secrets, SecretsError};
+use super::tally::LoginTally;
 use crate::cancel::CancelRegistry;
 use crate::config::{AuthMethod, Config, TlsMode};
 use crate::dial::{Chain, Dialler};
@@ -21,8 +23,8 @@ use crate::net::tls::{
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, Mail};
 
-/// Places beyond `max_client_connections` that only the console has.
-const CONSOLE_RESERVE: u32 = 8;
+/// Console sessions at a time, besides `max_client_connections`.
+const CONSOLE_PLACES: u32 = 16;
 
 /// A loop's mailbox.
 pub trait Loop: Send + Sync {
@@ -45,6 +47,11 @@ pub struct Hall {
     /// Connections that may be logging in at a time; more wait to be accepted.
     pub(super) arrivals: Arc<Semaphore>,
     closing: AtomicBool,
+    /// Where operators go, once there is one.
+    door: OnceLock<Arc<dyn ConsoleDoor>>,
+    /// Places of theirs that are taken.
+    visitors: Arc<AtomicU32>,
+    pub(super) tally: LoginTally,
 }
 
 impl fmt::Debug for Hall {
@@ -104,7 +111,39 @@ impl Hall {
             admitted: Arc::default(),
             arrivals: Arc::new(Semaphore::new(arrivals)),
             closing: AtomicBool::new(false),
+            door: OnceLock::new(),
+            visitors: Arc::default(),
+            tally: LoginTally::default(),
         })
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+
+    /// Opens the console; once.
+    pub fn open_console(&self, door: Arc<dyn ConsoleDoor>) {
+        // A second one would be a second start of the same process.
+        let _ = self.door.set(door);
+    }
+
+    /// Where operators go.
+    pub(super) fn door(&self) -> Option<&Arc<dyn ConsoleDoor>> {
+        self.door.get()
+    }
+
+    /// A place at the console. Those are apart from the clients', for it is needed most when the
+    /// house is full.
+    pub(super) fn admit_visitor(&self) -> Option<Admission> {
+        Admission::take(&self.visitors, CONSOLE_PLACES)
+    }
+
+    /// Logins that were refused.
+    #[must_use]
+    pub fn tally(&self) -> &LoginTally {
+        &self.tally
     }
 
     /// How many clients have a place, those that are logging in included.
@@ -176,12 +215,9 @@ impl Hall {
         matches!(mode, Some(TlsMode::Require | TlsMode::VerifyFull))
     }
 
-    /// A place among `max_client_connections`; `None` when all are taken. The console has some
-    /// more, for it is needed most when the house is full.
-    pub(super) fn admit(&self, database: &str) -> Option<Admission> {
-        let reserve = if self.config.admin.serves(database) { CONSOLE_RESERVE } else { 0 };
-        let limit = self.config.server.max_client_connections.saturating_add(reserve);
-        Admission::take(&self.admitted, limit)
+    /// A place among `max_client_connections`; `None` when all are taken.
+    pub(super) fn admit(&self) -> Option<Admission> {
+        Admission::take(&self.admitted, self.config.server.max_client_connections)
     }
 
     /// How a client may prove who it is; `None` when the access rules keep it out.
@@ -216,7 +252,8 @@ impl Hall {
         self.loops.first().map(|first| (0, first))
     }
 
-    pub(super) fn registry(&self) -> &Arc<CancelRegistry> {
+    /// The keys of all clients.
+    pub fn registry(&self) -> &Arc<CancelRegistry> {
         &self.registry
     }
 }

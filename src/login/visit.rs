@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::authenticate::authenticate;
 use super::claim::Claim;
+pub use super::door::Visitor;
+use super::door::visit_console;
 use super::hall::Hall;
 use super::negotiate::{Request, negotiate};
 use super::refusal::Refusal;
@@ -22,6 +24,8 @@ use crate::worker::mail::Admission;
 pub enum Visit {
     /// A client that has proved who it is.
     Session(Box<Proved>),
+    /// An operator who has done so.
+    Console(Box<Visitor>),
     /// A cancel request, passed on.
     Cancel,
 }
@@ -86,7 +90,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(Report::fatal(b"57P03", "the database system is shutting down").into());
     }
     let claim = Claim::read(&packet)?;
-    let Some(admission) = hall.admit(&claim.database) else {
+    if hall.config.admin.serves(&claim.database) && hall.door().is_some() {
+        return visit_console(hall, link, peer, claim).await;
+    }
+    let Some(admission) = hall.admit() else {
         return Err(Report::fatal(b"53300", "sorry, too many clients already").into());
     };
     let Some(method) = hall.method(&claim.database, &claim.role, peer, tls) else {
@@ -99,6 +106,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     let settings = settings.ok_or_else(|| {
         Report::fatal(b"3D000", format!("database \"{}\" does not exist", claim.database))
     })?;
+    if hall.door().is_some_and(|door| door.is_disabled(&claim.database)) {
+        let message = format!("database \"{}\" is disabled", claim.database);
+        return Err(Report::fatal(b"57P03", message).into());
+    }
     let (database, role) = (&claim.database, &claim.role);
     let pool = hall.pools.find_or_make(&hall.config, database, role, settings.clone());
     if let Some(credential) = hall.secrets.server_credential(&settings, proof.revealed) {
@@ -115,7 +126,7 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// As Postgres words it for pg_hba.conf.
-fn no_access(claim: &Claim, tls: bool) -> Refusal {
+pub(super) fn no_access(claim: &Claim, tls: bool) -> Refusal {
     let encryption = if tls { "TLS encryption" } else { "no encryption" };
     let message = format!(
         "no [[access]] rule for this address, user \"{}\", database \"{}\", {encryption}",

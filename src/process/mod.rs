@@ -16,10 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::admin::orders::Outcome;
+use crate::admin::{Console, Orders, ShutdownMode};
 use crate::cancel::CancelRegistry;
 use crate::config::{Config, Loaded};
 use crate::dial::Dialler;
@@ -36,6 +38,9 @@ use orders::{OrderBook, order_books};
 const HALL_THREADS: usize = 2;
 /// How long loops may take to end after they were told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether clients are left.
+const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(20);
 
 /// What a loop is started with.
 #[derive(Debug)]
@@ -158,6 +163,7 @@ struct Running {
     loops: Vec<Arc<dyn Loop>>,
     listening: watch::Sender<bool>,
     orders: JoinHandle<()>,
+    asks: mpsc::UnboundedReceiver<Ask>,
 }
 
 async fn serve(
@@ -169,6 +175,7 @@ async fn serve(
     // Whoever can connect as a client can ask for the state as well.
     let http_listener = listen_http(&config).await?;
     let listeners = listen(&config).await?;
+    let port = listeners.iter().find_map(Listener::tcp_address).map_or(0, |address| address.port());
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
     let dialler = Arc::new(Dialler::default());
@@ -188,6 +195,12 @@ async fn serve(
     let hall = Arc::new(hall.map_err(RunError::Hall)?);
     let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler, hall.pools().clone()));
     hall.open_pools();
+    let (asked, asks) = mpsc::unbounded_channel();
+    let orders_of_console = Arc::new(ConsoleOrders { asked });
+    let console = Console::new(hall.clone(), loops.clone(), orders_of_console, port);
+    let console = Arc::new(console);
+    hall.open_console(console.clone());
+    tokio::spawn(async move { console.keep_averages().await });
     let (listening, is_listening) = watch::channel(true);
     for listener in listeners {
         tracing::info!("listening on {listener}");
@@ -197,7 +210,7 @@ async fn serve(
         tracing::info!("HTTP on {listener}");
         tokio::spawn(http::serve(listener, hall.clone(), loops.clone(), registry));
     }
-    Running { config, hall, loops, listening, orders }.until_the_end(signals).await
+    Running { config, hall, loops, listening, orders, asks }.until_the_end(signals).await
 }
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
@@ -242,9 +255,37 @@ struct Signals {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
+    /// Let transactions end, for `drain_timeout`.
     Drain,
+    /// Let every client leave by itself.
+    WaitForClients,
     Stop,
 }
+
+/// What the console asks of the process.
+struct ConsoleOrders {
+    asked: mpsc::UnboundedSender<Ask>,
+}
+
+impl Orders for ConsoleOrders {
+    fn reload(&self) -> Outcome<'_> {
+        tracing::warn!("RELOAD is refused: {RESTART_NEEDED}");
+        Box::pin(std::future::ready(Err(RESTART_NEEDED.to_owned())))
+    }
+
+    fn shutdown(&self, mode: ShutdownMode) {
+        let ask = match mode {
+            ShutdownMode::AtOnce => Ask::Stop,
+            ShutdownMode::WaitForServers => Ask::Drain,
+            ShutdownMode::WaitForClients => Ask::WaitForClients,
+        };
+        // Without a receiver the process is ending already.
+        let _ = self.asked.send(ask);
+    }
+}
+
+/// What a changed configuration needs today.
+const RESTART_NEEDED: &str = "a changed configuration needs a restart";
 
 impl Signals {
     fn new() -> io::Result<Self> {
@@ -262,24 +303,32 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return Ask::Drain,
                 _ = self.interrupt.recv() => return Ask::Stop,
-                _ = self.hang_up.recv() => tracing::warn!(
-                    "SIGHUP is ignored: a changed configuration needs a restart"
-                ),
+                _ = self.hang_up.recv() => tracing::warn!("SIGHUP is ignored: {RESTART_NEEDED}"),
             }
         }
     }
 }
 
 impl Running {
-    /// Runs until a signal or the loops end it.
+    /// Runs until a signal, the console or the loops end it.
     async fn until_the_end(mut self, mut signals: Signals) -> Result<(), RunError> {
-        let ask = tokio::select! {
+        let mut ask = tokio::select! {
             ask = signals.next() => ask,
+            ask = asked(&mut self.asks) => ask,
             _ = &mut self.orders => return Err(RunError::LoopsGone),
         };
         self.hall.close();
         // The listening sockets go first, so that a successor can have the port.
         let _ = self.listening.send(false);
+        if ask == Ask::WaitForClients {
+            tracing::info!(clients = self.hall.clients(), "waiting for clients to leave");
+            ask = tokio::select! {
+                () = no_clients(&self.hall) => Ask::Stop,
+                ask = signals.next() => ask,
+                ask = asked(&mut self.asks) => ask,
+                _ = &mut self.orders => return Err(RunError::LoopsGone),
+            };
+        }
         if ask == Ask::Drain {
             let limit = self.config.server.drain_timeout;
             tracing::info!(clients = self.hall.clients(), %limit, "draining");
@@ -291,6 +340,7 @@ impl Running {
                 }
                 // A second signal of either kind does not wait any longer.
                 _ = signals.next() => {}
+                _ = stop_asked(&mut self.asks) => {}
             }
         }
         tracing::info!(clients = self.hall.clients(), "stopping");
@@ -305,5 +355,26 @@ impl Running {
         for mailbox in &self.loops {
             mailbox.send(mail());
         }
+    }
+}
+
+/// The next thing that the console asks. Cancel safe.
+async fn asked(asks: &mut mpsc::UnboundedReceiver<Ask>) -> Ask {
+    match asks.recv().await {
+        Some(ask) => ask,
+        // There is no console any more; signals remain.
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the console asks for the end at once. Cancel safe.
+async fn stop_asked(asks: &mut mpsc::UnboundedReceiver<Ask>) {
+    while asked(asks).await != Ask::Stop {}
+}
+
+/// Waits until the last client has left.
+async fn no_clients(hall: &Hall) {
+    while hall.clients() > 0 {
+        sleep(LOOK_FOR_CLIENTS).await;
     }
 }
