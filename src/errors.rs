@@ -102,8 +102,7 @@ pub fn cancelled_while_waiting() -> Report {
 /// 57P01 FATAL: pgweir is being shut down. Fault: operator.
 #[must_use]
 pub fn shutting_down() -> Report {
-    Report::fatal(b"57P01", "terminating connection because pgweir is shutting down")
-        .hint("Reconnect.")
+    Report::fatal(b"57P01", TERMINATED).detail("pgweir is shutting down.").hint("Reconnect.")
 }
 
 /// 57P05 FATAL, as Postgres says it for `idle_session_timeout`: the client said nothing for
@@ -125,6 +124,14 @@ pub fn configuration_gone() -> Report {
     )
     .hint("Whoever configured pgweir can tell where to connect instead.")
 }
+/// 57P01 FATAL: an administrator closed this session. Fault: operator.
+#[must_use]
+pub fn killed() -> Report {
+    Report::fatal(b"57P01", TERMINATED).detail("An administrator of pgweir closed the session.")
+}
+
+/// As Postgres words it; drivers and frameworks look for it.
+const TERMINATED: &str = "terminating connection due to administrator command";
 
 /// 08P01 FATAL, as Postgres says it: a message type that does not exist. Fault: client.
 #[must_use]

@@ -2,6 +2,7 @@
 //!
 //! The rooms stand in the order in which data travels through them.
 
+pub mod admin;
 pub mod auth;
 pub mod cancel;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod login;
+pub mod metrics;
 pub mod net;
 pub mod pool;
 pub mod prepared;

@@ -1,5 +1,6 @@
 //! The documents say what the program does.
 
+use pgweir::admin::Show;
 use pgweir::errors;
 use pgweir::wire::Report;
 
@@ -25,6 +26,7 @@ fn every_error_of_a_session_is_explained() {
         errors::shutting_down(),
         errors::client_idle(1),
         errors::configuration_gone(),
+        errors::killed(),
         errors::unknown_message_type(b'?'),
         errors::server_protocol_violation(),
         errors::internal(),
@@ -54,6 +56,8 @@ fn the_readme_begins_with_what_it_is_and_the_two_commands() {
 fn what_the_documents_link_to_is_there() {
     for document in [
         "README.md",
+        "docs/console.md",
+        "docs/metrics.md",
         "docs/errors.md",
         "docs/configuration.md",
         "docs/drivers.md",
@@ -68,6 +72,20 @@ fn what_the_documents_link_to_is_there() {
             }
             let path = format!("{}/{folder}/{file}", env!("CARGO_MANIFEST_DIR"));
             assert!(std::path::Path::new(&path).exists(), "{document} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_table_of_the_console_is_explained() {
+    let document = read("docs/console.md");
+    for show in Show::ALL {
+        let name = show.name().to_uppercase();
+        assert!(document.contains(&name), "docs/console.md lacks SHOW {name}");
+    }
+    for show in [Show::Pools, Show::Clients] {
+        for (column, _) in show.columns() {
+            assert!(document.contains(&format!("`{column}`")), "docs/console.md lacks {column}");
         }
     }
 }

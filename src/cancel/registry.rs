@@ -20,6 +20,9 @@ struct Entry {
     client: Option<ClientId>,
 }
 
+/// Bytes that one key takes.
+pub const ENTRY_LEN: usize = size_of::<Entry>() + size_of::<i32>();
+
 /// The keys of all clients of this process.
 #[derive(Debug, Default)]
 pub struct CancelRegistry {

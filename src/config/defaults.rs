@@ -105,7 +105,12 @@ impl Default for RoutingConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        AdminConfig { database: "pgbouncer".to_owned(), admins: Vec::new(), viewers: Vec::new() }
+        AdminConfig {
+            database: "pgbouncer".to_owned(),
+            admins: Vec::new(),
+            viewers: Vec::new(),
+            stats_period: Timeout::from_secs(60),
+        }
     }
 }
 

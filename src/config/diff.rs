@@ -30,7 +30,7 @@ impl Effect {
         match (table, key) {
             ("[server]", "unix_socket" | "workers") | ("[log]", "format") => Effect::Restart,
             ("[server.tls]", _) => Effect::NewHandshakes,
-            ("[auth]", "cache_ttl") => Effect::Reload,
+            ("[auth]", "cache_ttl") | ("[admin]", "stats_period") => Effect::Reload,
             ("[auth]" | "[[access]]" | "[admin]", _) => Effect::NewLogins,
             ("[server]" | "[http]" | "[log]" | "[guard.NAME]" | "the top level", _) => {
                 Effect::Reload

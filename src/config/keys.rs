@@ -36,7 +36,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("[databases.X]", &["alias_of", "primary", "replicas"]),
     ("[databases.X.routing]", RoutingConfig::KEYS),
     ("[guard.NAME]", &["base", "hint_url", "partitioned_tables"]),
-    ("[admin]", &["database", "admins", "viewers"]),
+    ("[admin]", &["database", "admins", "viewers", "stats_period"]),
     ("[http]", &["listen", "dashboard", "pgbouncer_metrics"]),
     ("[log]", &["level", "format", "slow_statement", "log_slow", "query_text", "rate_limit"]),
 ];

@@ -35,6 +35,7 @@ pub mod target;
 mod tests;
 mod timeout;
 mod value;
+mod views;
 mod words;
 
 pub use auth::{AccessRule, AuthConfig, Network};
@@ -52,6 +53,7 @@ pub use source::Origin;
 pub use surface::{AdminConfig, HttpConfig, LogConfig};
 pub use target::{Host, Target, TargetError};
 pub use timeout::{DurationError, Timeout};
+pub use views::RoleSizes;
 pub use words::{
     AuthMethod, CancelReuse, Consistency, LogFormat, PoolMode, QueryText, Reads, Replication,
     ResetOnHandover, Route, SessionStateMode, SslMode, Strategy, TargetSessionAttrs, TimeoutAction,

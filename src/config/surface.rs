@@ -20,6 +20,9 @@ pub struct AdminConfig {
     pub admins: Vec<String>,
     /// Roles that may SHOW. Default: none. Reloadable.
     pub viewers: Vec<String>,
+    /// How often averages begin anew; they are taken over one to two of these. Not `off`.
+    /// Default: 60s. Not reloadable.
+    pub stats_period: Timeout,
 }
 
 impl AdminConfig {
@@ -33,6 +36,11 @@ impl AdminConfig {
         let place = section.update("database", &mut admin.database);
         section.update("admins", &mut admin.admins);
         section.update("viewers", &mut admin.viewers);
+        let period_place = section.update("stats_period", &mut admin.stats_period);
+        if let Some(place) = period_place.filter(|_| admin.stats_period == Timeout::Off) {
+            let path = section.key("stats_period");
+            section.report.error(place, &path, "averages need a period");
+        }
         if let Some(place) = place.filter(|_| admin.database.is_empty() || admin.database == "*") {
             let path = section.key("database");
             section.report.error(place, &path, "the console needs a name of its own");

@@ -1,6 +1,10 @@
-//! HTTP: probes for orchestrators, and the loops' state as JSON.
+//! HTTP: probes for orchestrators, the loops' state as JSON, metrics for Prometheus.
 //!
 //! Deliberately absent: anything that changes something.
+
+mod metrics;
+mod metrics_pgbouncer;
+mod metrics_process;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,13 +18,15 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use crate::admin::snapshot::{NoAnswer, Snapshot};
 use crate::cancel::CancelRegistry;
 use crate::login::{Hall, Loop};
+use crate::metrics::Reloads;
 use crate::net::listen::Listener;
-use crate::worker::mail::{Inspection, Mail};
+use crate::worker::mail::PoolInspection;
 
 /// Connections served at a time; more wait in the system's queue.
 const OPEN_CONNECTIONS: usize = 32;
@@ -28,8 +34,6 @@ const OPEN_CONNECTIONS: usize = 32;
 const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
-/// How long a loop may take to describe itself.
-const INSPECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long nothing is accepted after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,6 +42,7 @@ struct Sources {
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
     registry: Arc<CancelRegistry>,
+    reloads: Arc<Reloads>,
 }
 
 /// Serves requests for as long as the process lives.
@@ -46,8 +51,9 @@ pub async fn serve(
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
     registry: Arc<CancelRegistry>,
+    reloads: Arc<Reloads>,
 ) {
-    let sources = Arc::new(Sources { hall, loops, registry });
+    let sources = Arc::new(Sources { hall, loops, registry, reloads });
     let open = Arc::new(Semaphore::new(OPEN_CONNECTIONS));
     loop {
         let Ok(place) = open.clone().acquire_owned().await else { return };
@@ -89,6 +95,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Answer {
         }
         "/readyz" => text(StatusCode::OK, "ok\n"),
         "/api/state" => state(sources).await,
+        "/metrics" => metrics(sources).await,
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
 }
@@ -104,49 +111,52 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
     response
 }
 
-async fn state(sources: &Sources) -> Answer {
-    let mut inspections = Vec::new();
-    for mailbox in &sources.loops {
-        let (sender, receiver) = oneshot::channel();
-        mailbox.send(Mail::Inspect(sender));
-        match timeout(INSPECT_LIMIT, receiver).await {
-            Ok(Ok(inspection)) => inspections.push(inspection),
-            Ok(Err(_)) | Err(_) => {
-                return text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n");
-            }
+/// Prometheus' text format, version 0.0.4.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+async fn metrics(sources: &Sources) -> Answer {
+    match Snapshot::take(&sources.loops).await {
+        Ok(snapshot) => {
+            let page = metrics::page(&snapshot, &sources.hall, &sources.reloads);
+            respond(StatusCode::OK, METRICS, Bytes::from(page))
         }
+        Err(NoAnswer) => text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n"),
     }
-    let body = state_json(&inspections, sources.registry.len());
-    respond(StatusCode::OK, "application/json", Bytes::from(body))
 }
 
-fn state_json(inspections: &[Inspection], cancel_keys: usize) -> String {
-    let pools: Vec<_> = inspections
-        .iter()
-        .flat_map(|inspection| &inspection.pools)
-        .map(|pool| {
-            json!({
-                "database": pool.database,
-                "role": pool.role,
-                "server": pool.server,
-                "idle": pool.idle,
-                "leased": pool.leased,
-                "login": pool.login,
-                "cancel": pool.cancel,
-                "zombie": pool.zombie,
-                "open": pool.open,
-                "waiting": pool.waiting,
-                "clients": pool.clients,
-                "pinned": pool.pinned,
-            })
+async fn state(sources: &Sources) -> Answer {
+    match Snapshot::take(&sources.loops).await {
+        Ok(snapshot) => {
+            let body = state_json(&snapshot, sources.registry.len());
+            respond(StatusCode::OK, "application/json", Bytes::from(body))
+        }
+        Err(NoAnswer) => text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n"),
+    }
+}
+
+fn state_json(snapshot: &Snapshot, cancel_keys: usize) -> String {
+    let pool = |pool: &PoolInspection| {
+        json!({
+            "database": pool.database,
+            "role": pool.role,
+            "server": pool.server,
+            "idle": pool.idle,
+            "leased": pool.leased,
+            "login": pool.login,
+            "cancel": pool.cancel,
+            "zombie": pool.zombie,
+            "open": pool.open,
+            "waiting": pool.waiting,
+            "clients": pool.clients,
+            "pinned": pool.pinned,
         })
-        .collect();
-    let sum = |count: fn(&Inspection) -> usize| inspections.iter().map(count).sum::<usize>();
+    };
+    let pools: Vec<_> = snapshot.pools.iter().map(pool).collect();
     json!({
-        "clients": sum(|inspection| inspection.clients),
+        "clients": snapshot.clients,
         "pools": pools,
         "cancel_keys": cancel_keys,
-        "statements": sum(|inspection| inspection.statements),
+        "statements": snapshot.statements,
     })
     .to_string()
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::login::tests::{StandIn, World};
-use crate::worker::mail::PoolInspection;
+use crate::worker::mail::{Inspection, Mail};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,7 +11,13 @@ async fn start(world: &World) -> SocketAddr {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.tcp_address().unwrap();
     let loops: Vec<Arc<dyn Loop>> = vec![world.mailbox.clone()];
-    tokio::spawn(serve(listener, world.hall.clone(), loops, world.registry.clone()));
+    tokio::spawn(serve(
+        listener,
+        world.hall.clone(),
+        loops,
+        world.registry.clone(),
+        Arc::default(),
+    ));
     address
 }
 

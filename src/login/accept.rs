@@ -94,17 +94,36 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 /// One connection from accept to hand-over or goodbye.
 pub async fn receive(hall: &Hall, stream: Stream, peer: Peer) {
     let mut link = Link::new(stream).with_unread_limit(CLIENT_UNREAD_LIMIT);
-    if let Some(proved) = log_in(hall, &mut link, peer).await {
-        hand_over(hall, link, peer, *proved);
+    match enter(hall, &mut link, peer).await {
+        Some(Visit::Session(proved)) => hand_over(hall, link, peer, *proved),
+        Some(Visit::Console(visitor)) => {
+            if let Some(door) = hall.door() {
+                door.receive(link, peer, *visitor).await;
+            }
+        }
+        Some(Visit::Cancel) | None => {}
     }
 }
 
-/// Serves a connection until it is a session, or gone (`None`), within `login_timeout`.
+/// As [`enter`], for those that want to become sessions.
+#[cfg(test)]
 pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     hall: &Hall,
     link: &mut Link<S>,
     peer: Peer,
 ) -> Option<Box<Proved>> {
+    match enter(hall, link, peer).await {
+        Some(Visit::Session(proved)) => Some(proved),
+        Some(Visit::Console(_) | Visit::Cancel) | None => None,
+    }
+}
+
+/// Serves a connection until it is proved, or gone (`None`), within `login_timeout`.
+pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
+    hall: &Hall,
+    link: &mut Link<S>,
+    peer: Peer,
+) -> Option<Visit> {
     let progress = Progress::default();
     let edition = hall.edition();
     let limit = edition.login_limit();
@@ -114,15 +133,17 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         Some(limit) => timeout(limit, visiting).await.ok(),
     };
     match visited {
-        Some(Ok(Visit::Session(proved))) => return Some(proved),
+        Some(Ok(proved @ (Visit::Session(_) | Visit::Console(_)))) => return Some(proved),
         // libpq waits for the end of the stream.
         Some(Ok(Visit::Cancel)) => say_goodbye(link, None).await,
         Some(Err(refusal)) => {
+            hall.tally.refused(&refusal);
             log_refusal(peer, &refusal);
             say_goodbye(link, refusal.report()).await;
         }
         None => {
             tracing::info!(%peer, "login took longer than login_timeout");
+            hall.tally.too_slow();
             let report = Report::fatal(b"57014", "canceling authentication due to timeout");
             let report = progress.is_named().then_some(&report);
             say_goodbye(link, report).await;

@@ -1,23 +1,25 @@
 //! What all logins share.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use super::door::ConsoleDoor;
 use super::edition::Edition;
 use super::pools::Pools;
 use super::secrets::Revealed;
+use super::tally::LoginTally;
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
 use crate::net::socket::Socket;
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, LoopSettings, Mail};
 
-/// Places beyond `max_client_connections` that only the console has.
-const CONSOLE_RESERVE: u32 = 8;
+/// Console sessions at a time, besides `max_client_connections`.
+const CONSOLE_PLACES: u32 = 16;
 
 /// A loop's mailbox.
 pub trait Loop: Send + Sync {
@@ -39,6 +41,15 @@ pub struct Hall {
     /// Its places, taken ones included.
     arrival_places: AtomicUsize,
     closing: AtomicBool,
+    /// Where operators go, once there is one.
+    door: OnceLock<Arc<dyn ConsoleDoor>>,
+    /// Places of theirs that are taken.
+    visitors: Arc<AtomicU32>,
+    pub(super) tally: LoginTally,
+    /// The port that clients connect to.
+    port: AtomicU16,
+    /// Sends when a reload has taken effect.
+    reloads: watch::Sender<()>,
 }
 
 impl fmt::Debug for Hall {
@@ -70,6 +81,11 @@ impl Hall {
             arrivals: Arc::new(Semaphore::new(places)),
             arrival_places: AtomicUsize::new(places),
             closing: AtomicBool::new(false),
+            door: OnceLock::new(),
+            visitors: Arc::default(),
+            tally: LoginTally::default(),
+            port: AtomicU16::new(0),
+            reloads: watch::Sender::new(()),
         }
     }
 
@@ -98,6 +114,12 @@ impl Hall {
             mailbox.send(Mail::Reload(LoopSettings::of(&edition.config.server)));
         }
         self.open_pools();
+        self.reloads.send_replace(());
+    }
+
+    /// Changes whenever a reload has taken effect.
+    pub fn reloads(&self) -> watch::Receiver<()> {
+        self.reloads.subscribe()
     }
 
     fn resize_arrivals(&self, places: usize) {
@@ -110,6 +132,40 @@ impl Hall {
             let gone = self.arrivals.forget_permits(before - places);
             self.arrival_places.store(before - gone, Ordering::Relaxed);
         }
+    }
+
+    /// The port that clients connect to; 0 when they come through the Unix socket only.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// Clients connect to this port from now on.
+    pub fn listens_at(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
+    }
+
+    /// Opens the console; once.
+    pub fn open_console(&self, door: Arc<dyn ConsoleDoor>) {
+        // A second one would be a second start of the same process.
+        let _ = self.door.set(door);
+    }
+
+    /// Where operators go.
+    pub(super) fn door(&self) -> Option<&Arc<dyn ConsoleDoor>> {
+        self.door.get()
+    }
+
+    /// A place at the console. Those are apart from the clients', for it is needed most when the
+    /// house is full.
+    pub(super) fn admit_visitor(&self) -> Option<Admission> {
+        Admission::take(&self.visitors, CONSOLE_PLACES)
+    }
+
+    /// Logins that were refused.
+    #[must_use]
+    pub fn tally(&self) -> &LoginTally {
+        &self.tally
     }
 
     /// How many clients have a place, those that are logging in included.
@@ -162,13 +218,9 @@ impl Hall {
         }
     }
 
-    /// A place among `max_client_connections`; `None` when all are taken. The console has some
-    /// more, for it is needed most when the house is full.
-    pub(super) fn admit(&self, database: &str) -> Option<Admission> {
-        let edition = self.edition.load();
-        let reserve = if edition.config.admin.serves(database) { CONSOLE_RESERVE } else { 0 };
-        let limit = edition.config.server.max_client_connections.saturating_add(reserve);
-        Admission::take(&self.admitted, limit)
+    /// A place among `max_client_connections`; `None` when all are taken.
+    pub(super) fn admit(&self) -> Option<Admission> {
+        Admission::take(&self.admitted, self.edition.load().config.server.max_client_connections)
     }
 
     /// Passes a client's cancel request on, if its key is one of ours.
@@ -188,7 +240,8 @@ impl Hall {
         self.loops.first().map(|first| (0, first))
     }
 
-    pub(super) fn registry(&self) -> &Arc<CancelRegistry> {
+    /// The keys of all clients.
+    pub fn registry(&self) -> &Arc<CancelRegistry> {
         &self.registry
     }
 }

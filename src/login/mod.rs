@@ -11,6 +11,7 @@
 pub mod accept;
 mod authenticate;
 mod claim;
+pub mod door;
 mod edition;
 mod hall;
 mod lookup;
@@ -19,12 +20,14 @@ mod pools;
 mod refusal;
 mod secrets;
 mod shown;
+pub mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
 mod visit;
 
 pub use accept::{Listening, accept_from};
 pub use claim::Claim;
+pub use door::{ConsoleDoor, Rank, Visitor};
 pub use edition::{Edition, EditionError};
 pub use hall::{Hall, Loop};
 pub use negotiate::{Request, negotiate};

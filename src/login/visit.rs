@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::authenticate::authenticate;
 use super::claim::Claim;
+pub use super::door::Visitor;
+use super::door::visit_console;
 use super::edition::Edition;
 use super::hall::Hall;
 use super::negotiate::{Request, negotiate};
@@ -24,6 +26,8 @@ use crate::worker::mail::Admission;
 pub enum Visit {
     /// A client that has proved who it is.
     Session(Box<Proved>),
+    /// An operator who has done so.
+    Console(Box<Visitor>),
     /// A cancel request, passed on.
     Cancel,
 }
@@ -89,7 +93,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(Report::fatal(b"57P03", "the database system is shutting down").into());
     }
     let claim = Claim::read(&packet)?;
-    let Some(admission) = hall.admit(&claim.database) else {
+    if edition.config.admin.serves(&claim.database) && hall.door().is_some() {
+        return visit_console(hall, &edition, link, peer, claim).await;
+    }
+    let Some(admission) = hall.admit() else {
         return Err(Report::fatal(b"53300", "sorry, too many clients already").into());
     };
     let Some(method) = edition.method(&claim.database, &claim.role, peer, tls) else {
@@ -99,6 +106,10 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     let proof = authenticate(&edition, link, peer, &claim, settings.as_deref(), method).await?;
     // Only those who have proved who they are learn which databases there are.
     let params = claim.params?;
+    if settings.is_some() && hall.door().is_some_and(|door| door.is_disabled(&claim.database)) {
+        let message = format!("database \"{}\" is disabled", claim.database);
+        return Err(Report::fatal(b"57P03", message).into());
+    }
     let (pool, edition) = find_pool(hall, edition, (&claim.database, &claim.role), settings)?;
     let settings = pool.settings.load_full();
     if let Some(credential) = edition.secrets.server_credential(&settings, proof.revealed) {
@@ -142,7 +153,7 @@ fn find_pool(
 }
 
 /// As Postgres words it for pg_hba.conf.
-fn no_access(claim: &Claim, tls: bool) -> Refusal {
+pub(super) fn no_access(claim: &Claim, tls: bool) -> Refusal {
     let encryption = if tls { "TLS encryption" } else { "no encryption" };
     let message = format!(
         "no [[access]] rule for this address, user \"{}\", database \"{}\", {encryption}",

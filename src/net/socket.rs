@@ -38,6 +38,28 @@ impl Socket {
     }
 }
 
+/// The two addresses of a TCP connection; none of a Unix socket, or of one that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The other side's.
+    pub peer: Option<SocketAddr>,
+    /// Ours.
+    pub local: Option<SocketAddr>,
+}
+
+impl Socket {
+    /// The addresses, asked of the system.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        match self {
+            Self::Tcp(socket) => {
+                Ends { peer: socket.peer_addr().ok(), local: socket.local_addr().ok() }
+            }
+            Self::Unix(_) => Ends::default(),
+        }
+    }
+}
+
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         either!(self, socket => socket.read(into))

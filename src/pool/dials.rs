@@ -69,6 +69,9 @@ impl Pool {
     /// How many dials it would start now.
     #[must_use]
     pub fn wants(&self, now: Tick) -> Wants {
+        if self.is_paused() {
+            return Wants::default();
+        }
         let limits = &self.limits;
         let slots = self.slots;
         let room = limits.size.saturating_sub(slots.total());
@@ -132,6 +135,9 @@ impl Pool {
     /// When the pool may want a dial only because time has passed.
     #[must_use]
     pub fn next_dial(&self, now: Tick) -> Option<Tick> {
+        if self.is_paused() {
+            return None;
+        }
         let waits = self.waiting() > 0;
         if let Some(next_try) = self.next_try() {
             let wanted = waits || self.missing_warm() > 0;

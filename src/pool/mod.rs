@@ -75,6 +75,15 @@ struct Idle {
     since: Tick,
 }
 
+/// Whether servers are given out.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    /// They are. Nobody's wait is counted from before `since`: until then all had to wait.
+    Open { since: Tick },
+    /// An administrator holds every client in the queue, for as long as it takes.
+    Paused,
+}
+
 /// Servers and waiting clients of one (database, role, server).
 #[derive(Debug)]
 pub struct Pool {
@@ -88,6 +97,7 @@ pub struct Pool {
     health: Health,
     /// What logs in is known, so that servers may be dialled though no client asks for one.
     may_warm: bool,
+    hold: Hold,
 }
 
 impl Pool {
@@ -102,6 +112,7 @@ impl Pool {
             stale_waiters: 0,
             health: Health::Good,
             may_warm: false,
+            hold: Hold::Open { since: Tick(0) },
         }
     }
 
@@ -134,7 +145,7 @@ impl Pool {
     #[must_use]
     #[inline]
     pub fn check_out(&mut self) -> Option<(ServerId, Tick)> {
-        if self.waiting() > 0 {
+        if self.waiting() > 0 || self.is_paused() {
             return None;
         }
         self.take_idle()
@@ -189,7 +200,7 @@ impl Pool {
             if !alive(front.client) {
                 self.waiters.pop_front();
                 self.stale_waiters -= 1;
-            } else if Deadline::after(front.since, self.limits.wait_ms).reached(now) {
+            } else if self.expiry(*front).reached(now) {
                 expired.push(front.client);
                 self.waiters.pop_front();
             } else {
@@ -209,6 +220,41 @@ impl Pool {
     #[must_use]
     pub fn oldest_wait(&self) -> Option<Tick> {
         self.waiters.front().map(|waiter| waiter.since)
+    }
+
+    /// When the client at the front will have waited too long.
+    #[must_use]
+    pub fn next_expiry(&self) -> Deadline {
+        self.waiters.front().map_or(Deadline::NEVER, |front| self.expiry(*front))
+    }
+
+    fn expiry(&self, waiter: Waiter) -> Deadline {
+        match self.hold {
+            Hold::Open { since } => Deadline::after(waiter.since.max(since), self.limits.wait_ms),
+            Hold::Paused => Deadline::NEVER,
+        }
+    }
+
+    /// The clients that wait and since when; those that have left may be among them.
+    pub fn waiters(&self) -> impl Iterator<Item = (ClientId, Tick)> + '_ {
+        self.waiters.iter().map(|waiter| (waiter.client, waiter.since))
+    }
+
+    /// From now on no server is given out and none is dialled; whoever waits, waits on.
+    pub fn pause(&mut self) {
+        self.hold = Hold::Paused;
+    }
+
+    /// Servers are given out again. Those who wait have all their time again.
+    pub fn resume(&mut self, now: Tick) {
+        self.hold = Hold::Open { since: now };
+    }
+
+    /// Whether no server is given out.
+    #[must_use]
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        matches!(self.hold, Hold::Paused)
     }
 
     /// Puts a clean server back.

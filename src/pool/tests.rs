@@ -228,3 +228,32 @@ fn warming_backs_off_for_longer_than_dials_that_clients_wait_for() {
     pool.enqueue(client(1), now);
     assert_eq!(pool.next_dial(now), Some(last_failure.plus(LONGEST_PAUSE_MS)));
 }
+
+#[test]
+fn a_paused_pool_gives_nothing_out_and_sends_nobody_away() {
+    let mut pool = pool(2);
+    pool.enqueue(client(1), Tick(0));
+    pool.pause();
+    assert_eq!(dials(&mut pool, 0), 0);
+    assert_eq!(pool.next_dial(Tick(0)), None);
+    let long = Tick(1_000_000);
+    assert!(pool.expired_waiters(long, |_| true).is_empty());
+    assert_eq!(pool.next_expiry(), Deadline::NEVER);
+    pool.resume(long);
+    // All of the wait is counted from here.
+    assert_eq!(pool.next_expiry(), Deadline::after(long, pool.limits().wait_ms));
+    assert!(pool.expired_waiters(long, |_| true).is_empty());
+    assert_eq!(dials(&mut pool, long.0), 1);
+    assert_eq!(pool.waiters().count(), 1);
+    assert_eq!(pool.next_waiter(|_| true), Some((client(1), Tick(0))));
+}
+
+#[test]
+fn idle_servers_of_a_paused_pool_stay_where_they_are() {
+    let mut pool = pool(1);
+    pool.check_in(server(1), Tick(0));
+    pool.pause();
+    assert_eq!(pool.check_out(), None);
+    pool.resume(Tick(5));
+    assert_eq!(pool.check_out(), Some((server(1), Tick(0))));
+}

@@ -25,6 +25,8 @@ pub(super) struct Bound {
 struct Door {
     /// `None`: the Unix socket.
     address: Option<ListenAddress>,
+    /// Also where the system chose it; none on the Unix socket.
+    port: Option<u16>,
     _open: watch::Sender<bool>,
 }
 
@@ -86,6 +88,7 @@ impl Doors {
     pub(super) fn open(hall: Arc<Hall>, bound: Vec<Bound>) -> Self {
         let mut doors = Doors { hall, open: Vec::new() };
         doors.add(bound);
+        doors.tell_port();
         doors
     }
 
@@ -106,6 +109,12 @@ impl Doors {
             }
             Some(_) | None => true,
         });
+        self.tell_port();
+    }
+
+    /// The console shows the port of the first address.
+    fn tell_port(&self) {
+        self.hall.listens_at(self.open.iter().find_map(|door| door.port).unwrap_or(0));
     }
 
     /// Closes all of them.
@@ -115,12 +124,13 @@ impl Doors {
 
     fn add(&mut self, bound: Vec<Bound>) {
         for Bound { address, listeners } in bound {
+            let port = listeners.iter().find_map(Listener::tcp_address).map(|tcp| tcp.port());
             let (open, is_open) = watch::channel(true);
             for listener in listeners {
                 tracing::info!("listening on {listener}");
                 tokio::spawn(accept_from(listener, self.hall.clone(), is_open.clone()));
             }
-            self.open.push(Door { address, _open: open });
+            self.open.push(Door { address, port, _open: open });
         }
     }
 }

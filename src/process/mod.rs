@@ -21,10 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::admin::orders::Outcome;
+use crate::admin::{Console, Orders, ShutdownMode};
 use crate::cancel::CancelRegistry;
 use crate::dial::Dialler;
 use crate::http;
@@ -45,6 +47,9 @@ use reload::{ReloadHandle, Reloader};
 const HALL_THREADS: usize = 2;
 /// How long loops may take to end after they were told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether clients are left.
+const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(20);
 
 /// What a loop is started with.
 #[derive(Debug)]
@@ -166,6 +171,7 @@ struct Running {
     loops: Vec<Arc<dyn Loop>>,
     closing: watch::Sender<bool>,
     orders: JoinHandle<()>,
+    asks: mpsc::UnboundedReceiver<Ask>,
 }
 
 async fn serve(
@@ -177,7 +183,7 @@ async fn serve(
 ) -> Result<(), RunError> {
     let Prepared { edition, contexts, .. } = prepared;
     let config = edition.config.clone();
-    let (reload, asks) = ReloadHandle::new();
+    let (reload, reloads) = ReloadHandle::new();
     // Before anything can be asked to end, it must be able to hear that.
     let signals = Signals::new(reload.clone()).map_err(RunError::Start)?;
     // Whoever can connect as a client can ask for the state as well.
@@ -202,12 +208,18 @@ async fn serve(
     let orders =
         tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
     hall.open_pools();
+    let (asked, asks) = mpsc::unbounded_channel();
+    let console_orders = Arc::new(ConsoleOrders { asked, reload: reload.clone() });
+    let console = Arc::new(Console::new(hall.clone(), loops.clone(), console_orders));
+    hall.open_console(console.clone());
+    tokio::spawn(async move { console.keep_averages().await });
     let (closing, is_closing) = watch::channel(false);
     let serve_http = {
-        let (hall, loops) = (hall.clone(), loops.clone());
+        let (hall, loops, reloads) = (hall.clone(), loops.clone(), reload.counts());
         move |listener| {
-            let serving = http::serve(listener, hall.clone(), loops.clone(), registry.clone());
-            tokio::spawn(serving).abort_handle()
+            let (hall, loops, registry) = (hall.clone(), loops.clone(), registry.clone());
+            tokio::spawn(http::serve(listener, hall, loops, registry, reloads.clone()))
+                .abort_handle()
         }
     };
     control::listen(path, reload);
@@ -220,8 +232,8 @@ async fn serve(
         http: HttpDoor::open(Arc::new(serve_http), &config, bound_http),
         log,
     };
-    tokio::spawn(reloader.serve(asks, is_closing));
-    Running { hall, loops, closing, orders }.until_the_end(signals).await
+    tokio::spawn(reloader.serve(reloads, is_closing));
+    Running { hall, loops, closing, orders, asks }.until_the_end(signals).await
 }
 
 /// The signals that pgweir listens to.
@@ -235,8 +247,38 @@ struct Signals {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
+    /// Let transactions end, for `drain_timeout`.
     Drain,
+    /// Let every client leave by itself.
+    WaitForClients,
     Stop,
+}
+
+/// What the console asks of the process.
+struct ConsoleOrders {
+    asked: mpsc::UnboundedSender<Ask>,
+    reload: ReloadHandle,
+}
+
+impl Orders for ConsoleOrders {
+    fn reload(&self) -> Outcome<'_> {
+        Box::pin(async {
+            match self.reload.reload().await {
+                Ok(summary) => Ok(summary.notices()),
+                Err(problems) => Err(reload::refused(&problems)),
+            }
+        })
+    }
+
+    fn shutdown(&self, mode: ShutdownMode) {
+        let ask = match mode {
+            ShutdownMode::AtOnce => Ask::Stop,
+            ShutdownMode::WaitForServers => Ask::Drain,
+            ShutdownMode::WaitForClients => Ask::WaitForClients,
+        };
+        // Without a receiver the process is ending already.
+        let _ = self.asked.send(ask);
+    }
 }
 
 impl Signals {
@@ -267,15 +309,25 @@ impl Signals {
 }
 
 impl Running {
-    /// Runs until a signal or the loops end it.
+    /// Runs until a signal, the console or the loops end it.
     async fn until_the_end(mut self, mut signals: Signals) -> Result<(), RunError> {
-        let ask = tokio::select! {
+        let mut ask = tokio::select! {
             ask = signals.next() => ask,
+            ask = asked(&mut self.asks) => ask,
             _ = &mut self.orders => return Err(RunError::LoopsGone),
         };
         self.hall.close();
         // The listening sockets go first, so that a successor can have the port.
         let _ = self.closing.send(true);
+        if ask == Ask::WaitForClients {
+            tracing::info!(clients = self.hall.clients(), "waiting for clients to leave");
+            ask = tokio::select! {
+                () = no_clients(&self.hall) => Ask::Stop,
+                ask = signals.next() => ask,
+                ask = asked(&mut self.asks) => ask,
+                _ = &mut self.orders => return Err(RunError::LoopsGone),
+            };
+        }
         if ask == Ask::Drain {
             let limit = self.hall.config().server.drain_timeout;
             tracing::info!(clients = self.hall.clients(), %limit, "draining");
@@ -287,6 +339,7 @@ impl Running {
                 }
                 // A second signal of either kind does not wait any longer.
                 _ = signals.next() => {}
+                _ = stop_asked(&mut self.asks) => {}
             }
         }
         tracing::info!(clients = self.hall.clients(), "stopping");
@@ -301,5 +354,26 @@ impl Running {
         for mailbox in &self.loops {
             mailbox.send(mail());
         }
+    }
+}
+
+/// The next thing that the console asks. Cancel safe.
+async fn asked(asks: &mut mpsc::UnboundedReceiver<Ask>) -> Ask {
+    match asks.recv().await {
+        Some(ask) => ask,
+        // There is no console any more; signals remain.
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the console asks for the end at once. Cancel safe.
+async fn stop_asked(asks: &mut mpsc::UnboundedReceiver<Ask>) {
+    while asked(asks).await != Ask::Stop {}
+}
+
+/// Waits until the last client has left.
+async fn no_clients(hall: &Hall) {
+    while hall.clients() > 0 {
+        sleep(LOOK_FOR_CLIENTS).await;
     }
 }

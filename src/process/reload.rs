@@ -7,7 +7,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,9 +15,12 @@ use super::http_door::HttpDoor;
 use super::limits;
 use super::logging::LogLevel;
 use super::prepare::{Prepared, prepare};
-use crate::config::{Change, Config, ConfigProblems, Problem};
+use crate::config::{Change, Config, ConfigProblems, Problem, Severity, summary};
 use crate::dial::Dialler;
 use crate::login::Hall;
+use crate::metrics::Reloads;
+use crate::wire::Report;
+use crate::wire::report::Severity as Weight;
 
 /// Changes that are logged one by one.
 const LOGGED_CHANGES: usize = 100;
@@ -36,6 +38,60 @@ pub struct Summary {
     pub warnings: Vec<Problem>,
 }
 
+impl Summary {
+    /// In one line.
+    fn headline(&self) -> String {
+        match self.changes.len() {
+            0 => "reloaded: no value changed; the files it names were read again".to_owned(),
+            1 => "reloaded: 1 value changed".to_owned(),
+            n => format!("reloaded: {n} values changed"),
+        }
+    }
+
+    /// What the console says: warnings one by one, then what was done.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Report> {
+        let warning = |text: String| Report::new(Weight::Warning, b"01000", text);
+        let mut notices: Vec<Report> = self.warnings.iter().map(in_the_console).collect();
+        notices.extend(self.need_restart.iter().map(|key| warning(needs_restart(key))));
+        let done = Report::new(Weight::Notice, b"00000", self.headline());
+        let changes: Vec<String> = self.changes.iter().map(ToString::to_string).collect();
+        notices.push(if changes.is_empty() { done } else { done.detail(changes.join("\n")) });
+        notices
+    }
+}
+
+/// A warning or note about the configuration as the console says it.
+fn in_the_console(problem: &Problem) -> Report {
+    let weight = match problem.severity {
+        Severity::Error | Severity::Warning => Weight::Warning,
+        Severity::Note => Weight::Notice,
+    };
+    let report = Report::new(weight, b"01000", problem.message.clone());
+    let report = match (&problem.location, &problem.key) {
+        (Some(at), _) => report.detail(format!("{}:{}:{}", at.file, at.line, at.column)),
+        (None, Some(key)) => report.detail(key.clone()),
+        (None, None) => report,
+    };
+    match &problem.help {
+        Some(help) => report.hint(help.clone()),
+        None => report,
+    }
+}
+
+/// What the console says of a reload that was refused: every problem in its DETAIL.
+#[must_use]
+pub fn refused(problems: &ConfigProblems) -> Report {
+    let message =
+        format!("RELOAD failed: {}; the configuration in force stays", summary(&problems.problems));
+    let texts: Vec<String> = problems.problems.iter().map(ToString::to_string).collect();
+    Report::error(b"F0000", message).detail(texts.join("\n").trim_end().to_owned())
+}
+
+fn needs_restart(key: &str) -> String {
+    format!("`{key}` needs a restart; the value of the start stays")
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for warning in &self.warnings {
@@ -45,48 +101,9 @@ impl fmt::Display for Summary {
             writeln!(f, "changed: {change}")?;
         }
         for key in &self.need_restart {
-            writeln!(f, "warning: `{key}` needs a restart; the value of the start stays")?;
+            writeln!(f, "warning: {}", needs_restart(key))?;
         }
-        match self.changes.len() {
-            0 => f.write_str("reloaded: no value changed; the files it names were read again"),
-            1 => f.write_str("reloaded: 1 value changed"),
-            n => write!(f, "reloaded: {n} values changed"),
-        }
-    }
-}
-
-/// How reloads went. For metrics.
-#[derive(Debug, Default)]
-pub struct ReloadCounts {
-    succeeded: AtomicU64,
-    failed: AtomicU64,
-    /// 0: the last one succeeded, or there was none. 1: it failed.
-    last_failed: AtomicU64,
-}
-
-impl ReloadCounts {
-    /// Reloads that took effect.
-    #[must_use]
-    pub fn succeeded(&self) -> u64 {
-        self.succeeded.load(Ordering::Relaxed)
-    }
-
-    /// Reloads that were refused.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Whether the configuration in force is that of the files as they last were read.
-    #[must_use]
-    pub fn last_succeeded(&self) -> bool {
-        self.last_failed.load(Ordering::Relaxed) == 0
-    }
-
-    fn count(&self, succeeded: bool) {
-        let counter = if succeeded { &self.succeeded } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-        self.last_failed.store(u64::from(!succeeded), Ordering::Relaxed);
+        f.write_str(&self.headline())
     }
 }
 
@@ -96,14 +113,14 @@ type Outcome = Result<Summary, ConfigProblems>;
 #[derive(Clone, Debug)]
 pub struct ReloadHandle {
     asks: mpsc::Sender<oneshot::Sender<Outcome>>,
-    counts: Arc<ReloadCounts>,
+    counts: Arc<Reloads>,
 }
 
 /// What has been asked for through a [`ReloadHandle`].
 #[derive(Debug)]
 pub struct Asks {
     asks: mpsc::Receiver<oneshot::Sender<Outcome>>,
-    counts: Arc<ReloadCounts>,
+    counts: Arc<Reloads>,
 }
 
 impl ReloadHandle {
@@ -111,7 +128,7 @@ impl ReloadHandle {
     #[must_use]
     pub fn new() -> (Self, Asks) {
         let (sender, receiver) = mpsc::channel(8);
-        let counts = Arc::new(ReloadCounts::default());
+        let counts = Arc::new(Reloads::default());
         let asks = Asks { asks: receiver, counts: counts.clone() };
         (ReloadHandle { asks: sender, counts }, asks)
     }
@@ -132,8 +149,8 @@ impl ReloadHandle {
 
     /// How reloads went so far.
     #[must_use]
-    pub fn counts(&self) -> &ReloadCounts {
-        &self.counts
+    pub fn counts(&self) -> Arc<Reloads> {
+        self.counts.clone()
     }
 }
 
@@ -224,9 +241,7 @@ fn log_outcome(outcome: &Outcome) {
                 tracing::info!("configuration changed: {change}");
             }
             for key in need_restart {
-                tracing::warn!(
-                    "configuration: {key} needs a restart; the value of the start stays"
-                );
+                tracing::warn!("configuration: {}", needs_restart(key));
             }
             tracing::info!(changes = changes.len(), "configuration reloaded");
         }

@@ -55,6 +55,12 @@ pub fn empty(out: &mut Vec<u8>, tag: u8) {
     out.extend_from_slice(&[tag, 0, 0, 0, 4]);
 }
 
+/// ParameterDescription of a statement without parameters.
+pub fn parameter_description(out: &mut Vec<u8>) {
+    out.push(backend::tag::PARAMETER_DESCRIPTION);
+    sized(out, |out| out.extend_from_slice(&[0, 0]));
+}
+
 /// Query.
 pub fn query(out: &mut Vec<u8>, text: &[u8]) {
     out.push(frontend::tag::QUERY);

@@ -176,7 +176,7 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn must_give_up(&mut self, id: PoolId) -> bool {
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.surplus() > 0 || self.is_being_vacated(id) {
+        if entry.pool.surplus() > 0 || entry.pool.is_paused() || self.is_being_vacated(id) {
             return true;
         }
         self.nodes[entry.node].starved && self.must_yield(id)

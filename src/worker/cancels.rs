@@ -78,6 +78,7 @@ impl<D: Driver> Engine<D> {
             Cancel::None | Cancel::Ordered(_) | Cancel::Permitted(_) => return,
         }
         server.cancel = Cancel::None;
+        self.pools[entry.pool.0 as usize].counters.count_cancel(outcome);
         match outcome {
             CancelOutcome::NotSent => {}
             CancelOutcome::Delivered => server.needs_barrier = true,

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 
 use super::driver::{Driver, Token};
 use super::mail::Handed;
+use crate::net::socket::Ends;
 use crate::net::tls::TlsSession;
 
 /// Bytes that one read asks for, and the size of a loop's scratch buffer.
@@ -142,6 +143,16 @@ impl<S> Conn<S> {
         token: Token,
     ) -> io::Result<()> {
         driver.add(&mut self.socket, token)
+    }
+
+    /// The socket's addresses.
+    pub(super) fn ends<D: Driver<Socket = S>>(&self, driver: &D) -> Ends {
+        driver.ends(&self.socket)
+    }
+
+    /// The version of TLS, when it is on.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.tls.as_ref().map(|tls| tls.session.version().unwrap_or("on"))
     }
 
     /// Whether bytes wait for room.

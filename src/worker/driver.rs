@@ -3,8 +3,8 @@
 
 use std::io;
 
-use crate::deadline::Tick;
 use crate::ids::{ClientId, Key, ServerId};
+use crate::net::socket::Ends;
 
 /// Which connection an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,8 +100,11 @@ pub trait Driver {
     /// The poller broke; the loop cannot go on.
     fn wait(&mut self, timeout_ms: Option<u64>, edges: &mut Vec<Edge>) -> io::Result<()>;
 
-    /// The time now.
-    fn now(&self) -> Tick;
+    /// Microseconds that passed since the process started. The one reading of the clock in a turn.
+    fn micros(&self) -> u64;
+
+    /// The addresses of a socket, for those who operate pgweir.
+    fn ends(&self, socket: &Self::Socket) -> Ends;
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ impl<D: Driver> Engine<D> {
             let ledger = &entry.server.ledger;
             let hopeless = ledger.copy_in() && !ledger.is_doubtful();
             // Where replies cannot be told apart, those that are owed may be of the client's units.
-            let in_doubt = ledger.is_doubtful() && ledger.owes_replies();
+            let in_doubt = ledger.is_ending() || (ledger.is_doubtful() && ledger.owes_replies());
             let expected = ledger.client_units().next().is_some() || in_doubt;
             let wait = expected && !hopeless;
             if wait || matches!(entry.server.user, User::Preparing(_)) {
@@ -186,6 +186,9 @@ impl<D: Driver> Engine<D> {
             self.disown(server, mid_message, true);
         }
         if let Some(report) = report {
+            if let Some(client) = self.clients.get(id) {
+                self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
+            }
             let mut bytes = Vec::new();
             report.with_severity(Severity::Fatal).write(&mut bytes);
             self.send_to_client(id, &bytes);
@@ -388,6 +391,7 @@ impl<D: Driver> Engine<D> {
             };
             client.session.state = State::Lost(Box::new(lost));
         }
+        self.pools[client.pool.0 as usize].counters.count_answers(&bytes);
         self.send_to_client(id, &bytes);
         self.todo.push_back(Todo::Client(id));
     }
@@ -409,6 +413,7 @@ impl<D: Driver> Engine<D> {
             self.statements.release(statement);
         }
         self.statements.assign(&mut entry.server.unnamed, None);
+        self.pools[entry.pool.0 as usize].counters.servers_closed += 1;
         if entry.server.user == User::Nobody {
             self.pools[entry.pool.0 as usize].pool.remove_idle(id);
         }

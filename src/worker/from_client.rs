@@ -261,17 +261,18 @@ impl<D: Driver> Engine<D> {
         }
         if let Some(server) = client.session.server() {
             let sent = if self.to_server.is_empty() {
-                self.send_to_server(server, &input[run])
+                let passed_on = run.len();
+                self.send_to_server(server, &input[run]).map(|()| passed_on)
             } else {
                 let mut bytes = std::mem::take(&mut self.to_server);
                 bytes.extend_from_slice(&input[run]);
-                let sent = self.send_to_server(server, &bytes);
+                let sent = self.send_to_server(server, &bytes).map(|()| bytes.len());
                 bytes.clear();
                 self.to_server = bytes;
                 sent
             };
             match sent {
-                Ok(()) => {}
+                Ok(sent) => self.count_received(id, sent),
                 Err(error) => {
                     let start = lease_start.filter(|_| !over);
                     if let Some(start) = start
@@ -429,6 +430,7 @@ impl<D: Driver> Engine<D> {
                     match session.unnamed {
                         Some(statement) => {
                             self.statements.retain(statement);
+                            self.pools[entry.pool.0 as usize].counters.server_parses += 1;
                             ledger.sent(Sent::Parse(Some(statement)), Deliver::OnError);
                             build::parse(
                                 &mut self.to_server,
@@ -482,11 +484,14 @@ impl<D: Driver> Engine<D> {
             Sent::Parse(statement) => statement,
             _ => None,
         };
-        if !ledger.sent(sent, Deliver::Client)
-            && let Some(statement) = statement
-        {
+        let owed = ledger.sent(sent, Deliver::Client);
+        if owed {
+            entry.clock.asked(self.now_us);
+            client.asked_s = u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX);
+        } else if let Some(statement) = statement {
             self.statements.release(statement);
         }
+        self.pools[entry.pool.0 as usize].counters.count_sent(sent);
         Next::Forward
     }
 
@@ -528,7 +533,11 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         let State::Lost(lost) = &mut client.session.state else { return Next::Drop };
         let body = &message[HEADER_LEN..];
-        match lost.answer(header.tag, body, facts::control, &mut self.to_client) {
+        let before = self.to_client.len();
+        let after = lost.answer(header.tag, body, facts::control, &mut self.to_client);
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.count_answers(&self.to_client[before..]);
+        match after {
             After::StillLost => Next::Drop,
             After::SkipToSync => {
                 client.session.skip_to_sync = true;

@@ -1,6 +1,7 @@
 //! From a server to its client: replies are settled against the ledger and passed on in runs.
 
 use super::conn::{Filled, Rest, Scratch};
+use super::counting::Meter;
 use super::driver::{Driver, Edge, Token};
 use super::{BYTES_PER_TURN, Engine, Todo};
 use crate::client::Leaving;
@@ -125,10 +126,12 @@ impl<D: Driver> Engine<D> {
                 }
                 let available = front.len().min(header.frame_len());
                 let body = &front[HEADER_LEN..available];
+                let counters = &mut self.pools[entry.pool.0 as usize].counters;
                 let deliver = Self::settle(
                     entry,
                     &mut self.clients,
                     &mut self.statements,
+                    &mut Meter { counters, now_us: self.now_us },
                     header,
                     body,
                     &mut events,
@@ -165,6 +168,7 @@ impl<D: Driver> Engine<D> {
             client
         };
         if let Some(client) = client {
+            self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {
                 self.send_to_client(client, &input[run..pos]);
             } else {
@@ -180,6 +184,7 @@ impl<D: Driver> Engine<D> {
         entry: &mut super::ServerConn<D::Socket>,
         clients: &mut crate::ids::Arena<ClientId, super::Client<D::Socket>>,
         statements: &mut crate::prepared::Statements,
+        meter: &mut Meter<'_>,
         header: Header,
         body: &[u8],
         events: &mut Events,
@@ -229,10 +234,12 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Ready(status) => {
+                meter.answered(&mut entry.clock, &server.ledger, status);
                 server.status = status;
                 events.ready = true;
             }
             Meaning::QueryReady(status) => {
+                meter.answered(&mut entry.clock, &server.ledger, status);
                 server.status = status;
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
@@ -247,7 +254,9 @@ impl<D: Driver> Engine<D> {
                         statements.assign(&mut session.unnamed, None);
                     }
                 }
-                if !for_client {
+                if for_client {
+                    meter.counters.errors.count(ErrorFields::read(body).sqlstate);
+                } else {
                     events.error = Some(Report::from_server(body));
                 }
             }

@@ -1,6 +1,7 @@
 //! Who has which server: taking one, making it fit its client, giving it back clean.
 
 use super::conn::Conn;
+use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, NewServer};
 use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
@@ -36,6 +37,7 @@ impl<D: Driver> Engine<D> {
             if !fits {
                 self.say_goodbye(server);
             } else if trusted || self.is_still_there(server) {
+                self.pool(pool).counters.waits.observe(0);
                 self.lease(server, id);
                 // None when it died over the first words; the client has been dealt with.
                 return self.clients.get(id)?.session.server();
@@ -45,8 +47,7 @@ impl<D: Driver> Engine<D> {
         let now = self.now;
         let entry = self.pool(pool);
         entry.pool.enqueue(id, now);
-        let limits = entry.pool.limits();
-        let give_up = Deadline::after(now, limits.wait_ms);
+        let give_up = entry.pool.next_expiry();
         self.check_at(give_up);
         if let Some(client) = self.clients.get_mut(id) {
             client.session.state = State::Waiting;
@@ -89,6 +90,7 @@ impl<D: Driver> Engine<D> {
         entry.server.cancel = Cancel::None;
         entry.server.lease += 1;
         entry.server.statuses_before = None;
+        entry.clock = LeaseClock::default();
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) {
             entry.server.user = User::Client(client_id);
             return;
@@ -289,8 +291,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn give_back(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
-        let retire_at = entry.server.retire_at;
-        let too_old = retire_at.reached(self.now);
+        let (retire_at, close_needed) = (entry.server.retire_at, entry.close_needed);
+        let too_old = close_needed || retire_at.reached(self.now);
         if too_old || self.must_give_up(pool) {
             return self.say_goodbye(id);
         }
@@ -307,6 +309,8 @@ impl<D: Driver> Engine<D> {
             return self.make_room_if_wanted(pool_id);
         };
         if self.fits(id, client) {
+            let waited_ms = self.now.since(since);
+            self.pool(pool).counters.waits.observe(waited_ms * 1_000);
             self.lease(id, client);
             self.greet_if_known(id, client);
             self.todo.push_back(Todo::Client(client));
@@ -342,7 +346,15 @@ impl<D: Driver> Engine<D> {
         self.check_at(retire_at);
         let server =
             Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
-        let entry = ServerConn { conn: Conn::new(new.handed), server, pool, place: new.place };
+        self.pool(pool).counters.servers_opened += 1;
+        let entry = ServerConn {
+            conn: Conn::new(new.handed),
+            server,
+            pool,
+            place: new.place,
+            clock: LeaseClock::default(),
+            close_needed: false,
+        };
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {
@@ -369,6 +381,7 @@ impl<D: Driver> Engine<D> {
         let (now, jitter) = (self.now, self.jitter);
         let clients = &self.clients;
         let entry = &mut self.pools[pool.0 as usize];
+        entry.counters.dials_failed += 1;
         entry.pool.dial_failed(failure.report.clone(), now, jitter);
         let hopeless = failure.permanent && entry.pool.slots().open == 0;
         if hopeless {
@@ -415,9 +428,9 @@ impl<D: Driver> Engine<D> {
                 entry.pool.waiting(),
             ),
         };
-        if let Some(oldest) = entry.pool.oldest_wait() {
-            self.check_at(Deadline::after(oldest, limits.wait_ms));
-        }
+        entry.counters.wait_timeouts += expired.len() as u64;
+        let next_expiry = entry.pool.next_expiry();
+        self.check_at(next_expiry);
         for client in expired {
             self.no_longer_waiting(client);
             self.fail_request(client, report.clone());
@@ -501,6 +514,7 @@ impl<D: Driver> Engine<D> {
         }
         client.active_at = self.now;
         let report = report.with_severity(crate::wire::Severity::Error);
+        self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
         client.session.refuse = Some(Box::new(report));
         self.todo.push_back(Todo::Client(id));
     }

@@ -4,17 +4,21 @@
 //! loop orders dials and cancel requests. Every answer carries the id it is for, and ids have
 //! generations: an answer for something that is gone is dropped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cancel::{CancelTarget, Registration};
 use crate::config::ServerConfig;
 use crate::ids::ClientId;
+use crate::metrics::Counters;
 
 pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
 use crate::session::ParamSet;
 use crate::wire::Report;
+
+pub use super::listing::Listing;
 
 /// A socket with everything that was read ahead of its hand-over.
 #[derive(Debug)]
@@ -153,6 +157,10 @@ pub enum Mail<S> {
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// The configuration was reloaded; what holds for pools stands in their specifications.
     Reload(LoopSettings),
+    /// Asks for every connection of the loop.
+    List(tokio::sync::oneshot::Sender<Listing>),
+    /// An administrator's order; answered with how many connections or pools it met.
+    Control(Control, tokio::sync::oneshot::Sender<usize>),
     /// Finish transactions, send 57P01 to idle clients, then stop; at the latest after `limit_ms`.
     Drain {
         /// `None`: wait for ever.
@@ -160,6 +168,57 @@ pub enum Mail<S> {
     },
     /// Close everything now and stop.
     Stop,
+}
+
+/// Databases whose clients are held: no server is given out for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// Those of every database.
+    pub all: bool,
+    /// Those of these databases, as clients name them.
+    pub databases: BTreeSet<String>,
+}
+
+impl Holds {
+    /// Whether a database's clients are held.
+    #[must_use]
+    pub fn hold(&self, database: &str) -> bool {
+        self.all || self.databases.contains(database)
+    }
+}
+
+/// Which databases an order is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every one.
+    All,
+    /// One, as clients name it.
+    Database(String),
+}
+
+impl Scope {
+    /// Whether it is about this database.
+    #[must_use]
+    pub fn covers(&self, database: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Database(name) => name == database,
+        }
+    }
+}
+
+/// What an administrator orders.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// Hold the clients of these databases, and let all others go on. Idle servers of the held
+    /// ones are closed at once, the others when they are given back.
+    Hold(Arc<Holds>),
+    /// Close every client and every server.
+    Kill(Scope),
+    /// Close the client with this process id.
+    KillClient(i32),
+    /// Close every server as soon as nobody uses it; new ones are dialled as they are needed.
+    Reconnect(Scope),
 }
 
 /// What is known of a cancel request's signal.
@@ -230,4 +289,26 @@ pub struct PoolInspection {
     pub clients: usize,
     /// Sessions that hold a server beyond their transactions.
     pub pinned: usize,
+    /// The pool's number in this process.
+    pub id: u32,
+    /// Of `leased`: those that are being cleaned.
+    pub cleaning: usize,
+    /// Of `cancel`: those that have answered everything and wait for the cancel request only.
+    pub being_canceled: usize,
+    /// Clients that hold a server.
+    pub attached: usize,
+    /// Cancel requests that are still connecting.
+    pub cancel_ordered: usize,
+    /// Servers that will be closed when they are given back (`RECONNECT`).
+    pub close_needed: usize,
+    /// How long the client at the front has waited, in milliseconds.
+    pub oldest_wait_ms: u64,
+    /// How many servers it may have.
+    pub size: u32,
+    /// Its clients keep their servers until they leave.
+    pub session_mode: bool,
+    /// No server is given out.
+    pub paused: bool,
+    /// Everything counted since the loop started.
+    pub counters: Counters,
 }

@@ -8,8 +8,7 @@ use mio::event::Source;
 use mio::{Events, Interest, Poll, Waker};
 
 use super::driver::{Driver, Edge, Token, WAKE};
-use crate::deadline::Tick;
-use crate::net::socket::Socket;
+use crate::net::socket::{Ends, Socket};
 
 /// Edges taken from the poller at a time.
 const EVENTS: usize = 1_024;
@@ -92,7 +91,11 @@ impl Driver for MioDriver {
         Ok(())
     }
 
-    fn now(&self) -> Tick {
-        Tick(u64::try_from(self.started.elapsed().as_millis()).expect("below 2^64 ms"))
+    fn micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn ends(&self, socket: &Socket) -> Ends {
+        socket.ends()
     }
 }

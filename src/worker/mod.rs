@@ -10,12 +10,16 @@
 mod bounds;
 mod cancels;
 mod conn;
+mod control;
+mod counting;
 pub mod driver;
 mod ends;
 mod from_client;
 mod from_server;
 mod idle;
+mod inspect;
 mod lease;
+pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
@@ -36,16 +40,18 @@ use crate::client::{Leaving, Session, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{Arena, ClientId, PoolId, ServerId};
+use crate::metrics::Counters;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
 use crate::prepared::Statements;
-use crate::server::{Cancel, Server, User};
+use crate::server::{Server, User};
 use crate::session::ParamSet;
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
+use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
 use idle::Idleness;
-use mail::{Admission, Inspection, LoopSettings, Mail, NewClient, Order, PoolInspection};
+use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order};
 use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, spawn};
@@ -81,6 +87,9 @@ struct Client<S> {
     pool: PoolId,
     /// When it last sent something, or was last answered in full.
     active_at: Tick,
+    /// When it logged in and when it last asked for something, in seconds of the loop's clock.
+    since_s: u32,
+    asked_s: u32,
     _admission: Admission,
 }
 
@@ -90,6 +99,9 @@ struct ServerConn<S> {
     pool: PoolId,
     /// What [`PoolSpec::place`] was when it was dialled.
     place: u64,
+    clock: LeaseClock,
+    /// It is closed when it is given back: an administrator wants new connections.
+    close_needed: bool,
 }
 
 struct PoolEntry {
@@ -105,6 +117,14 @@ struct PoolEntry {
     clients: usize,
     /// When its last client left.
     unused_since: Tick,
+    counters: Counters,
+}
+
+/// Bytes that one client and one server take in the loop's slabs, buffers apart.
+#[must_use]
+pub fn sizes() -> [usize; 2] {
+    type Socket = crate::net::socket::Socket;
+    [size_of::<Client<Socket>>(), size_of::<ServerConn<Socket>>()]
 }
 
 /// Something to do before the loop waits again.
@@ -158,6 +178,10 @@ pub struct Engine<D: Driver> {
     /// entry counts as long as the session has the same deadline.
     half_closed: VecDeque<(ClientId, Deadline)>,
     now: Tick,
+    /// The same moment in microseconds, for what is measured.
+    now_us: u64,
+    /// Databases whose clients are held.
+    holds: Arc<Holds>,
     /// No deadline lies before this.
     next_check: Deadline,
     phase: Phase,
@@ -173,7 +197,8 @@ pub struct Engine<D: Driver> {
 impl<D: Driver> Engine<D> {
     /// A loop without connections. `no_params` is the interned empty set.
     pub fn new(driver: D, no_params: Arc<ParamSet>, settings: LoopSettings) -> Self {
-        let now = driver.now();
+        let now_us = driver.micros();
+        let now = Tick(now_us / 1_000);
         Engine {
             driver,
             clients: Arena::default(),
@@ -196,6 +221,8 @@ impl<D: Driver> Engine<D> {
             closing: VecDeque::new(),
             half_closed: VecDeque::new(),
             now,
+            now_us,
+            holds: Arc::default(),
             next_check: Deadline::NEVER,
             phase: Phase::Running,
             some_gone: false,
@@ -232,7 +259,8 @@ impl<D: Driver> Engine<D> {
         let mut edges = std::mem::take(&mut self.edges);
         edges.clear();
         self.driver.wait(timeout_ms, &mut edges)?;
-        self.now = self.driver.now();
+        self.now_us = self.driver.micros();
+        self.now = Tick(self.now_us / 1_000);
         for item in mail() {
             self.deliver(item);
         }
@@ -321,6 +349,13 @@ impl<D: Driver> Engine<D> {
                 let _ = answer.send(self.inspect());
             }
             Mail::Reload(settings) => self.reload(settings),
+            Mail::List(answer) => {
+                let _ = answer.send(self.list());
+            }
+            Mail::Control(control, answer) => {
+                let met = self.control(control);
+                let _ = answer.send(met);
+            }
             Mail::Drain { limit_ms } => self.drain(limit_ms),
             Mail::Stop => self.stop(),
         }
@@ -333,11 +368,22 @@ impl<D: Driver> Engine<D> {
         if spec.is_session_mode() {
             session.pins = crate::session::Pins::SESSION_MODE;
         }
-        let (conn, active_at) = (Conn::new(handed), self.now);
-        let client = Client { conn, session, spec, pool, active_at, _admission: admission };
+        let now_s = self.seconds();
+        let client = Client {
+            conn: Conn::new(handed),
+            session,
+            spec,
+            pool,
+            active_at: self.now,
+            since_s: now_s,
+            asked_s: now_s,
+            _admission: admission,
+        };
         self.watch_idleness();
         let id = self.clients.insert_with(|_| client);
-        self.pools[pool.0 as usize].clients += 1;
+        let entry = self.pool(pool);
+        entry.clients += 1;
+        entry.counters.logins += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.registration.bind(id);
         if let Err(error) = client.conn.register(&mut self.driver, Token::Client(id)) {
@@ -356,14 +402,19 @@ impl<D: Driver> Engine<D> {
         let place = self.pools.vacant_key();
         let id = PoolId(u32::try_from(place).expect("fewer than 2^32 pools"));
         let node = self.join_node(spec.node_key(), id);
+        let mut pool = Pool::new(spec.limits());
+        if self.holds.hold(&spec.database) {
+            pool.pause();
+        }
         self.pools.insert(PoolEntry {
             spec: spec.clone(),
-            pool: Pool::new(spec.limits()),
+            pool,
             node,
             place: spec.place(),
             greetings: HashMap::new(),
             clients: 0,
             unused_since: self.now,
+            counters: Counters::default(),
         });
         self.refresh_node(node);
         if spec.credential().is_some() {
@@ -490,46 +541,5 @@ impl<D: Driver> Engine<D> {
             self.say_goodbye(id);
         }
         self.orders.push(Order::Ended);
-    }
-
-    fn inspect(&self) -> Inspection {
-        // By place; the places of pools that are gone are left out in the end.
-        let places = self.pools.iter().next_back().map_or(0, |(place, _)| place + 1);
-        let mut pools = vec![PoolInspection::default(); places];
-        for (place, entry) in &self.pools {
-            pools[place] = PoolInspection {
-                database: entry.spec.database.clone(),
-                role: entry.spec.role.clone(),
-                server: entry.spec.server_name(),
-                login: entry.pool.slots().connecting as usize,
-                zombie: entry.pool.slots().zombie as usize,
-                open: entry.pool.slots().total() as usize,
-                waiting: entry.pool.waiting(),
-                clients: entry.clients,
-                ..PoolInspection::default()
-            };
-        }
-        for (_, entry) in self.servers.iter() {
-            let pool = &mut pools[entry.pool.0 as usize];
-            match (entry.server.cancel, entry.server.user) {
-                (Cancel::Permitted(_), _) => pool.cancel += 1,
-                (Cancel::None | Cancel::Ordered(_), User::Nobody) => pool.idle += 1,
-                (
-                    Cancel::None | Cancel::Ordered(_),
-                    User::Client(_) | User::Preparing(_) | User::Cleaning(_),
-                ) => pool.leased += 1,
-            }
-        }
-        for (_, client) in self.clients.iter() {
-            let pinned = !client.session.pins.is_none() && client.session.server().is_some();
-            pools[client.pool.0 as usize].pinned += usize::from(pinned);
-        }
-        let pools = pools.into_iter().enumerate();
-        let pools = pools.filter(|(place, _)| self.pools.contains(*place)).map(|(_, pool)| pool);
-        Inspection {
-            clients: self.clients.len(),
-            pools: pools.collect(),
-            statements: self.statements.len(),
-        }
     }
 }

@@ -69,7 +69,8 @@ impl<D: Driver> Engine<D> {
             let Some(entry) = self.servers.get(server).filter(|entry| entry.pool == id) else {
                 continue;
             };
-            let retire_at = if spec.servers_are_gone() || entry.place != spec.place() {
+            let misplaced = spec.servers_are_gone() || entry.place != spec.place();
+            let retire_at = if misplaced {
                 Deadline::after(self.now, Some(0))
             } else if aged {
                 self.retirement(lifetime_ms, entry.server.since)
@@ -78,6 +79,8 @@ impl<D: Driver> Engine<D> {
             };
             if let Some(entry) = self.servers.get_mut(server) {
                 entry.server.retire_at = retire_at;
+                // Operators may wait for these with WAIT_CLOSE, as after RECONNECT.
+                entry.close_needed |= misplaced;
             }
             self.check_at(retire_at);
         }

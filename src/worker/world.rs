@@ -19,8 +19,8 @@ use super::mail::{
 };
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
-use crate::deadline::Tick;
 use crate::ids::CancelId;
+use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
 use crate::session::{ParamSet, ParamSets};
 use crate::wire::frame::HEADER_LEN;
@@ -143,8 +143,12 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn now(&self) -> Tick {
-        Tick(self.0.borrow().now)
+    fn micros(&self) -> u64 {
+        self.0.borrow().now * 1_000
+    }
+
+    fn ends(&self, _: &usize) -> Ends {
+        Ends::default()
     }
 }
 

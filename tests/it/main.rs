@@ -8,6 +8,7 @@
 mod access;
 mod bounds;
 mod cancels;
+mod console;
 mod differential;
 mod ends;
 mod harness;

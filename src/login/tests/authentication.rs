@@ -340,11 +340,13 @@ async fn a_full_house_still_has_places_for_the_console() {
     let config =
         format!("[server]\nmax_client_connections = 1\n[auth]\nmethod = \"trust\"\n{SHOP}");
     let world = World::new(&config);
-    let _first = world.hall.admit("shop").unwrap();
-    assert!(world.hall.admit("shop").is_none());
-    let console: Vec<_> = std::iter::from_fn(|| world.hall.admit("pgbouncer")).take(99).collect();
-    assert_eq!(console.len(), 8);
-    assert!(world.hall.admit("shop").is_none());
+    let _first = world.hall.admit().unwrap();
+    assert!(world.hall.admit().is_none());
+    let console: Vec<_> = std::iter::from_fn(|| world.hall.admit_visitor()).take(99).collect();
+    assert_eq!(console.len(), 16);
+    assert!(world.hall.admit().is_none());
+    // They are not counted as clients.
+    assert_eq!(world.hall.clients(), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,237 @@
+//! `/metrics`: what Prometheus is told. docs/metrics.md explains each name.
+
+use super::metrics_process::process;
+use crate::admin::Snapshot;
+use crate::login::Hall;
+use crate::metrics::text::{Kind, Page};
+use crate::metrics::{Counters, Histogram, Reloads};
+use crate::worker::mail::PoolInspection;
+
+/// The page for one picture of the process.
+pub(super) fn page(snapshot: &Snapshot, hall: &Hall, of_config: &Reloads) -> String {
+    let mut page = Page::default();
+    build(&mut page);
+    whole(&mut page, snapshot, hall);
+    reloads(&mut page, of_config);
+    clients(&mut page, &snapshot.pools);
+    servers(&mut page, &snapshot.pools);
+    counters(&mut page, &snapshot.pools);
+    outcomes(&mut page, &snapshot.pools);
+    histograms(&mut page, &snapshot.pools);
+    process(&mut page);
+    if hall.config().http.pgbouncer_metrics {
+        super::metrics_pgbouncer::add(&mut page, snapshot, hall);
+    }
+    page.into_text()
+}
+
+fn build(page: &mut Page) {
+    let name = "pgweir_build_info";
+    page.family(name, Kind::Gauge, "The version that runs; always 1.");
+    page.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn whole(page: &mut Page, snapshot: &Snapshot, hall: &Hall) {
+    let limit = u64::from(hall.config().server.max_client_connections);
+    let mut gauge = |name, help, value| {
+        page.family(name, Kind::Gauge, help);
+        page.sample(name, &[], value);
+    };
+    gauge("pgweir_max_client_connections", "Clients that may be logged in at a time.", limit);
+    let admitted = u64::from(hall.clients());
+    gauge(
+        "pgweir_admitted_clients",
+        "Clients that have one of these places, those that are logging in included.",
+        admitted,
+    );
+    let statements = snapshot.statements as u64;
+    gauge("pgweir_known_statements", "Different unnamed statements that are kept.", statements);
+    let name = "pgweir_client_login_failures_total";
+    page.family(name, Kind::Counter, "Logins that were refused, by why.");
+    for (reason, count) in hall.tally().all() {
+        page.sample(name, &[("reason", reason.word())], count);
+    }
+}
+
+fn reloads(page: &mut Page, reloads: &Reloads) {
+    let name = "pgweir_config_reloads_total";
+    page.family(name, Kind::Counter, "Reloads of the configuration by what came of them.");
+    page.sample(name, &[("result", "done")], reloads.succeeded());
+    page.sample(name, &[("result", "refused")], reloads.refused());
+    let name = "pgweir_config_last_reload_successful";
+    page.family(name, Kind::Gauge, "0 when the last reload was refused.");
+    page.sample(name, &[], u64::from(reloads.last_succeeded()));
+    let name = "pgweir_config_last_reload_timestamp_seconds";
+    page.family(name, Kind::Gauge, "When the last reload ended, or the process started.");
+    page.sample(name, &[], reloads.last_at());
+}
+
+fn clients(page: &mut Page, pools: &[PoolInspection]) {
+    let name = "pgweir_client_connections";
+    page.family(
+        name,
+        Kind::Gauge,
+        "Clients: active with a server, waiting for one, idle without wanting one.",
+    );
+    for pool in pools {
+        let idle = pool.clients.saturating_sub(pool.attached + pool.waiting);
+        let states = [("active", pool.attached), ("waiting", pool.waiting), ("idle", idle)];
+        for (state, count) in states {
+            let labels =
+                [("database", pool.database.as_str()), ("role", &pool.role), ("state", state)];
+            page.sample(name, &labels, count as u64);
+        }
+    }
+}
+
+fn servers(page: &mut Page, pools: &[PoolInspection]) {
+    let name = "pgweir_server_connections";
+    page.family(name, Kind::Gauge, "Connections to Postgres by what they are used for.");
+    for pool in pools {
+        for (state, count) in [
+            ("active", pool.leased - pool.cleaning),
+            ("idle", pool.idle),
+            ("cleaning", pool.cleaning),
+            ("login", pool.login),
+            ("cancel", pool.cancel),
+            ("zombie", pool.zombie),
+        ] {
+            let mut labels = of_pool(pool).to_vec();
+            labels.push(("state", state));
+            page.sample(name, &labels, count as u64);
+        }
+    }
+    let mut gauge = |name, help, value: fn(&PoolInspection) -> u64| {
+        page.family(name, Kind::Gauge, help);
+        for pool in pools {
+            page.sample(name, &of_pool(pool), value(pool));
+        }
+    };
+    gauge("pgweir_pool_size", "Connections to Postgres that a pool may have.", |pool| {
+        u64::from(pool.size)
+    });
+    gauge("pgweir_pool_paused", "1 while an administrator holds the pool's clients.", |pool| {
+        u64::from(pool.paused)
+    });
+    gauge(
+        "pgweir_pool_pinned_sessions",
+        "Clients that keep their server beyond their transactions.",
+        |pool| pool.pinned as u64,
+    );
+    let name = "pgweir_pool_oldest_waiter_seconds";
+    page.family(name, Kind::Gauge, "How long the first client of the queue has waited.");
+    for pool in pools {
+        page.fraction(name, &of_pool(pool), pool.oldest_wait_ms as f64 / 1e3);
+    }
+}
+
+fn of_pool(pool: &PoolInspection) -> [(&'static str, &str); 3] {
+    [("database", &pool.database), ("role", &pool.role), ("server", &pool.server)]
+}
+
+type Count = fn(&Counters) -> u64;
+
+/// Counters with nothing but the pool's labels.
+const COUNTERS: [(&str, &str, Count); 10] = [
+    ("pgweir_client_connections_accepted_total", "Clients that logged in.", |c| c.logins),
+    ("pgweir_server_connections_opened_total", "Connections to Postgres that logged in.", |c| {
+        c.servers_opened
+    }),
+    (
+        "pgweir_server_connections_closed_total",
+        "Connections to Postgres that were closed, by either side.",
+        |c| c.servers_closed,
+    ),
+    (
+        "pgweir_server_connection_failures_total",
+        "Attempts to connect and log in to Postgres that failed.",
+        |c| c.dials_failed,
+    ),
+    ("pgweir_server_assignments_total", "Servers given to clients.", |c| c.waits.count()),
+    (
+        "pgweir_pool_wait_timeouts_total",
+        "Clients that gave up waiting after pool_wait_timeout.",
+        |c| c.wait_timeouts,
+    ),
+    ("pgweir_transactions_total", "Transactions that ended.", |c| c.transactions.count()),
+    ("pgweir_client_parses_total", "Parse messages of clients.", |c| c.client_parses),
+    ("pgweir_server_parses_total", "Parse messages sent to Postgres.", |c| c.server_parses),
+    ("pgweir_binds_total", "Bind messages of clients.", |c| c.binds),
+];
+
+fn counters(page: &mut Page, pools: &[PoolInspection]) {
+    for (name, help, count) in COUNTERS {
+        page.family(name, Kind::Counter, help);
+        for pool in pools {
+            page.sample(name, &of_pool(pool), count(&pool.counters));
+        }
+    }
+}
+
+/// Counters with one label more.
+fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
+    let mut labelled = |name, help, label: &'static str, of: &[(&'static str, Count)]| {
+        page.family(name, Kind::Counter, help);
+        for pool in pools {
+            for (value, count) in of {
+                let mut labels = of_pool(pool).to_vec();
+                labels.push((label, value));
+                page.sample(name, &labels, count(&pool.counters));
+            }
+        }
+    };
+    let queries: [(&str, Count); 1] = [("primary", |c| c.queries.count())];
+    labelled("pgweir_queries_total", "Queries and batches that were answered.", "route", &queries);
+    let bytes: [(&str, Count); 2] =
+        [("received", |c| c.bytes_received), ("sent", |c| c.bytes_sent)];
+    labelled(
+        "pgweir_bytes_total",
+        "Bytes passed on: received from clients, sent to them.",
+        "direction",
+        &bytes,
+    );
+    let cancels: [(&str, Count); 3] = [
+        ("delivered", |c| c.cancels_delivered),
+        ("not_sent", |c| c.cancels_not_sent),
+        ("unknown", |c| c.cancels_unknown),
+    ];
+    labelled(
+        "pgweir_cancel_requests_total",
+        "Cancel requests to Postgres by what is known of them.",
+        "outcome",
+        &cancels,
+    );
+    let name = "pgweir_errors_total";
+    page.family(name, Kind::Counter, "Errors that clients were told, by the SQLSTATE's class.");
+    for pool in pools {
+        for (class, count) in pool.counters.errors.sorted() {
+            let mut labels = of_pool(pool).to_vec();
+            labels.push(("sqlstate_class", std::str::from_utf8(&class).unwrap_or("XX")));
+            page.sample(name, &labels, count);
+        }
+    }
+}
+
+fn histograms(page: &mut Page, pools: &[PoolInspection]) {
+    let mut histogram = |name, help, of: fn(&Counters) -> &Histogram| {
+        page.family(name, Kind::Histogram, help);
+        for pool in pools {
+            page.histogram(name, &of_pool(pool), of(&pool.counters));
+        }
+    };
+    histogram(
+        "pgweir_pool_wait_seconds",
+        "How long clients waited for a server, in whole milliseconds.",
+        |c| &c.waits,
+    );
+    histogram(
+        "pgweir_query_seconds",
+        "From a request's first byte to its last answer; waits for a server not included.",
+        |c| &c.queries,
+    );
+    histogram(
+        "pgweir_transaction_seconds",
+        "From a transaction's first request to its end.",
+        |c| &c.transactions,
+    );
+}

@@ -1,0 +1,126 @@
+//! Counting on the way of a statement: additions to plain integers, times from the turn's one
+//! reading of the clock.
+
+use super::Engine;
+use super::driver::Driver;
+use super::mail::CancelOutcome;
+use crate::ids::ClientId;
+use crate::metrics::Counters;
+use crate::server::ledger::{Ledger, Sent};
+use crate::wire::TransactionStatus;
+use crate::wire::backend::{ErrorFields, tag};
+use crate::wire::frame::{HEADER_LEN, LONGEST_REPLY, header};
+
+/// When what a client runs on its server began, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeaseClock {
+    query_us: Option<u64>,
+    transaction_us: Option<u64>,
+}
+
+impl LeaseClock {
+    /// A message that is owed a reply goes to the server.
+    #[inline]
+    pub(super) fn asked(&mut self, now_us: u64) {
+        self.query_us.get_or_insert(now_us);
+        self.transaction_us.get_or_insert(now_us);
+    }
+}
+
+/// What a pool's replies are counted with.
+pub(super) struct Meter<'a> {
+    pub(super) counters: &'a mut Counters,
+    pub(super) now_us: u64,
+}
+
+impl Meter<'_> {
+    /// A ReadyForQuery came. Those to pgweir's own messages find no clock running.
+    #[inline]
+    pub(super) fn answered(
+        &mut self,
+        clock: &mut LeaseClock,
+        ledger: &Ledger,
+        status: TransactionStatus,
+    ) {
+        // What was sent behind it runs from now on.
+        let next = (!ledger.is_empty()).then_some(self.now_us);
+        if let Some(since) = clock.query_us {
+            self.counters.queries.observe(self.now_us - since);
+            clock.query_us = next;
+        }
+        if status == TransactionStatus::Idle
+            && let Some(since) = clock.transaction_us
+        {
+            self.counters.transactions.observe(self.now_us - since);
+            clock.transaction_us = next;
+        }
+    }
+}
+
+impl Counters {
+    /// A client's message goes to a server.
+    #[inline]
+    pub(super) fn count_sent(&mut self, sent: Sent) {
+        match sent {
+            Sent::Parse(_) => {
+                self.client_parses += 1;
+                self.server_parses += 1;
+            }
+            Sent::Bind => self.binds += 1,
+            Sent::Query(_)
+            | Sent::DescribeStatement
+            | Sent::DescribePortal
+            | Sent::Execute
+            | Sent::Close { .. }
+            | Sent::Flush
+            | Sent::Sync(_)
+            | Sent::FunctionCall
+            | Sent::CopyEnd => {}
+        }
+    }
+
+    /// Messages of our own for a client: errors among them are counted.
+    pub(super) fn count_answers(&mut self, mut answers: &[u8]) {
+        while let Ok(Some(header)) = header(answers, LONGEST_REPLY) {
+            let Some((message, rest)) = answers.split_at_checked(header.frame_len()) else {
+                return;
+            };
+            if header.tag == tag::ERROR_RESPONSE {
+                self.errors.count(ErrorFields::read(&message[HEADER_LEN..]).sqlstate);
+            }
+            answers = rest;
+        }
+    }
+
+    /// A cancel request came to its end.
+    pub(super) fn count_cancel(&mut self, outcome: CancelOutcome) {
+        match outcome {
+            CancelOutcome::NotSent => self.cancels_not_sent += 1,
+            CancelOutcome::Delivered => self.cancels_delivered += 1,
+            CancelOutcome::Unknown => self.cancels_unknown += 1,
+        }
+    }
+}
+
+impl<D: Driver> Engine<D> {
+    /// Bytes of a client went to its server.
+    #[inline]
+    pub(super) fn count_received(&mut self, id: ClientId, bytes: usize) {
+        if let Some(client) = self.clients.get(id) {
+            self.pools[client.pool.0 as usize].counters.bytes_received += bytes as u64;
+        }
+    }
+
+    /// Bytes of a server go to its client.
+    #[inline]
+    pub(super) fn count_sent(&mut self, id: ClientId, bytes: usize) {
+        if let Some(client) = self.clients.get(id) {
+            self.pools[client.pool.0 as usize].counters.bytes_sent += bytes as u64;
+        }
+    }
+
+    /// The loop's clock in whole seconds: enough for what only operators read.
+    pub(super) fn seconds(&self) -> u32 {
+        u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,97 @@
+//! Every connection of a loop, one by one, for those who operate pgweir.
+
+use std::sync::Arc;
+
+use crate::net::socket::Ends;
+use crate::pool::PoolSpec;
+
+/// Every connection of one loop at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Logged-in clients.
+    pub clients: Vec<ClientLine>,
+    /// Logged-in servers.
+    pub servers: Vec<ServerLine>,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientStanding {
+    /// Holds a server.
+    Active,
+    /// Holds none and wants none.
+    Idle,
+    /// Waits for one.
+    Waiting,
+}
+
+/// What a server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerStanding {
+    /// A client holds it.
+    Active,
+    /// It stands in its pool.
+    Idle,
+    /// It is being made clean.
+    Cleaning,
+    /// It is free but for a cancel request that has not ended.
+    BeingCanceled,
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub struct ClientLine {
+    /// The process id that the client was told.
+    pub id: i32,
+    /// Its place on the loop, unlike any other's.
+    pub handle: u64,
+    /// The handle of the server that it holds.
+    pub link: Option<u64>,
+    /// Its database and role.
+    pub pool: Arc<PoolSpec>,
+    /// What it does.
+    pub standing: ClientStanding,
+    /// Its addresses; none on a Unix socket.
+    pub ends: Ends,
+    /// Seconds since it logged in.
+    pub age_s: u64,
+    /// Seconds since it last asked for something.
+    pub quiet_s: u64,
+    /// How long it has waited, in milliseconds.
+    pub waiting_ms: u64,
+    /// It is on its way out.
+    pub closing: bool,
+    /// The version of TLS.
+    pub tls: Option<&'static str>,
+    /// What it calls itself.
+    pub application_name: String,
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+pub struct ServerLine {
+    /// A number that no other server of the loop has.
+    pub id: i32,
+    /// Its place on the loop, unlike any other's.
+    pub handle: u64,
+    /// The handle of the client that holds it.
+    pub link: Option<u64>,
+    /// The pool's database and role.
+    pub pool: Arc<PoolSpec>,
+    /// What it does.
+    pub standing: ServerStanding,
+    /// Its addresses; none on a Unix socket.
+    pub ends: Ends,
+    /// Seconds since it logged in.
+    pub age_s: u64,
+    /// Seconds since a client last got it or gave it back.
+    pub quiet_s: u64,
+    /// It is closed when it is given back.
+    pub close_needed: bool,
+    /// The process id of its backend; 0 when it did not say.
+    pub pid: i32,
+    /// The version of TLS.
+    pub tls: Option<&'static str>,
+    /// What its client calls itself.
+    pub application_name: String,
+}
