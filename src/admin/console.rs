@@ -270,20 +270,19 @@ impl Console {
         Ok(met.into_iter().sum())
     }
 
-    /// Refuses databases that do not exist, and the console's own.
+    /// Refuses databases that do not exist, and the console's own. One that was held or disabled
+    /// before a reload took it away can still be let go.
     async fn known(&self, scope: &Scope, what: &str) -> Result<(), Report> {
         let Scope::Database(name) = scope else { return Ok(()) };
         let config = self.hall.config();
         if config.admin.serves(name) {
             return Err(Report::error(b"0A000", format!("cannot {what} admin db: {name}")));
         }
-        let configured = config.databases().any(|database| database.name == *name && name != "*");
-        let pools = || Snapshot::take(&self.loops);
-        if configured || config.resolve(name, "").is_some() {
+        if config.resolve(name, "").is_some() || self.gates.names(name) {
             return Ok(());
         }
         // A reload may have taken a database away whose clients are still there.
-        let snapshot = pools().await.map_err(|error| no_answer(&error))?;
+        let snapshot = Snapshot::take(&self.loops).await.map_err(|error| no_answer(&error))?;
         if snapshot.pools.iter().any(|pool| pool.database == *name) {
             return Ok(());
         }

@@ -177,10 +177,15 @@ impl PoolSpec {
             min: if self.servers_are_gone() { 0 } else { settings.min_pool_size },
             reserve: settings.reserve_pool_size,
             reserve_wait_ms: settings.reserve_pool_wait.as_millis(),
-            wait_ms: settings.pool_wait_timeout.as_millis(),
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),
         }
+    }
+
+    /// How long its clients wait for a server, whoever's that is; `None`: for ever.
+    #[must_use]
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.settings.load().pool_wait_timeout.as_millis()
     }
 
     /// Whether a client keeps its server until it leaves.

@@ -99,8 +99,11 @@ impl<D: Driver> Engine<D> {
 
     /// Takes over what the settings of all pools say now.
     pub(super) fn refresh_limits(&mut self) {
+        let clients = &self.clients;
+        let patience = |client| clients.get(client).and_then(|client| client.spec.wait_ms());
         for entry in self.pools.iter_mut().map(|(_, entry)| entry) {
             entry.pool.set_limits(entry.spec.limits());
+            entry.pool.refresh_patience(patience);
         }
         let nodes: Vec<usize> = self.nodes.iter().map(|(node, _)| node).collect();
         for node in nodes {

@@ -45,9 +45,8 @@ impl<D: Driver> Engine<D> {
             offer = self.pool(pool).pool.take_idle();
         }
         let now = self.now;
-        let entry = self.pool(pool);
-        entry.pool.enqueue(id, now);
-        let give_up = entry.pool.next_expiry();
+        let wait_ms = self.clients.get(id)?.spec.wait_ms();
+        let give_up = self.pool(pool).pool.enqueue(id, now, wait_ms);
         self.check_at(give_up);
         if let Some(client) = self.clients.get_mut(id) {
             client.session.state = State::Waiting;
@@ -315,7 +314,8 @@ impl<D: Driver> Engine<D> {
             self.greet_if_known(id, client);
             self.todo.push_back(Todo::Client(client));
         } else {
-            self.pool(pool).pool.enqueue_first(client, since);
+            let wait_ms = self.clients.get(client).and_then(|client| client.spec.wait_ms());
+            self.pool(pool).pool.enqueue_first(client, since, wait_ms);
             self.say_goodbye(id);
         }
     }
@@ -412,28 +412,23 @@ impl<D: Driver> Engine<D> {
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let expired = entry.pool.expired_waiters(now, waits);
-        let limits = entry.pool.limits().clone();
-        let report = match entry.pool.failure() {
-            Some(cause) => errors::server_unavailable(cause),
-            None if shared_limit > 0 && entry.pool.slots().total() < limits.size => {
-                errors::shared_limit_timeout(
-                    limits.wait_ms.unwrap_or_default(),
-                    shared_limit,
-                    entry.pool.waiting(),
-                )
+        let size = entry.pool.limits().size;
+        let waiting = entry.pool.waiting();
+        let failure = entry.pool.failure().map(errors::server_unavailable);
+        let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
+        let report = |waited_ms| match &failure {
+            Some(report) => report.clone(),
+            None if others_have_it => {
+                errors::shared_limit_timeout(waited_ms, shared_limit, waiting)
             }
-            None => errors::pool_wait_timeout(
-                limits.wait_ms.unwrap_or_default(),
-                limits.size,
-                entry.pool.waiting(),
-            ),
+            None => errors::pool_wait_timeout(waited_ms, size, waiting),
         };
         entry.counters.wait_timeouts += expired.len() as u64;
         let next_expiry = entry.pool.next_expiry();
         self.check_at(next_expiry);
-        for client in expired {
+        for (client, waited_ms) in expired {
             self.no_longer_waiting(client);
-            self.fail_request(client, report.clone());
+            self.fail_request(client, report(waited_ms));
         }
     }
 

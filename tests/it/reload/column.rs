@@ -13,6 +13,7 @@ use crate::harness::await_event::{secs, wait_until};
 use crate::harness::certificates::Authority;
 use crate::harness::files::Folder;
 use crate::harness::frame::Frame;
+use crate::harness::http;
 use crate::harness::message;
 use crate::harness::pgweir_process::{Pgweir, toml_string};
 use crate::harness::raw::{Login, RawClient, Reply};
@@ -177,6 +178,11 @@ fn logs_logins(seen: &Seen<'_>) -> String {
     drop(RawClient::try_login(&seen.pgweir.address(), &Login::new("postgres", "nowhere")));
     wait_until("a dial that fails", secs(5), || warnings() > warned);
     if lines() > before { "logged" } else { "silent" }.to_owned()
+}
+
+fn pgbouncer_metrics(seen: &Seen<'_>) -> String {
+    let page = http::get(seen.pgweir.http(), "/metrics");
+    if page.contains("pgbouncer_up 1") { "with" } else { "without" }.to_owned()
 }
 
 fn log_format(seen: &Seen<'_>) -> String {
@@ -360,6 +366,12 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
         ))
         .beside("roles.ann.password", "\"right\""),
         case(
+            ("[http]", "pgbouncer_metrics", "http.pgbouncer_metrics"),
+            ["false", "true"],
+            ["without", "with"],
+            pgbouncer_metrics,
+        ),
+        case(
             ("[log]", "level", "log.level"),
             ["\"info\"", "\"warn\""],
             ["logged", "silent"],
@@ -382,6 +394,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("[server]", "workers", "whole::what_needs_a_restart_is_named_each_time"),
     ("[server.tls]", "certificate", "secrets::certificates_are_read_again"),
     ("[server.tls]", "private_key", "secrets::certificates_are_read_again"),
+    ("[admin]", "admins", "console::who_may_enter_the_console_follows"),
+    ("[admin]", "stats_period", "console::averages_follow_another_period"),
     ("[http]", "listen", "whole::new_addresses_are_open_before_old_ones_close_and_sessions_stay"),
 ];
 
@@ -392,6 +406,7 @@ const AS_THEIR_NEIGHBOURS: &[(&str, &[&str])] = &[
     ("[server.tls]", &["client_ca"]),
     ("[auth]", &["auth_query", "auth_query_role", "auth_query_database", "cache_ttl"]),
     ("[[access]]", &["database", "from", "tls", "method"]),
+    ("[admin]", &["database", "viewers"]),
     (
         "[defaults]",
         &[
@@ -432,8 +447,7 @@ const NOT_YET: &[(&str, &[&str])] = &[
     ),
     ("[databases.X]", &["replicas"]),
     ("[guard.NAME]", &["base", "hint_url", "partitioned_tables"]),
-    ("[admin]", &["database", "admins", "viewers"]),
-    ("[http]", &["dashboard", "pgbouncer_metrics"]),
+    ("[http]", &["dashboard"]),
     ("[log]", &["slow_statement", "log_slow", "query_text", "rate_limit"]),
 ];
 

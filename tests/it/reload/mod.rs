@@ -1,6 +1,7 @@
 //! Reload: what takes effect when, what is refused, and that nobody is hurt by it.
 
 mod column;
+mod console;
 mod load;
 mod places;
 mod secrets;

@@ -145,7 +145,7 @@ fn what_needs_a_restart_is_named_each_time() {
         let said = reload(&mut pgweir, &changed);
         for key in ["server.workers", "server.unix_socket", "log.format"] {
             assert!(said.contains(&format!("`{key}` needs a restart")), "{key}: {said}");
-            pgweir.wait_for_log(&format!("{key} needs a restart"), secs(5));
+            pgweir.wait_for_log(&format!("`{key}` needs a restart"), secs(5));
         }
     }
     let said = reload(&mut pgweir, &keys);
