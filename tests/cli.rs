@@ -82,7 +82,9 @@ fn explain_says_which_line_set_a_value() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     let values = json["values"].as_array().expect("values");
     let of = |key: &str| values.iter().find(|value| value["key"] == key).cloned();
-    let expected = serde_json::json!({"key": "pool_size", "value": "7", "file": file, "line": 3});
+    let expected = serde_json::json!({
+        "key": "pool_size", "value": "7", "file": file, "line": 3, "acted_on": true
+    });
     assert_eq!(of("pool_size"), Some(expected));
     // The file is gone by now.
     let gone = ask(&[]);

@@ -65,6 +65,9 @@ pub fn examine(path: &Path, question: Question<'_>, format: ExplainFormat) -> An
     Answer { exit_code: 0, output, complaint: String::new() }
 }
 
+/// Behind the origin of a value that nothing acts on yet.
+const NOT_YET: &str = "  (does nothing yet)";
+
 /// Values under a common heading.
 struct Group {
     heading: String,
@@ -82,6 +85,7 @@ fn groups(config: &Config, Question { database, role }: Question<'_>) -> Option<
         key: format!("guard.{rule}"),
         value: action.to_string(),
         origin: policy.origin(rule),
+        acted_on: false,
     });
     let group = |heading: &str, values| Group { heading: heading.to_owned(), values };
     Some(vec![
@@ -121,12 +125,13 @@ fn text(Question { database, role }: Question<'_>, groups: &[Group]) -> String {
     let values = width(|value| &value.value).unwrap_or(0).min(48);
     for Group { heading, values: explained } in groups {
         let _ = writeln!(out, "\n{heading}");
-        for Explained { key, value, origin } in explained {
+        for Explained { key, value, origin, acted_on } in explained {
             let origin = match origin {
                 Origin::BuiltIn => "default".to_owned(),
                 Origin::File { .. } => origin.to_string(),
             };
-            let _ = writeln!(out, "  {key:keys$}  {value:values$}  {origin}");
+            let yet = if *acted_on { "" } else { NOT_YET };
+            let _ = writeln!(out, "  {key:keys$}  {value:values$}  {origin}{yet}");
         }
     }
     out
@@ -143,13 +148,13 @@ fn as_json(Question { database, role }: Question<'_>, groups: &[Group]) -> Strin
     )
 }
 
-fn value_json(Explained { key, value, origin }: &Explained) -> String {
+fn value_json(Explained { key, value, origin, acted_on }: &Explained) -> String {
     let (file, line) = match origin {
         Origin::BuiltIn => ("null".to_owned(), "null".to_owned()),
         Origin::File { file, line } => (json::string(file), line.to_string()),
     };
     format!(
-        "{{\"key\":{},\"value\":{},\"file\":{file},\"line\":{line}}}",
+        "{{\"key\":{},\"value\":{},\"file\":{file},\"line\":{line},\"acted_on\":{acted_on}}}",
         json::string(key),
         json::string(value)
     )

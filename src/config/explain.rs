@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::database::RoutingConfig;
+use super::not_yet::is_acted_on;
 use super::resolve::names_other_role;
 use super::settings::{Explained, Layer, Settings};
 use super::source::Origin;
@@ -65,7 +66,8 @@ impl Config {
             settings.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).chain(routing);
         let explained = all.map(|(key, value)| {
             let origin = self.origin(database, role, &key).unwrap_or(Origin::BuiltIn);
-            Explained { key, value, origin }
+            let acted_on = is_acted_on(&key, &value);
+            Explained { key, value, origin, acted_on }
         });
         Some(explained.collect())
     }
@@ -77,6 +79,7 @@ impl Config {
         let ((_, base), (_, own)) = (tables.first()?, tables.last()?);
         let one = |key: &str, value: String, origin: Origin| Explained {
             key: key.to_owned(),
+            acted_on: is_acted_on(key, &value),
             value,
             origin,
         };

@@ -20,6 +20,8 @@ pub mod keys;
 mod layer;
 mod load;
 mod node;
+pub mod not_yet;
+mod places;
 mod problem;
 mod report;
 mod resolve;
@@ -44,6 +46,7 @@ pub use database::{DatabaseConfig, ReplicaConfig, RoutingConfig};
 pub use defaults::{DEFAULT_AUTH_QUERY, DEFAULT_LISTEN_PORT};
 pub use diff::{Change, Effect};
 pub use guard::GuardPolicy;
+pub use places::Places;
 pub use problem::{ConfigProblems, Location, Problem, Severity, summary};
 pub use secret::Secret;
 pub use server::{ClientTls, ListenAddress, ServerConfig};
@@ -102,6 +105,10 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings and notes, ordered by place.
     pub warnings: Vec<Problem>,
+    /// A warning for each key that is set and that nothing acts on yet, ordered by place.
+    pub not_yet: Vec<Problem>,
+    /// Where its keys stand.
+    pub places: Places,
 }
 
 impl Config {

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and how it is shown: place, key path, excerpt, advice.
 
+use super::Places;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,6 +73,22 @@ impl Problem {
             also: None,
             help: None,
         }
+    }
+
+    /// Its place and message, for a list.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match &self.location {
+            Some(Location { file, line, .. }) => format!("{file}:{line}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same, where its key stands.
+    #[must_use]
+    pub fn placed(mut self, places: &Places) -> Self {
+        self.location = self.key.as_ref().and_then(|key| places.find(key));
+        self
     }
 }
 

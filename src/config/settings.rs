@@ -28,6 +28,8 @@ pub struct Explained {
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Whether anything acts on it today; see [`super::not_yet`].
+    pub acted_on: bool,
 }
 
 /// Which tables may set a value.

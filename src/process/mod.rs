@@ -150,6 +150,7 @@ fn run_prepared(
     for warning in &prepared.warnings {
         tracing::warn!("configuration: {warning}");
     }
+    reload::log_without_effect(&prepared.not_yet);
     limits::warn_of_root();
     limits::forbid_core_files();
     limits::raise_open_files(&config);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, ConfigProblems, Problem};
+use crate::config::{Config, ConfigProblems, Loaded, Places, Problem};
 use crate::dial::{Chain, Dialler, TlsContexts};
 use crate::login::Edition;
 
@@ -17,6 +17,10 @@ pub struct Prepared {
     pub contexts: TlsContexts,
     /// What is worth knowing about it.
     pub warnings: Vec<Problem>,
+    /// A warning for each key that is set and that nothing acts on yet.
+    pub not_yet: Vec<Problem>,
+    /// Where its keys stand.
+    pub places: Places,
 }
 
 /// Reads a configuration, its certificates and its userlist. `before` is what it is to replace.
@@ -29,13 +33,13 @@ pub fn prepare(
     dialler: Arc<Dialler>,
     before: Option<&Edition>,
 ) -> Result<Prepared, ConfigProblems> {
-    let loaded = Config::load(path)?;
-    let config = Arc::new(loaded.config);
+    let Loaded { config, warnings, not_yet, places } = Config::load(path)?;
+    let config = Arc::new(config);
     let edition = Edition::open(config.clone(), dialler, before);
     let contexts = TlsContexts::for_config(&config);
     match (edition, contexts) {
         (Ok(edition), Ok(contexts)) => {
-            Ok(Prepared { edition, contexts, warnings: loaded.warnings })
+            Ok(Prepared { edition, contexts, warnings, not_yet, places })
         }
         (edition, contexts) => {
             let edition = edition.err().into_iter().flatten();
@@ -44,8 +48,9 @@ pub fn prepare(
             let of_servers = contexts.map(|(database, error)| {
                 Problem::error(&format!("databases.{database}"), Chain(&error).to_string())
             });
-            let mut problems: Vec<Problem> = of_clients.chain(of_servers).collect();
-            problems.extend(loaded.warnings);
+            let all = of_clients.chain(of_servers);
+            let mut problems: Vec<Problem> = all.map(|problem| problem.placed(&places)).collect();
+            problems.extend(warnings);
             Err(problems.into())
         }
     }

@@ -15,7 +15,7 @@ use super::http_door::HttpDoor;
 use super::limits;
 use super::logging::LogLevel;
 use super::prepare::{Prepared, prepare};
-use crate::config::{Change, Config, ConfigProblems, Problem, Severity, summary};
+use crate::config::{Change, Config, ConfigProblems, Places, Problem, Severity, summary};
 use crate::dial::Dialler;
 use crate::login::Hall;
 use crate::metrics::Reloads;
@@ -36,6 +36,8 @@ pub struct Summary {
     pub need_restart: Vec<&'static str>,
     /// What is worth knowing about the configuration.
     pub warnings: Vec<Problem>,
+    /// Keys that are set and that nothing acts on yet.
+    pub not_yet: Vec<Problem>,
 }
 
 impl Summary {
@@ -54,6 +56,9 @@ impl Summary {
         let warning = |text: String| Report::new(Weight::Warning, b"01000", text);
         let mut notices: Vec<Report> = self.warnings.iter().map(in_the_console).collect();
         notices.extend(self.need_restart.iter().map(|key| warning(needs_restart(key))));
+        if let Some((message, list)) = without_effect(&self.not_yet) {
+            notices.push(warning(message).detail(list.join("\n")));
+        }
         let done = Report::new(Weight::Notice, b"00000", self.headline());
         let changes: Vec<String> = self.changes.iter().map(ToString::to_string).collect();
         notices.push(if changes.is_empty() { done } else { done.detail(changes.join("\n")) });
@@ -88,6 +93,24 @@ pub fn refused(problems: &ConfigProblems) -> Report {
     Report::error(b"F0000", message).detail(texts.join("\n").trim_end().to_owned())
 }
 
+/// What is said of keys that nothing acts on yet: in one line, and one by one.
+fn without_effect(not_yet: &[Problem]) -> Option<(String, Vec<String>)> {
+    let list: Vec<String> = not_yet.iter().map(Problem::in_one_line).collect();
+    let message = match list.len() {
+        0 => return None,
+        1 => "1 key is set that does nothing yet".to_owned(),
+        n => format!("{n} keys are set that do nothing yet"),
+    };
+    Some((message, list))
+}
+
+/// Tells the log which keys are set that nothing acts on yet, all at once.
+pub(super) fn log_without_effect(not_yet: &[Problem]) {
+    if let Some((message, list)) = without_effect(not_yet) {
+        tracing::warn!("configuration: {message}: {}", list.join("; "));
+    }
+}
+
 fn needs_restart(key: &str) -> String {
     format!("`{key}` needs a restart; the value of the start stays")
 }
@@ -102,6 +125,9 @@ impl fmt::Display for Summary {
         }
         for key in &self.need_restart {
             writeln!(f, "warning: {}", needs_restart(key))?;
+        }
+        if let Some((message, list)) = without_effect(&self.not_yet) {
+            writeln!(f, "warning: {message}:\n  {}", list.join("\n  "))?;
         }
         f.write_str(&self.headline())
     }
@@ -194,14 +220,15 @@ impl Reloader {
 
     async fn reload(&mut self) -> Outcome {
         let before = self.hall.edition();
-        let Prepared { edition, contexts, warnings } = self.prepare().await?;
+        let Prepared { edition, contexts, warnings, not_yet, places } = self.prepare().await?;
         let config = edition.config.clone();
         let filter = LogLevel::parse(&config.log);
-        let filter = filter.map_err(|error| refusal("log.level", error))?;
+        let refusal = |key, error: &dyn fmt::Display| refusal_at(key, error, &places);
+        let filter = filter.map_err(|error| refusal("log.level", &error))?;
         let bound = self.doors.bind_new(&config).await;
-        let bound = bound.map_err(|error| refusal("server.listen", error))?;
+        let bound = bound.map_err(|error| refusal("server.listen", &error))?;
         let bound_http = self.http.bind_new(&config).await;
-        let bound_http = bound_http.map_err(|error| refusal("http.listen", error))?;
+        let bound_http = bound_http.map_err(|error| refusal("http.listen", &error))?;
         // From here on nothing fails and nothing waits.
         self.log.set(filter);
         self.dialler.use_contexts(contexts);
@@ -213,6 +240,7 @@ impl Reloader {
             changes: config.changes_since(&before.config),
             need_restart: config.keys_for_restart(&self.started),
             warnings,
+            not_yet,
         })
     }
 
@@ -231,12 +259,17 @@ fn refusal(key: &str, error: impl fmt::Display) -> ConfigProblems {
     vec![Problem::error(key, error.to_string())].into()
 }
 
+fn refusal_at(key: &str, error: &dyn fmt::Display, places: &Places) -> ConfigProblems {
+    vec![Problem::error(key, error.to_string()).placed(places)].into()
+}
+
 fn log_outcome(outcome: &Outcome) {
     match outcome {
-        Ok(Summary { changes, need_restart, warnings }) => {
+        Ok(Summary { changes, need_restart, warnings, not_yet }) => {
             for warning in warnings {
                 tracing::warn!("configuration: {warning}");
             }
+            log_without_effect(not_yet);
             for change in changes.iter().take(LOGGED_CHANGES) {
                 tracing::info!("configuration changed: {change}");
             }

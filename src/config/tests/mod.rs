@@ -6,7 +6,9 @@ use super::*;
 use std::path::Path;
 
 mod files;
+mod not_yet;
 mod problems;
+mod properties;
 mod reload;
 
 /// The surroundings that the reference file expects.
