@@ -214,4 +214,12 @@ impl Config {
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
+
+    /// Takes over what [`Config::keys_for_restart`] tells of, so that everybody who looks sees
+    /// what is in force.
+    pub fn keep_until_restart(&mut self, started: &Self) {
+        self.server.unix_socket.clone_from(&started.server.unix_socket);
+        self.server.workers = started.server.workers;
+        self.log.format = started.log.format;
+    }
 }

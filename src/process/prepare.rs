@@ -8,6 +8,15 @@ use crate::config::{Config, ConfigProblems, Loaded, Places, Problem};
 use crate::dial::{Chain, Dialler, TlsContexts};
 use crate::login::Edition;
 
+/// What a configuration is to replace.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce<'a> {
+    /// What logins go by now.
+    pub edition: &'a Edition,
+    /// The configuration that the process was started with.
+    pub started: &'a Config,
+}
+
 /// A configuration with all that it names.
 #[derive(Debug)]
 pub struct Prepared {
@@ -19,6 +28,8 @@ pub struct Prepared {
     pub warnings: Vec<Problem>,
     /// A warning for each key that is set and that nothing acts on yet.
     pub not_yet: Vec<Problem>,
+    /// Keys whose values the process cannot take over; it keeps those of its start.
+    pub need_restart: Vec<&'static str>,
     /// Where its keys stand.
     pub places: Places,
 }
@@ -31,15 +42,20 @@ pub struct Prepared {
 pub fn prepare(
     path: &Path,
     dialler: Arc<Dialler>,
-    before: Option<&Edition>,
+    before: Option<InForce<'_>>,
 ) -> Result<Prepared, ConfigProblems> {
-    let Loaded { config, warnings, not_yet, places } = Config::load(path)?;
+    let Loaded { mut config, warnings, not_yet, places } = Config::load(path)?;
+    let mut need_restart = Vec::new();
+    if let Some(InForce { started, .. }) = before {
+        need_restart = config.keys_for_restart(started);
+        config.keep_until_restart(started);
+    }
     let config = Arc::new(config);
-    let edition = Edition::open(config.clone(), dialler, before);
+    let edition = Edition::open(config.clone(), dialler, before.map(|before| before.edition));
     let contexts = TlsContexts::for_config(&config);
     match (edition, contexts) {
         (Ok(edition), Ok(contexts)) => {
-            Ok(Prepared { edition, contexts, warnings, not_yet, places })
+            Ok(Prepared { edition, contexts, warnings, not_yet, need_restart, places })
         }
         (edition, contexts) => {
             let edition = edition.err().into_iter().flatten();

@@ -14,7 +14,7 @@ use super::doors::Doors;
 use super::http_door::HttpDoor;
 use super::limits;
 use super::logging::LogLevel;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{InForce, Prepared, prepare};
 use crate::config::{Change, Config, ConfigProblems, Places, Problem, Severity, summary};
 use crate::dial::Dialler;
 use crate::login::Hall;
@@ -220,7 +220,8 @@ impl Reloader {
 
     async fn reload(&mut self) -> Outcome {
         let before = self.hall.edition();
-        let Prepared { edition, contexts, warnings, not_yet, places } = self.prepare().await?;
+        let prepared = self.prepare().await?;
+        let Prepared { edition, contexts, warnings, not_yet, need_restart, places } = prepared;
         let config = edition.config.clone();
         let filter = LogLevel::parse(&config.log);
         let refusal = |key, error: &dyn fmt::Display| refusal_at(key, error, &places);
@@ -238,7 +239,7 @@ impl Reloader {
         limits::warn_of_few_files(&config);
         Ok(Summary {
             changes: config.changes_since(&before.config),
-            need_restart: config.keys_for_restart(&self.started),
+            need_restart,
             warnings,
             not_yet,
         })
@@ -246,8 +247,11 @@ impl Reloader {
 
     async fn prepare(&self) -> Result<Prepared, ConfigProblems> {
         let (path, dialler) = (self.path.clone(), self.dialler.clone());
-        let before = self.hall.edition();
-        let reading = move || prepare(&path, dialler, Some(&before));
+        let (edition, started) = (self.hall.edition(), self.started.clone());
+        let reading = move || {
+            let before = InForce { edition: &edition, started: &started };
+            prepare(&path, dialler, Some(before))
+        };
         match tokio::task::spawn_blocking(reading).await {
             Ok(outcome) => outcome,
             Err(panic) => Err(refusal("", format!("reading it failed: {panic}"))),

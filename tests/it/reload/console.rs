@@ -61,19 +61,24 @@ fn reload_says_what_changed_and_the_tables_show_it() {
         .set("roles.postgres.reserve_pool_size", "3")
         .set("roles.late.pool_size", "2")
         .set("admin.stats_period", "\"1s\"")
+        .set("server.unix_socket", "\"/nowhere\"")
         .set("server.workers", "3");
     rewrite(&mut pgweir, &keys);
     let said = dba.ask("RELOAD");
     assert_eq!(said.iter().find_map(Frame::command_tag).as_deref(), Some("RELOAD"));
     let said = notices(&said);
     let (last, warnings) = said.split_last().expect("a notice");
-    assert_eq!((last.0.as_str(), last.1.as_str()), ("NOTICE", "reloaded: 7 values changed"));
+    assert_eq!((last.0.as_str(), last.1.as_str()), ("NOTICE", "reloaded: 8 values changed"));
     assert!(last.2.contains("defaults.pool_size = 7"), "{}", last.2);
-    let restart = warnings.iter().find(|(_, message, _)| message.contains("needs a restart"));
-    let restart = restart.unwrap_or_else(|| panic!("{said:?}"));
-    assert_eq!(restart.0, "WARNING");
-    assert!(restart.1.contains("`server.workers`"), "{}", restart.1);
+    for key in ["server.workers", "server.unix_socket"] {
+        let expected = format!("`{key}` needs a restart; the value of the start stays");
+        let told = |(weight, message, _): &&_| *message == expected && weight == "WARNING";
+        assert!(warnings.iter().any(|warning| told(&warning)), "{said:?}");
+    }
+    let idle = warnings.iter().find(|(_, message, _)| message.contains("nothing yet"));
+    assert!(idle.is_some_and(|(.., list)| list.contains("`server.workers`")), "{said:?}");
     let config = show(&mut dba, "CONFIG");
+    assert_eq!(config.value(&[("key", "unix_socket_dir")], "value"), "", "it is not there yet");
     for (key, value) in [("default_pool_size", "7"), ("stats_period", "1")] {
         assert_eq!(config.value(&[("key", key)], "value"), value, "{key}");
         assert_eq!(config.value(&[("key", key)], "changeable"), "yes", "{key}");
