@@ -92,7 +92,7 @@ pub(super) fn read(
     report.hide(&surroundings.into_secrets());
     match config {
         Some(config) if !report.has_errors() => {
-            let not_yet = not_yet::find(&root, &report.sources);
+            let not_yet = not_yet::find(&root, &config, &report.sources);
             let (warnings, sources) = report.into_sorted_with_sources();
             Ok(Loaded { config, warnings, not_yet, places: Places::of(&root, sources) })
         }

@@ -3,11 +3,13 @@
 //! Whoever sets one is told: by `pgweir check`, in the log of a start, and by each reload. A key
 //! leaves the list in the commit that makes it work; `docs/configuration.md` has the same list.
 
+use super::Config;
 use super::node::{Table, Value, join};
-use super::problem::{Problem, Severity};
-use super::section::ours;
+use super::problem::{Location, Problem, Severity};
+use super::section::{Set, ours};
 use super::source::SourceMap;
 use super::timeout::Timeout;
+use super::words::TargetSessionAttrs;
 
 /// What pgweir does today about a key of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +89,22 @@ pub(super) fn is_acted_on(key: &str, shown: &str) -> bool {
 }
 
 /// Every key that is set to something that does not happen yet.
-pub(super) fn find(root: &Table, sources: &SourceMap) -> Vec<Problem> {
+pub(super) fn find(root: &Table, config: &Config, sources: &SourceMap) -> Vec<Problem> {
     let mut found = Vec::new();
     add(root, "", &mut Vec::new(), sources, &mut found);
+    for (name, table) in &config.tables {
+        let Some(Set { value: target, place, .. }) = &table.primary else { continue };
+        let key = join(&join("databases", name), "primary");
+        let mut tell = |what: &str| {
+            found.push(warning(&key, what, sources.locate(*place)));
+        };
+        if target.hosts.len() > 1 {
+            tell("has several hosts: the first that answers is taken, primary or not, for now");
+        }
+        if target.target_session_attrs != TargetSessionAttrs::Any {
+            tell("has target_session_attrs, which does nothing yet");
+        }
+    }
     found.sort_by_key(|problem| {
         let at = problem.location.as_ref();
         at.map(|at| (sources.names().iter().position(|name| *name == at.file), at.line, at.column))
@@ -122,14 +137,18 @@ fn add<'t>(
             Some(Always("off" | "[]" | "false" | "0") | Nothing) => "does nothing yet".to_owned(),
             Some(Always(value)) => format!("does nothing yet: it is always {value}"),
         };
-        found.push(Problem {
-            severity: Severity::Warning,
-            message: format!("`{path}` {what}"),
-            location: sources.locate(entry.key),
-            key: Some(path),
-            also: None,
-            help: None,
-        });
+        found.push(warning(&path, &what, sources.locate(entry.key)));
+    }
+}
+
+fn warning(key: &str, what: &str, location: Option<Location>) -> Problem {
+    Problem {
+        severity: Severity::Warning,
+        message: format!("`{key}` {what}"),
+        location,
+        key: Some(key.to_owned()),
+        also: None,
+        help: None,
     }
 }
 

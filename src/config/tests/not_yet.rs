@@ -31,6 +31,20 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
 }
 
 #[test]
+fn a_primary_that_would_have_to_be_found_is_told() {
+    let primary = "[databases.a]\nprimary = \"postgres://localhost,127.0.0.1/?target_session_attrs=read-write\"\n";
+    let several = "has several hosts: the first that answers is taken, primary or not, for now";
+    assert_eq!(
+        told(primary),
+        [
+            format!("pgweir.toml:2: `databases.a.primary` {several}"),
+            "pgweir.toml:2: `databases.a.primary` has target_session_attrs, which does nothing yet"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn a_value_that_asks_for_what_happens_anyway_is_not_told() {
     let nothing: [&str; 0] = [];
     assert_eq!(
