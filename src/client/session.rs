@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::cancel::Registration;
 use crate::client::Lost;
 use crate::ids::ServerId;
-use crate::prepared::StatementId;
-use crate::session::{Ending, ParamSet, Pins};
+use crate::prepared::{Names, StatementId};
+use crate::session::{Ending, NamedUse, ParamSet, Pins};
 use crate::wire::Report;
 
 /// Where a client session stands between two messages.
@@ -62,6 +62,13 @@ pub struct Session {
     pub refuse: Option<Box<Report>>,
     /// The unnamed statement, as the client's last confirmed Parse left it.
     pub unnamed: Option<StatementId>,
+    /// Its named statements; none for most.
+    pub names: Option<Box<Names>>,
+    /// What the unnamed statement that was sent last, and the unnamed portal made of it, do to
+    /// named statements.
+    pub unnamed_does: Option<Box<NamedUse>>,
+    /// As `unnamed_does`, for the unnamed portal.
+    pub portal_does: Option<Box<NamedUse>>,
     /// In the current batch a message was sent that decides what the unnamed statement is.
     pub batch_sets_unnamed: bool,
     /// How the current batch may end the transaction.
@@ -86,6 +93,9 @@ impl Session {
             skip_to_sync: false,
             refuse: None,
             unnamed: None,
+            names: None,
+            unnamed_does: None,
+            portal_does: None,
             batch_sets_unnamed: false,
             batch_ending: Ending::No,
             retries: 0,

@@ -10,7 +10,13 @@ fn server(n: u32) -> ServerId {
 }
 
 fn pool(size: u32) -> Pool {
-    Pool::new(Limits { size, wait_ms: Some(1_000), lifetime_ms: None, idle_ms: None })
+    Pool::new(Limits {
+        size,
+        wait_ms: Some(1_000),
+        lifetime_ms: None,
+        idle_ms: None,
+        prepared: 500,
+    })
 }
 
 fn refused() -> Report {

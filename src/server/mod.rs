@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
-use crate::prepared::StatementId;
+use crate::prepared::{OnServer, StatementId};
 use crate::session::ParamSet;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
@@ -88,10 +88,14 @@ pub struct Server {
     pub statuses_before: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The unnamed statement.
     pub unnamed: Option<StatementId>,
+    /// The statements that clients share.
+    pub prepared: OnServer,
     /// It must not be used again.
     pub doomed: bool,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
+    /// The client has run DISCARD ALL: parameters that differ now are the server's own.
+    pub discarded: bool,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
     /// A cancel signal was delivered after which no statement has been started and ended.
@@ -127,8 +131,10 @@ impl Server {
             statuses,
             statuses_before: None,
             unnamed: None,
+            prepared: OnServer::default(),
             doomed: false,
             needs_reset: false,
+            discarded: false,
             discarding: false,
             needs_barrier: false,
             farewell: None,
@@ -208,6 +214,7 @@ impl Server {
     /// Whether reported parameters differ from what they were when the lease began.
     #[must_use]
     pub fn statuses_differ(&self) -> bool {
-        self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
+        !self.discarded
+            && self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
     }
 }

@@ -8,7 +8,7 @@ use crate::client::{Leaving, State};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::User;
-use crate::server::ledger::{Deliver, Sent};
+use crate::server::ledger::{Deliver, Sent, Which};
 use crate::session::facts::{self, TextEffects};
 use crate::session::{Ending, Pins};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REQUEST};
@@ -32,10 +32,12 @@ enum Look {
 }
 
 /// What becomes of a message.
-enum Next {
+pub(super) enum Next {
     /// It is passed on as it is.
     Forward,
-    /// Nobody gets it.
+    /// It is passed on without its first bytes, which have been written anew.
+    ForwardFrom(usize),
+    /// Nobody gets it, or it has been written anew.
     Drop,
     /// The input from here on waits: for a server, for replies, for room.
     Pause,
@@ -199,6 +201,7 @@ impl<D: Driver> Engine<D> {
             }
             match next {
                 Next::Pause | Next::End => break 0,
+                Next::ForwardFrom(offset) => run = pos + offset,
                 Next::Forward | Next::Drop => {}
             }
             let rest = header.frame_len() - available;
@@ -213,7 +216,7 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward | Next::Pause | Next::End => Rest::Forward,
+                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::End => Rest::Forward,
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);
@@ -344,91 +347,63 @@ impl<D: Driver> Engine<D> {
         let body = &message[HEADER_LEN..];
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
+            _ if ledger.is_skipping() && is_skipped(header.tag) => return Next::Forward,
             tag::QUERY => {
-                let effects =
-                    if whole { query_text(body).map_or(NOTHING, facts::effects) } else { UNREAD };
+                let text = if whole { query_text(body) } else { None };
+                let effects = match text {
+                    Some(text) => facts::effects(text),
+                    None if whole => TextEffects::NOTHING,
+                    None => TextEffects::UNREAD,
+                };
+                if effects.uses_names
+                    && let Some(text) = text
+                {
+                    return self.query_using_names(id, server, text, effects, before);
+                }
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
-                session.pins = session.pins.and(UNREAD.pins);
+                session.pins = session.pins.and(Pins::UNREAD_TEXT);
                 session.batch_ending = Ending::Commit;
                 session.batch_sets_unnamed = true;
-                Sent::Parse(None)
+                session.unnamed_does = None;
+                Sent::Parse(Which::Own)
             }
             tag::PARSE => match ParseView::read(body) {
                 Some(parse) if parse.statement.is_empty() => {
-                    let content = &body[1..];
-                    let mut pins = Pins::NONE;
-                    let statement = self.statements.intern(content, || facts::effects(parse.query));
-                    if let Some(effects) = self.statements.effects(statement) {
-                        pins = effects.pins;
-                        session.batch_ending = session.batch_ending.and(effects.ending);
-                    }
-                    session.pins = session.pins.and(pins);
-                    session.batch_sets_unnamed = true;
-                    Sent::Parse(Some(statement))
+                    return self.parse_unnamed(id, server, parse, &body[1..], before);
                 }
-                Some(parse) => {
-                    let effects = facts::effects(parse.query);
-                    session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
-                    session.batch_ending = session.batch_ending.and(effects.ending);
-                    Sent::Parse(None)
-                }
+                Some(parse) => return self.parse_named(id, server, parse, body, before),
                 // Postgres refuses it with an error and goes on.
-                None => Sent::Parse(None),
+                None => Sent::Parse(Which::Own),
             },
-            tag::BIND | tag::DESCRIBE => {
-                let unnamed = match header.tag {
-                    tag::BIND => {
-                        BindNames::read(body).is_some_and(|names| names.statement.is_empty())
-                    }
-                    _ => Named::read(body) == Some(Named::Statement(b"")),
-                };
-                if unnamed && !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed
-                {
-                    if ledger.client_units().next().is_some() {
-                        // What the unnamed statement is depends on batches not yet answered.
-                        session.held = true;
-                        return Next::Pause;
-                    }
-                    session.batch_sets_unnamed = true;
-                    self.to_server.extend_from_slice(before);
-                    match session.unnamed {
-                        Some(statement) => {
-                            self.statements.retain(statement);
-                            ledger.sent(Sent::Parse(Some(statement)), Deliver::OnError);
-                            build::parse(
-                                &mut self.to_server,
-                                b"",
-                                self.statements.content(statement),
-                            );
-                        }
-                        None => {
-                            // It must not meet another client's.
-                            ledger.sent(Sent::Close { unnamed: true }, Deliver::OnError);
-                            build::close_statement(&mut self.to_server, b"");
-                        }
-                    }
+            tag::BIND => match BindNames::read(body) {
+                Some(names) => return self.bind(id, server, header, names, before),
+                None => Sent::Bind(None),
+            },
+            tag::DESCRIBE => match Named::read(body) {
+                Some(Named::Statement(name)) => {
+                    return self.describe_statement(id, server, name, before);
                 }
-                if unnamed && let Some(statement) = session.unnamed {
-                    let effects = self.statements.effects(statement).unwrap_or(NOTHING);
-                    session.batch_ending = session.batch_ending.and(effects.ending);
+                Some(Named::Portal(_)) => Sent::DescribePortal,
+                None => Sent::DescribeStatement(None),
+            },
+            tag::CLOSE => match Named::read(body) {
+                Some(Named::Statement(name)) => {
+                    return self.close_statement(id, server, name);
                 }
-                match (header.tag, Named::read(body)) {
-                    (tag::BIND, _) => Sent::Bind,
-                    (_, Some(Named::Portal(_))) => Sent::DescribePortal,
-                    (_, Some(Named::Statement(_)) | None) => Sent::DescribeStatement,
+                Some(Named::Portal(_)) | None => Sent::Close(Which::Own),
+            },
+            tag::EXECUTE => {
+                let unnamed = body.first() == Some(&0);
+                if unnamed && session.portal_does.is_some() {
+                    return self.execute_using_names(id, server);
                 }
+                Sent::Execute
             }
-            tag::CLOSE => {
-                let unnamed = Named::read(body) == Some(Named::Statement(b""));
-                session.batch_sets_unnamed |= unnamed;
-                Sent::Close { unnamed }
-            }
-            tag::EXECUTE => Sent::Execute,
             tag::FLUSH if header.body_len == 0 => Sent::Flush,
             // Answered with an error, as an Execute would be.
             tag::FLUSH => Sent::Execute,
@@ -446,18 +421,30 @@ impl<D: Driver> Engine<D> {
             tag::COPY_DONE | tag::COPY_FAIL => Sent::CopyEnd,
             _ => return Next::Forward,
         };
-        entry.server.needs_reset |= !session.pins.is_none();
-        entry.server.doomed |= session.pins.has(Pins::BEYOND_DISCARD);
-        let statement = match sent {
-            Sent::Parse(statement) => statement,
-            _ => None,
+        self.note(id, server, sent, Deliver::Client);
+        Next::Forward
+    }
+
+    /// Notes a message that is being sent for a client. Whether a reply to it is owed.
+    pub(super) fn note(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        sent: Sent,
+        deliver: Deliver,
+    ) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get_mut(server))
+        else {
+            return false;
         };
-        if !ledger.sent(sent, Deliver::Client)
-            && let Some(statement) = statement
-        {
+        let pins = client.session.pins;
+        entry.server.needs_reset |= !pins.is_none();
+        entry.server.doomed |= pins.has(Pins::BEYOND_DISCARD);
+        let owed = entry.server.ledger.sent(sent, deliver);
+        if !owed && let Some(statement) = sent.held_statement() {
             self.statements.release(statement);
         }
-        Next::Forward
+        owed
     }
 
     /// After an error of our own in a batch: nothing counts until Sync.
@@ -523,8 +510,10 @@ impl<D: Driver> Engine<D> {
     }
 }
 
-const NOTHING: TextEffects = TextEffects { pins: Pins::NONE, ending: Ending::No };
-const UNREAD: TextEffects = TextEffects { pins: Pins::UNREAD_TEXT, ending: Ending::Commit };
+/// Messages that a server that skips to the next Sync throws away.
+fn is_skipped(message: u8) -> bool {
+    matches!(message, tag::PARSE | tag::BIND | tag::DESCRIBE | tag::EXECUTE | tag::CLOSE)
+}
 
 /// Reads the header at the front and says whether enough of the message is there.
 fn look(input: &[u8], max_statement_size: usize) -> Look {

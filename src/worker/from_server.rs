@@ -3,21 +3,28 @@
 use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
 use super::{BYTES_PER_TURN, Engine, Todo};
-use crate::client::Leaving;
+use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::StatementId;
+use crate::prepared::Statements;
 use crate::server::User;
-use crate::server::ledger::{Deliver, Meaning};
+use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
-use crate::wire::{Report, TransactionStatus};
+use crate::wire::{Report, TransactionStatus, build};
 
 /// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
 const ERROR_FRONT: usize = 4_096;
 
 /// Most bytes of a ParameterStatus.
 const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
+
+/// Most bytes of a ParameterDescription that are remembered: over 4,000 parameters.
+const LONGEST_DESCRIPTION: usize = 16 * 1024;
+
+/// SQLSTATEs after which a statement must be prepared anew: its result type has changed, or the
+/// server does not have it.
+const SPOILING: [&[u8]; 2] = [b"0A000", b"26000"];
 
 /// What the end of a chunk leaves to do.
 #[derive(Default)]
@@ -110,6 +117,16 @@ impl<D: Driver> Engine<D> {
                         break 0;
                     }
                 }
+                while let Some(answer) = entry.server.ledger.take_local() {
+                    kept.extend_from_slice(&input[run..pos]);
+                    run = pos;
+                    let session = client.and_then(|client| self.clients.get_mut(client));
+                    let session = session.map(|client| &mut client.session);
+                    if answer == Answer::AllDiscarded {
+                        entry.server.applied = self.no_params.clone();
+                    }
+                    take_effect(entry, session, &mut self.statements, answer, &mut kept);
+                }
                 let front = &input[pos..];
                 let header = match look(front) {
                     Ok(Some(header)) => header,
@@ -179,7 +196,7 @@ impl<D: Driver> Engine<D> {
     fn settle(
         entry: &mut super::ServerConn<D::Socket>,
         clients: &mut crate::ids::Arena<ClientId, super::Client<D::Socket>>,
-        statements: &mut crate::prepared::Statements,
+        statements: &mut Statements,
         header: Header,
         body: &[u8],
         events: &mut Events,
@@ -194,18 +211,34 @@ impl<D: Driver> Engine<D> {
             server.farewell = Some(Report::from_server(body));
             return Some(false);
         }
-        let dropped = |statement: StatementId| statements.release(statement);
+        let mut changes_skipped = 0;
+        let prepared = &mut server.prepared;
+        let dropped = |sent: Sent, deliver: Deliver| {
+            match sent {
+                Sent::Parse(Which::Shared(statement)) => prepared.gone(statements, statement),
+                Sent::Close(Which::Shared(_)) => prepared.close_skipped(),
+                _ => {}
+            }
+            if let Some(statement) = sent.held_statement() {
+                statements.release(statement);
+            }
+            changes_skipped += usize::from(changes_a_name(sent, deliver));
+        };
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
         let for_client = match receipt.deliver {
             Deliver::Client => true,
             Deliver::OnError | Deliver::Swallow => false,
         };
-        let session = match server.user {
-            User::Client(client) if receipt.deliver != Deliver::Swallow => {
-                clients.get_mut(client).map(|client| &mut client.session)
-            }
-            User::Client(_) | User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+        let mut session = match server.user {
+            User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
+            User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
         };
+        if changes_skipped > 0
+            && let Some(names) = session.as_mut().and_then(|session| session.names.as_deref_mut())
+        {
+            names.undo(statements, changes_skipped);
+        }
+        let session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
             Meaning::Plain | Meaning::CopyIn => {}
             Meaning::Asynchronous => {
@@ -214,18 +247,36 @@ impl<D: Driver> Engine<D> {
                     server.status_reported(name, value);
                 }
             }
-            Meaning::UnnamedParsed(statement) => {
-                statements.assign(&mut server.unnamed, Some(statement));
+            Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own) => {}
+            Meaning::Parsed(Which::Unnamed(statement)) => {
+                statements.assign(&mut server.unnamed, statement);
                 if let Some(session) = session {
-                    statements.assign(&mut session.unnamed, Some(statement));
+                    statements.assign(&mut session.unnamed, statement);
                 }
-                // The reference that the ledger held.
-                statements.release(statement);
+                if let Some(statement) = statement {
+                    // The reference that the ledger held.
+                    statements.release(statement);
+                }
             }
-            Meaning::UnnamedClosed => {
+            Meaning::Parsed(Which::Shared(statement)) => {
+                server.prepared.confirmed(statement);
+                if receipt.deliver == Deliver::Client
+                    && let Some(names) = session.and_then(|session| session.names.as_deref_mut())
+                {
+                    names.answered(statements);
+                }
+            }
+            Meaning::Closed(Which::Unnamed(_)) => {
                 statements.assign(&mut server.unnamed, None);
                 if let Some(session) = session {
                     statements.assign(&mut session.unnamed, None);
+                }
+            }
+            // The reference that the ledger held.
+            Meaning::Closed(Which::Shared(statement)) => statements.release(statement),
+            Meaning::Described(statement) => {
+                if body.len() == header.body_len as usize {
+                    statements.described(statement, body);
                 }
             }
             Meaning::Ready(status) => {
@@ -240,12 +291,19 @@ impl<D: Driver> Engine<D> {
                     statements.assign(&mut session.unnamed, None);
                 }
             }
-            Meaning::Error | Meaning::UnnamedFailed => {
-                if receipt.meaning == Meaning::UnnamedFailed {
+            Meaning::Error(failed) => {
+                if let Some(Sent::Bind(Some(id)) | Sent::DescribeStatement(Some(id))) = failed
+                    && SPOILING.contains(&ErrorFields::read(body).sqlstate)
+                {
+                    server.prepared.spoilt(id);
+                }
+                let unnamed_is_gone = matches!(failed, Some(Sent::Parse(Which::Unnamed(_))));
+                if unnamed_is_gone {
+                    // The server threw the one before away first.
                     statements.assign(&mut server.unnamed, None);
-                    if let Some(session) = session {
-                        statements.assign(&mut session.unnamed, None);
-                    }
+                }
+                if unnamed_is_gone && let Some(session) = session {
+                    statements.assign(&mut session.unnamed, None);
                 }
                 if !for_client {
                     events.error = Some(Report::from_server(body));
@@ -309,6 +367,46 @@ impl<D: Driver> Engine<D> {
     }
 }
 
+/// Whether a client's message changes what one of its names means.
+fn changes_a_name(sent: Sent, deliver: Deliver) -> bool {
+    match sent {
+        Sent::Parse(Which::Shared(_)) => deliver == Deliver::Client,
+        Sent::Local(Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated) => true,
+        _ => false,
+    }
+}
+
+/// Writes an answer of our own that stands between a server's, and lets happen what it stands for.
+pub(super) fn take_effect<S>(
+    entry: &mut super::ServerConn<S>,
+    session: Option<&mut Session>,
+    statements: &mut Statements,
+    answer: Answer,
+    out: &mut Vec<u8>,
+) {
+    match answer {
+        Answer::ParseComplete => build::empty(out, tag::PARSE_COMPLETE),
+        Answer::CloseComplete => build::empty(out, tag::CLOSE_COMPLETE),
+        Answer::Deallocated => {}
+        Answer::AllDeallocated => entry.server.prepared.clear(statements),
+        Answer::AllDiscarded => {
+            entry.server.prepared.clear(statements);
+            entry.server.discarded = true;
+        }
+    }
+    let Some(session) = session else { return };
+    if answer == Answer::AllDiscarded {
+        session.pins = session.pins.after_discard();
+    }
+    let Some(names) = &mut session.names else { return };
+    match answer {
+        Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => {
+            names.answered(statements);
+        }
+        Answer::AllDeallocated | Answer::AllDiscarded => names.clear(statements),
+    }
+}
+
 fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
     frame::header(front, LONGEST_REPLY)
 }
@@ -325,6 +423,7 @@ fn bytes_wanted(header: Header) -> usize {
         tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
+        tag::PARAMETER_DESCRIPTION => LONGEST_DESCRIPTION,
         _ => 0,
     };
     HEADER_LEN + body.min(header.body_len as usize)

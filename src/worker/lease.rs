@@ -88,6 +88,7 @@ impl<D: Driver> Engine<D> {
         entry.server.cancel = Cancel::None;
         entry.server.lease += 1;
         entry.server.statuses_before = None;
+        entry.server.discarded = false;
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) {
             entry.server.user = User::Client(client_id);
             return;
@@ -242,6 +243,7 @@ impl<D: Driver> Engine<D> {
                 }
                 CleanStep::Rollback => self.send_own_query(id, b"ROLLBACK"),
                 CleanStep::DiscardAll => {
+                    entry.server.prepared.clear(&mut self.statements);
                     entry.server.needs_reset = false;
                     entry.server.discarding = true;
                     entry.server.applied = self.no_params.clone();

@@ -7,6 +7,7 @@
 //! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod by_name;
 mod cancels;
 mod conn;
 pub mod driver;
@@ -17,6 +18,7 @@ mod lease;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod statements;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

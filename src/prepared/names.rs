@@ -1,0 +1,173 @@
+//! The named statements of one client, as its messages leave them.
+//!
+//! Names count from the moment their message is sent, for the rest of its batch builds on them: an
+//! error skips both. What an error skipped is undone; what depends on an earlier batch that has not
+//! been answered must wait.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{StatementId, Statements};
+
+/// Bytes of names and entries that one client may hold without keeping a server for them.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What an entry costs beside its name.
+const ENTRY_BYTES: usize = 64;
+
+/// A message that changes what a name means, not answered yet.
+#[derive(Debug)]
+struct Change {
+    name: Box<[u8]>,
+    before: Option<StatementId>,
+    unit: u64,
+}
+
+/// The named statements of one client. Each entry holds one reference to its statement.
+#[derive(Debug, Default)]
+pub struct Names {
+    known: HashMap<Box<[u8]>, StatementId, foldhash::fast::RandomState>,
+    unanswered: VecDeque<Change>,
+    bytes: usize,
+}
+
+impl Names {
+    /// What a name means.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<StatementId> {
+        self.known.get(name).copied()
+    }
+
+    /// A name that means this statement.
+    #[must_use]
+    pub fn name_of(&self, statement: StatementId) -> Option<&[u8]> {
+        self.known.iter().find(|(_, known)| **known == statement).map(|(name, _)| &**name)
+    }
+
+    /// Whether another name would be one too many.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+    }
+
+    /// Whether what a name means depends on a unit of work before `building` that has not been
+    /// answered.
+    #[must_use]
+    pub fn must_wait(&self, building: u64) -> bool {
+        self.unanswered.front().is_some_and(|change| change.unit < building)
+    }
+
+    /// A message of unit `unit` that is being sent changes what a name means.
+    pub fn change(
+        &mut self,
+        statements: &mut Statements,
+        name: &[u8],
+        new: Option<StatementId>,
+        unit: u64,
+    ) {
+        if let Some(new) = new {
+            statements.retain(new);
+        }
+        let before = self.put(name, new);
+        self.unanswered.push_back(Change { name: name.into(), before, unit });
+    }
+
+    fn put(&mut self, name: &[u8], new: Option<StatementId>) -> Option<StatementId> {
+        let before = match new {
+            Some(new) => self.known.insert(name.into(), new),
+            None => self.known.remove(name),
+        };
+        let size = name.len() + ENTRY_BYTES;
+        match (before, new) {
+            (None, Some(_)) => self.bytes += size,
+            (Some(_), None) => self.bytes = self.bytes.saturating_sub(size),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        before
+    }
+
+    /// The oldest change has been answered: it holds.
+    pub fn answered(&mut self, statements: &mut Statements) {
+        if let Some(Change { before: Some(before), .. }) = self.unanswered.pop_front() {
+            statements.release(before);
+        }
+    }
+
+    /// The oldest changes were skipped after an error: they never happened.
+    pub fn undo(&mut self, statements: &mut Statements, count: usize) {
+        let skipped: Vec<Change> =
+            self.unanswered.drain(..count.min(self.unanswered.len())).collect();
+        for Change { name, before, .. } in skipped.into_iter().rev() {
+            if let Some(undone) = self.put(&name, before) {
+                statements.release(undone);
+            }
+        }
+    }
+
+    /// The server is gone that should have answered.
+    pub fn undo_all(&mut self, statements: &mut Statements) {
+        self.undo(statements, self.unanswered.len());
+    }
+
+    /// Every name is gone: DEALLOCATE ALL, or the end of the session.
+    pub fn clear(&mut self, statements: &mut Statements) {
+        while !self.unanswered.is_empty() {
+            self.answered(statements);
+        }
+        for (_, statement) in self.known.drain() {
+            statements.release(statement);
+        }
+        self.known.shrink_to_fit();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::TextEffects;
+
+    fn statement(statements: &mut Statements, text: &str) -> StatementId {
+        let content = format!("{text}\0\0\0");
+        statements.intern(content.as_bytes(), b"", || TextEffects::NOTHING)
+    }
+
+    #[test]
+    fn what_an_error_skipped_never_happened() {
+        let mut statements = Statements::default();
+        let mut names = Names::default();
+        let (a, b) = (statement(&mut statements, "a"), statement(&mut statements, "b"));
+        names.change(&mut statements, b"x", Some(a), 1);
+        names.answered(&mut statements);
+        names.change(&mut statements, b"x", None, 2);
+        names.change(&mut statements, b"x", Some(b), 2);
+        names.change(&mut statements, b"y", Some(b), 2);
+        assert_eq!((names.get(b"x"), names.get(b"y")), (Some(b), Some(b)));
+        assert!(names.must_wait(3) && !names.must_wait(2));
+        names.answered(&mut statements);
+        // The Close was answered, the first Parse was not.
+        names.undo(&mut statements, 2);
+        assert_eq!((names.get(b"x"), names.get(b"y")), (None, None));
+        statements.release(a);
+        statements.release(b);
+        assert!(statements.is_empty(), "every reference was given back");
+    }
+
+    #[test]
+    fn the_end_gives_every_reference_back() {
+        let mut statements = Statements::default();
+        let mut names = Names::default();
+        let a = statement(&mut statements, "a");
+        for n in 0..100_u8 {
+            names.change(&mut statements, &[n], Some(a), 1);
+        }
+        for n in 0..50_u8 {
+            names.change(&mut statements, &[n], None, 1);
+        }
+        (0..150).for_each(|_| names.answered(&mut statements));
+        assert_eq!(names.name_of(a).map(<[u8]>::len), Some(1));
+        names.clear(&mut statements);
+        assert_eq!((names.get(&[70]), names.bytes), (None, 0));
+        statements.release(a);
+        assert!(statements.is_empty());
+    }
+}
