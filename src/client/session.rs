@@ -69,6 +69,10 @@ pub struct Session {
     pub unnamed_does: Option<Box<NamedUse>>,
     /// As `unnamed_does`, for the unnamed portal.
     pub portal_does: Option<Box<NamedUse>>,
+    /// The shared statement of the last Bind: what a Describe of a portal is about.
+    pub bound: Option<StatementId>,
+    /// A batch is sent again whose parameter types the client has been told already.
+    pub types_told: bool,
     /// In the current batch a message was sent that decides what the unnamed statement is.
     pub batch_sets_unnamed: bool,
     /// How the current batch may end the transaction.
@@ -96,6 +100,8 @@ impl Session {
             names: None,
             unnamed_does: None,
             portal_does: None,
+            bound: None,
+            types_told: false,
             batch_sets_unnamed: false,
             batch_ending: Ending::No,
             retries: 0,

@@ -13,9 +13,11 @@ use crate::wire::frame::split_cstr;
 
 mod names;
 mod on_server;
+mod rows;
 
 pub use names::Names;
 pub use on_server::{OnServer, Standing};
+pub use rows::RowFormat;
 
 /// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
 /// count and oids of the types), then the search path. The first part says itself where it ends.
@@ -145,6 +147,27 @@ impl Statements {
         self.bytes >= BYTES_MAX
     }
 
+    /// A statement's result type has changed under those who know it: whoever prepares the same
+    /// text from now on gets another entry.
+    pub fn spoil(&mut self, id: StatementId) {
+        if let Some(entry) = self.entries.get(id.0 as usize)
+            && self.by_key.get(&entry.key) == Some(&id)
+        {
+            self.by_key.remove(&entry.key);
+        }
+    }
+
+    /// The entry that a new Parse of the same statement gets, with one reference to it.
+    pub fn intern_again(&mut self, id: StatementId) -> Option<StatementId> {
+        let entry = self.entries.get(id.0 as usize)?;
+        let (key, content_len, effects) = (entry.key.clone(), entry.content_len, entry.effects);
+        if let Some(&known) = self.by_key.get(&key) {
+            self.retain(known);
+            return Some(known);
+        }
+        Some(self.enter(key, content_len, effects))
+    }
+
     /// A server has said what the parameters' types are: count and oids, as in a Parse.
     pub fn described(&mut self, id: StatementId, types: &[u8]) {
         let Some(entry) = self.entries.get_mut(id.0 as usize) else { return };
@@ -185,7 +208,9 @@ impl Statements {
             let entry = self.entries.remove(index);
             let described = entry.described.map_or(0, |types| types.len());
             self.bytes = self.bytes.saturating_sub(entry.key.len() + ENTRY_BYTES + described);
-            self.by_key.remove(&entry.key);
+            if self.by_key.get(&entry.key) == Some(&id) {
+                self.by_key.remove(&entry.key);
+            }
         }
     }
 

@@ -6,13 +6,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{StatementId, Statements};
+use super::{RowFormat, StatementId, Statements};
 
 /// Bytes of names and entries that one client may hold without keeping a server for them.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What an entry costs beside its name.
-const ENTRY_BYTES: usize = 64;
+const ENTRY_BYTES: usize = 96;
 
 /// A message that changes what a name means, not answered yet.
 #[derive(Debug)]
@@ -22,10 +22,21 @@ struct Change {
     unit: u64,
 }
 
-/// The named statements of one client. Each entry holds one reference to its statement.
+/// Postgres keeps so many bytes of a name (`NAMEDATALEN` less one) and forgets the rest.
+const KEPT_OF_NAME: usize = 63;
+
+/// What a client knows of a statement that it has names for.
+#[derive(Debug, Default)]
+struct Known {
+    names: usize,
+    rows: Option<RowFormat>,
+}
+
+/// The named statements of one client. Each name holds one reference to its statement.
 #[derive(Debug, Default)]
 pub struct Names {
     known: HashMap<Box<[u8]>, StatementId, foldhash::fast::RandomState>,
+    statements: HashMap<StatementId, Known, foldhash::fast::RandomState>,
     unanswered: VecDeque<Change>,
     bytes: usize,
 }
@@ -34,7 +45,36 @@ impl Names {
     /// What a name means.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<StatementId> {
-        self.known.get(name).copied()
+        self.known.get(kept(name)).copied()
+    }
+
+    /// The row format that the client was last told for a statement.
+    #[must_use]
+    pub fn rows(&self, statement: StatementId) -> Option<RowFormat> {
+        self.statements.get(&statement)?.rows
+    }
+
+    /// The client is being told a statement's row format.
+    pub fn told_rows(&mut self, statement: StatementId, rows: RowFormat) {
+        if let Some(known) = self.statements.get_mut(&statement) {
+            known.rows = Some(rows);
+        }
+    }
+
+    /// Every name that means `old` means `new` from now on.
+    pub fn replace(&mut self, statements: &mut Statements, old: StatementId, new: StatementId) {
+        let names: Vec<Box<[u8]>> = self
+            .known
+            .iter()
+            .filter(|(_, statement)| **statement == old)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            statements.retain(new);
+            if let Some(old) = self.put(&name, Some(new)) {
+                statements.release(old);
+            }
+        }
     }
 
     /// A name that means this statement.
@@ -64,6 +104,7 @@ impl Names {
         new: Option<StatementId>,
         unit: u64,
     ) {
+        let name = kept(name);
         if let Some(new) = new {
             statements.retain(new);
         }
@@ -76,6 +117,17 @@ impl Names {
             Some(new) => self.known.insert(name.into(), new),
             None => self.known.remove(name),
         };
+        if let Some(new) = new {
+            self.statements.entry(new).or_default().names += 1;
+        }
+        if let Some(before) = before
+            && let Some(known) = self.statements.get_mut(&before)
+        {
+            known.names -= 1;
+            if known.names == 0 {
+                self.statements.remove(&before);
+            }
+        }
         let size = name.len() + ENTRY_BYTES;
         match (before, new) {
             (None, Some(_)) => self.bytes += size,
@@ -117,8 +169,13 @@ impl Names {
             statements.release(statement);
         }
         self.known.shrink_to_fit();
+        self.statements = HashMap::default();
         self.bytes = 0;
     }
+}
+
+fn kept(name: &[u8]) -> &[u8] {
+    name.get(..KEPT_OF_NAME).unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{StatementId, Statements};
+use super::{RowFormat, StatementId, Statements};
 
 /// Where a statement stands on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ enum State {
 struct Slot {
     state: State,
     used: u64,
+    /// What the server says its rows look like; it keeps to that or refuses to run it.
+    rows: Option<RowFormat>,
 }
 
 /// The statements of one server. Each entry holds one reference to its statement.
@@ -64,7 +66,7 @@ impl OnServer {
     /// A Parse of it is being sent in this unit.
     pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64) {
         self.clock += 1;
-        let slot = Slot { state: State::Sent(unit), used: self.clock };
+        let slot = Slot { state: State::Sent(unit), used: self.clock, rows: None };
         if self.slots.insert(id, slot).is_none() {
             statements.retain(id);
         }
@@ -74,6 +76,19 @@ impl OnServer {
     pub fn confirmed(&mut self, id: StatementId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.state = State::Confirmed;
+        }
+    }
+
+    /// The row format of a statement, as far as the server has said.
+    #[must_use]
+    pub fn rows(&self, id: StatementId) -> Option<RowFormat> {
+        self.slots.get(&id)?.rows
+    }
+
+    /// The server has said what the rows of a statement look like.
+    pub fn told_rows(&mut self, id: StatementId, rows: RowFormat) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.rows = Some(rows);
         }
     }
 

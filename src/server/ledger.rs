@@ -26,8 +26,8 @@ pub enum Sent {
     /// Describe of a statement, shared where one is given: ParameterDescription, then
     /// RowDescription or NoData.
     DescribeStatement(Option<StatementId>),
-    /// Describe of a portal.
-    DescribePortal,
+    /// Describe of a portal, made of a shared statement where one is given.
+    DescribePortal(Option<StatementId>),
     /// Execute.
     Execute,
     /// Close of a portal, or of a statement.
@@ -85,7 +85,7 @@ impl Sent {
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::DescribeStatement(_)
-            | Sent::DescribePortal
+            | Sent::DescribePortal(_)
             | Sent::Execute
             | Sent::Close(_)
             | Sent::Flush
@@ -106,7 +106,7 @@ impl Sent {
             | Sent::FunctionCall
             | Sent::Bind(_)
             | Sent::DescribeStatement(_)
-            | Sent::DescribePortal
+            | Sent::DescribePortal(_)
             | Sent::Execute
             | Sent::Flush
             | Sent::Sync(_)
@@ -122,7 +122,7 @@ impl Sent {
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::DescribeStatement(_)
-            | Sent::DescribePortal
+            | Sent::DescribePortal(_)
             | Sent::Execute
             | Sent::Close(_)
             | Sent::Flush
@@ -160,7 +160,9 @@ pub enum Meaning {
     /// A Close was done.
     Closed(Which),
     /// The parameter types of a shared statement.
-    Described(StatementId),
+    ParameterTypes(StatementId),
+    /// The row format of a shared statement.
+    Rows(StatementId),
     /// An error, and what it answers; the rest of the batch is skipped where it was an extended
     /// one.
     Error(Option<Sent>),
@@ -210,6 +212,8 @@ pub struct Ledger {
     doubtful: bool,
     units_done: u64,
     units_sent: u64,
+    /// Replies received for the unit at the front.
+    replies: u64,
 }
 
 impl Ledger {
@@ -277,11 +281,32 @@ impl Ledger {
         self.units_done == self.units_sent
     }
 
+    /// Whether no message was sent since the last ReadyForQuery that is still to be answered, nor one
+    /// whose failure would skip what comes next.
+    #[must_use]
+    pub fn owes_nothing_since_ready(&self) -> bool {
+        self.owed.is_empty() && self.replies == 0 && !self.copy_in && !self.skipping
+    }
+
+    /// What the next reply answers.
+    #[must_use]
+    pub fn front(&self) -> Option<Sent> {
+        self.owed.front().map(|owed| owed.sent)
+    }
+
+    /// Whether the unit at the front is the only one, and its first message has not been answered.
+    #[must_use]
+    pub fn is_at_first_of_only_unit(&self) -> bool {
+        self.units_sent == self.units_done + 1 && self.replies == 0
+    }
+
     /// The answer of pgweir's own whose turn it is, if it is one's turn.
     #[inline]
     pub fn take_local(&mut self) -> Option<Answer> {
         let Some(&Owed { sent: Sent::Local(answer), .. }) = self.owed.front() else { return None };
         self.pop();
+        // It is no reply of the server's.
+        self.replies -= 1;
         Some(answer)
     }
 
@@ -306,7 +331,7 @@ impl Ledger {
                 Sent::Parse(_)
                 | Sent::Bind(_)
                 | Sent::DescribeStatement(_)
-                | Sent::DescribePortal
+                | Sent::DescribePortal(_)
                 | Sent::Execute
                 | Sent::Close(_)
                 | Sent::Flush
@@ -344,7 +369,7 @@ impl Ledger {
                 | Sent::Parse(_)
                 | Sent::Bind(_)
                 | Sent::DescribeStatement(_)
-                | Sent::DescribePortal
+                | Sent::DescribePortal(_)
                 | Sent::Execute
                 | Sent::Close(_)
                 | Sent::Local(_) => self.doubtful = true,
@@ -367,7 +392,7 @@ impl Ledger {
             Sent::Parse(_)
             | Sent::Bind(_)
             | Sent::DescribeStatement(_)
-            | Sent::DescribePortal
+            | Sent::DescribePortal(_)
             | Sent::Execute
             | Sent::Close(_)
             | Sent::Local(Answer::ParseComplete | Answer::CloseComplete) => self.batch_open = true,
@@ -418,6 +443,7 @@ impl Ledger {
                 self.front_failed = false;
                 self.sync_in_copy = false;
                 self.units_done += 1;
+                self.replies = 0;
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
                     _ => Meaning::Ready(status),
@@ -459,15 +485,16 @@ impl Ledger {
                 Ok(Receipt { deliver, meaning: Meaning::Closed(which) })
             }
             (tag::PARAMETER_DESCRIPTION, Sent::DescribeStatement(shared)) => {
-                let meaning = shared.map_or(Meaning::Plain, Meaning::Described);
+                let meaning = shared.map_or(Meaning::Plain, Meaning::ParameterTypes);
                 Ok(Receipt { deliver, meaning })
             }
             (
                 tag::ROW_DESCRIPTION | tag::NO_DATA,
-                Sent::DescribeStatement(_) | Sent::DescribePortal,
+                Sent::DescribeStatement(shared) | Sent::DescribePortal(shared),
             ) => {
                 self.pop();
-                plain
+                let meaning = shared.map_or(Meaning::Plain, Meaning::Rows);
+                Ok(Receipt { deliver, meaning })
             }
             (
                 tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED,
@@ -493,6 +520,7 @@ impl Ledger {
 
     fn pop(&mut self) {
         self.owed.pop_front();
+        self.replies += 1;
         // Outside copy-in mode the server reads and ignores these.
         while matches!(self.owed.front(), Some(Owed { sent: Sent::CopyEnd, .. })) {
             self.owed.pop_front();
@@ -521,7 +549,7 @@ impl Ledger {
                 | Sent::Parse(_)
                 | Sent::Bind(_)
                 | Sent::DescribeStatement(_)
-                | Sent::DescribePortal
+                | Sent::DescribePortal(_)
                 | Sent::Execute
                 | Sent::Close(_)
                 | Sent::Flush
@@ -543,7 +571,7 @@ impl Ledger {
                 Sent::Parse(_)
                 | Sent::Bind(_)
                 | Sent::DescribeStatement(_)
-                | Sent::DescribePortal
+                | Sent::DescribePortal(_)
                 | Sent::Execute
                 | Sent::Close(_)
                 | Sent::Flush

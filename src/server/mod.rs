@@ -90,6 +90,9 @@ pub struct Server {
     pub unnamed: Option<StatementId>,
     /// The statements that clients share.
     pub prepared: OnServer,
+    /// The client's batch that runs, to be sent again if its first statement cannot be used any
+    /// more; empty when that may not be.
+    pub replay: Vec<u8>,
     /// It must not be used again.
     pub doomed: bool,
     /// DISCARD ALL must run before anyone else uses it.
@@ -132,6 +135,7 @@ impl Server {
             statuses_before: None,
             unnamed: None,
             prepared: OnServer::default(),
+            replay: Vec::new(),
             doomed: false,
             needs_reset: false,
             discarded: false,

@@ -45,6 +45,41 @@ pub(super) enum Next {
     End,
 }
 
+/// Whether the batch that a message begins may be sent again if it fails for a reason that another
+/// Parse mends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replayable {
+    /// No.
+    No,
+    /// If it asks for the format of its rows: its client knows another.
+    IfDescribed,
+    /// Yes: its client knows none.
+    Yes,
+}
+
+/// The batch that may have to be sent again: only one that lies whole in the input and does nothing
+/// but use statements.
+#[derive(Clone, Copy)]
+enum Replay {
+    No,
+    From { start: usize, fit: bool },
+    Whole,
+}
+
+impl Replay {
+    /// With one message more.
+    fn with(self, message: u8, whole: bool) -> Self {
+        let Replay::From { start, fit } = self else { return self };
+        match message {
+            _ if !whole => Replay::No,
+            tag::DESCRIBE => Replay::From { start, fit: true },
+            tag::BIND | tag::EXECUTE | tag::FLUSH => Replay::From { start, fit },
+            tag::SYNC if fit => Replay::Whole,
+            _ => Replay::No,
+        }
+    }
+}
+
 impl<D: Driver> Engine<D> {
     /// Something happened on a client's socket.
     pub(super) fn client_edge(&mut self, id: ClientId, edge: Edge) {
@@ -160,6 +195,7 @@ impl<D: Driver> Engine<D> {
         let (mut run, mut pos) = (0, 0);
         // Where the message stands for which the server in use was taken, if that was in here.
         let mut lease_start = None;
+        let mut replay = Replay::No;
         self.to_server.clear();
         let put_back_needs = loop {
             let Some(client) = self.clients.get_mut(id) else { return };
@@ -190,7 +226,13 @@ impl<D: Driver> Engine<D> {
             let available = (input.len() - pos).min(header.frame_len());
             let message = &input[pos..pos + available];
             let put_together = self.to_server.len();
-            let next = self.judge(id, header, message, &input[run..pos]);
+            self.replay_from_here = Replayable::No;
+            let next = self.judge(id, header, message, &input[run..pos], &input[pos + available..]);
+            match self.replay_from_here {
+                Replayable::No => {}
+                Replayable::IfDescribed => replay = Replay::From { start: pos, fit: false },
+                Replayable::Yes => replay = Replay::From { start: pos, fit: true },
+            }
             if self.to_server.len() != put_together {
                 // An insertion has taken the run before it along.
                 run = pos;
@@ -205,6 +247,15 @@ impl<D: Driver> Engine<D> {
                 Next::Forward | Next::Drop => {}
             }
             let rest = header.frame_len() - available;
+            if let Replay::From { start, .. } = replay {
+                replay = replay.with(header.tag, rest == 0);
+                if let Replay::Whole = replay
+                    && let Some(server) = client.session.server()
+                    && let Some(entry) = self.servers.get_mut(server)
+                {
+                    entry.server.replay.extend_from_slice(&input[start..pos + available]);
+                }
+            }
             if matches!(next, Next::Drop) {
                 debug_assert!(run == pos || client.session.server().is_some());
                 if run < pos {
@@ -296,7 +347,14 @@ impl<D: Driver> Engine<D> {
 
     /// Decides about one message. `before` are the bytes of this feed that go to the server before
     /// it and have not been put into `to_server` yet.
-    fn judge(&mut self, id: ClientId, header: Header, message: &[u8], before: &[u8]) -> Next {
+    fn judge(
+        &mut self,
+        id: ClientId,
+        header: Header,
+        message: &[u8],
+        before: &[u8],
+        after: &[u8],
+    ) -> Next {
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         if header.tag == tag::TERMINATE {
             client.session.leaving = Leaving::AfterReplies(None);
@@ -326,7 +384,7 @@ impl<D: Driver> Engine<D> {
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
-        self.judge_attached(id, server, header, message, before)
+        self.judge_attached(id, server, header, message, before, after)
     }
 
     /// Decides about one message of a client that holds a server, and notes what is owed for it.
@@ -337,6 +395,7 @@ impl<D: Driver> Engine<D> {
         header: Header,
         message: &[u8],
         before: &[u8],
+        after: &[u8],
     ) -> Next {
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
@@ -381,14 +440,14 @@ impl<D: Driver> Engine<D> {
                 None => Sent::Parse(Which::Own),
             },
             tag::BIND => match BindNames::read(body) {
-                Some(names) => return self.bind(id, server, header, names, before),
+                Some(names) => return self.bind(id, server, header, names, before, after),
                 None => Sent::Bind(None),
             },
             tag::DESCRIBE => match Named::read(body) {
                 Some(Named::Statement(name)) => {
                     return self.describe_statement(id, server, name, before);
                 }
-                Some(Named::Portal(_)) => Sent::DescribePortal,
+                Some(Named::Portal(_)) => Sent::DescribePortal(session.bound),
                 None => Sent::DescribeStatement(None),
             },
             tag::CLOSE => match Named::read(body) {
@@ -497,7 +556,7 @@ impl<D: Driver> Engine<D> {
             }
             After::IdleRunIt => {
                 client.session.state = State::Idle;
-                self.judge(id, header, message, b"")
+                self.judge(id, header, message, b"", b"")
             }
         }
     }

@@ -2,16 +2,17 @@
 
 use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::statements::CHANGED;
 use super::{BYTES_PER_TURN, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::Statements;
-use crate::server::User;
+use crate::prepared::{PREFIX, RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
-use crate::wire::backend::{ErrorFields, parameter_status, tag};
+use crate::server::{Server, User};
+use crate::wire::backend::{ErrorFields, error_fields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
-use crate::wire::{Report, TransactionStatus, build};
+use crate::wire::{Report, TransactionStatus, build, frontend};
 
 /// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
 const ERROR_FRONT: usize = 4_096;
@@ -19,12 +20,9 @@ const ERROR_FRONT: usize = 4_096;
 /// Most bytes of a ParameterStatus.
 const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
 
-/// Most bytes of a ParameterDescription that are remembered: over 4,000 parameters.
-const LONGEST_DESCRIPTION: usize = 16 * 1024;
-
-/// SQLSTATEs after which a statement must be prepared anew: its result type has changed, or the
-/// server does not have it.
-const SPOILING: [&[u8]; 2] = [b"0A000", b"26000"];
+/// Most bytes of a ParameterDescription or RowDescription that are looked at. The columns of a row
+/// beyond that, some thousands, are taken for unchanged.
+const LONGEST_DESCRIPTION: usize = 256 * 1024;
 
 /// What the end of a chunk leaves to do.
 #[derive(Default)]
@@ -32,6 +30,19 @@ struct Events {
     ready: bool,
     error: Option<Report>,
     broken: bool,
+    /// The row format of a statement became known.
+    rows: bool,
+    /// The batch is to be sent again: its first statement could not be used.
+    again: Option<(StatementId, Refusal)>,
+}
+
+/// Why a server refuses a statement that it was to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// Its result type has changed (0A000).
+    Changed,
+    /// It does not have it (26000).
+    Missing,
 }
 
 impl<D: Driver> Engine<D> {
@@ -136,7 +147,7 @@ impl<D: Driver> Engine<D> {
                         break 0;
                     }
                 };
-                let wanted = bytes_wanted(header);
+                let wanted = bytes_wanted(header, &entry.server);
                 if front.len() < wanted {
                     break wanted;
                 }
@@ -163,10 +174,21 @@ impl<D: Driver> Engine<D> {
                     kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
                     run = pos + HEADER_LEN + 4;
                 }
+                let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
+                    (tag::ERROR_RESPONSE, Some(client)) if deliver => {
+                        in_the_clients_words(&client.session, header, body)
+                    }
+                    _ => None,
+                };
                 let rest = header.frame_len() - available;
                 entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
-                if deliver && client.is_some() {
+                if deliver && client.is_some() && renamed.is_none() {
                     entry.conn.rest = Rest::Forward;
+                } else if let Some(error) = renamed {
+                    kept.extend_from_slice(&input[run..pos]);
+                    kept.extend_from_slice(&error);
+                    entry.conn.rest = Rest::Drop;
+                    run = pos + available;
                 } else {
                     entry.conn.rest = Rest::Drop;
                     if client.is_some() {
@@ -224,8 +246,9 @@ impl<D: Driver> Engine<D> {
             }
             changes_skipped += usize::from(changes_a_name(sent, deliver));
         };
+        let first = server.ledger.is_at_first_of_only_unit();
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
-        let for_client = match receipt.deliver {
+        let mut for_client = match receipt.deliver {
             Deliver::Client => true,
             Deliver::OnError | Deliver::Swallow => false,
         };
@@ -274,9 +297,25 @@ impl<D: Driver> Engine<D> {
             }
             // The reference that the ledger held.
             Meaning::Closed(Which::Shared(statement)) => statements.release(statement),
-            Meaning::Described(statement) => {
+            Meaning::ParameterTypes(statement) => {
                 if body.len() == header.body_len as usize {
                     statements.described(statement, body);
+                }
+                if let Some(session) = session {
+                    for_client &= !std::mem::take(&mut session.types_told);
+                }
+            }
+            Meaning::Rows(statement) => {
+                let rows = server.prepared.rows(statement).unwrap_or_else(|| match header.tag {
+                    tag::ROW_DESCRIPTION => RowFormat::read(body),
+                    _ => RowFormat::NONE,
+                });
+                server.prepared.told_rows(statement, rows);
+                events.rows = true;
+                if for_client
+                    && let Some(names) = session.and_then(|session| session.names.as_deref_mut())
+                {
+                    names.told_rows(statement, rows);
                 }
             }
             Meaning::Ready(status) => {
@@ -292,10 +331,19 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Error(failed) => {
-                if let Some(Sent::Bind(Some(id)) | Sent::DescribeStatement(Some(id))) = failed
-                    && SPOILING.contains(&ErrorFields::read(body).sqlstate)
-                {
-                    server.prepared.spoilt(id);
+                if let Some((id, refusal)) = refused(failed, body) {
+                    match refusal {
+                        Refusal::Changed => statements.spoil(id),
+                        Refusal::Missing => {
+                            server.prepared.gone(statements, id);
+                            server.prepared.close_skipped();
+                        }
+                    }
+                    if first && session.is_some() && !server.replay.is_empty() {
+                        server.ledger.swallow_all();
+                        events.again = Some((id, refusal));
+                        for_client = false;
+                    }
                 }
                 let unnamed_is_gone = matches!(failed, Some(Sent::Parse(Which::Unnamed(_))));
                 if unnamed_is_gone {
@@ -330,6 +378,15 @@ impl<D: Driver> Engine<D> {
         if events.ready && entry.server.ledger.is_settled() {
             entry.server.discarding = false;
         }
+        if let Some((statement, refusal)) = events.again {
+            self.send_again(id, statement, refusal);
+        }
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        if events.rows
+            && let Some(client) = entry.server.client()
+        {
+            self.todo.push_back(Todo::Client(client));
+        }
         if !events.ready {
             // The rest of a notice may have been what a free server waited for.
             if entry.server.ledger.is_settled() && entry.server.client().is_some() {
@@ -351,6 +408,29 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// Puts a batch back in front of what its client sent later: with the statement's new meaning,
+    /// or prepared once more, it runs as soon as the server is ready.
+    fn send_again(&mut self, server: ServerId, statement: StatementId, refusal: Refusal) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        let mut bytes = std::mem::take(&mut entry.server.replay);
+        let Some(client) = entry.server.client().and_then(|id| self.clients.get_mut(id)) else {
+            return;
+        };
+        let session = &mut client.session;
+        if refusal == Refusal::Changed
+            && let Some(names) = &mut session.names
+            && let Some(new) = self.statements.intern_again(statement)
+        {
+            names.replace(&mut self.statements, statement, new);
+            self.statements.release(new);
+        }
+        session.held = true;
+        // A Describe that fails has sent the parameters' types before.
+        session.types_told = bytes.first() == Some(&frontend::tag::DESCRIBE);
+        bytes.extend_from_slice(&std::mem::take(&mut client.conn.stash));
+        client.conn.put_back(&bytes, 0);
+    }
+
     /// Writes to a client; what it has no room for waits, and its server with it.
     pub(super) fn send_to_client(&mut self, id: ClientId, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -364,6 +444,64 @@ impl<D: Driver> Engine<D> {
         if let Err(error) = written {
             self.client_unreachable(id, &error);
         }
+    }
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// An error that names a statement as pgweir calls it, with the client's name for it; `None` for
+/// nearly all, which name none, and for those of over 4 KB.
+fn in_the_clients_words(session: &Session, header: Header, body: &[u8]) -> Option<Vec<u8>> {
+    let fields = ErrorFields::read(body);
+    if !has(fields.message, PREFIX) || body.len() != header.body_len as usize {
+        return None;
+    }
+    if fields.sqlstate == b"26000" && has(fields.message, CHANGED) {
+        let mut out = Vec::new();
+        errors::result_type_changed().write(&mut out);
+        return Some(out);
+    }
+    let mut out = vec![tag::ERROR_RESPONSE];
+    build::sized(&mut out, |out| {
+        for (kind, value) in error_fields(body) {
+            out.push(kind);
+            match kind {
+                b'M' => with_names(session, value, out),
+                _ => out.extend_from_slice(value),
+            }
+            out.push(0);
+        }
+        out.push(0);
+    });
+    Some(out)
+}
+
+/// A message in which `"_pgweir_7"` is what the client calls it.
+fn with_names(session: &Session, message: &[u8], out: &mut Vec<u8>) {
+    for (n, part) in message.split(|byte| *byte == b'"').enumerate() {
+        if n > 0 {
+            out.push(b'"');
+        }
+        let name = match StatementId::of_server_name(part) {
+            Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
+            None => None,
+        };
+        out.extend_from_slice(name.unwrap_or(part));
+    }
+}
+
+/// The shared statement that an error is about, when it says that the server cannot use it.
+fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)> {
+    let Some(Sent::Bind(Some(id)) | Sent::DescribeStatement(Some(id))) = failed else {
+        return None;
+    };
+    let fields = ErrorFields::read(error);
+    match fields.sqlstate {
+        b"0A000" => Some((id, Refusal::Changed)),
+        b"26000" if !has(fields.message, CHANGED) => Some((id, Refusal::Missing)),
+        _ => None,
     }
 }
 
@@ -416,9 +554,20 @@ fn notifier(body: &[u8]) -> i32 {
     frame::split_i32(body).map_or(0, |(pid, _)| pid)
 }
 
+/// Whether the next reply describes rows whose format is not known yet.
+fn describes_unknown_rows(server: &Server) -> bool {
+    match server.ledger.front() {
+        Some(Sent::DescribeStatement(Some(id)) | Sent::DescribePortal(Some(id))) => {
+            server.prepared.rows(id).is_none()
+        }
+        _ => false,
+    }
+}
+
 /// How much of a message a decision reads.
-fn bytes_wanted(header: Header) -> usize {
+fn bytes_wanted(header: Header, server: &Server) -> usize {
     let body = match header.tag {
+        tag::ROW_DESCRIPTION if describes_unknown_rows(server) => LONGEST_DESCRIPTION,
         tag::READY_FOR_QUERY => 1,
         tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,

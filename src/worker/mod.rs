@@ -118,6 +118,8 @@ pub struct Engine<D: Driver> {
     to_server: Vec<u8>,
     /// Answers of our own for a client.
     to_client: Vec<u8>,
+    /// Whether the message just judged begins a batch that may have to be sent again.
+    replay_from_here: from_client::Replayable,
     todo: VecDeque<Todo>,
     edges: Vec<Edge>,
     orders: Vec<Order>,
@@ -151,6 +153,7 @@ impl<D: Driver> Engine<D> {
             sealed: Vec::new(),
             to_server: Vec::new(),
             to_client: Vec::new(),
+            replay_from_here: from_client::Replayable::No,
             todo: VecDeque::new(),
             edges: Vec::new(),
             orders: Vec::new(),

@@ -5,10 +5,10 @@
 
 use super::Engine;
 use super::driver::Driver;
-use super::from_client::Next;
+use super::from_client::{Next, Replayable};
 use super::from_server::take_effect;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::{Names, Standing, StatementId};
+use crate::prepared::{Names, RowFormat, Standing, StatementId};
 use crate::server::ledger::{Answer, Deliver, Sent, Which};
 use crate::session::Pins;
 use crate::session::facts;
@@ -18,6 +18,17 @@ use crate::wire::{TransactionStatus, build};
 
 /// Sessions that use their server's own names: everything they prepare stands there as they say.
 const OWN_NAMES: Pins = Pins::SESSION_MODE.and(Pins::SQL_PREPARE).and(Pins::NAMED_STATEMENT);
+
+/// Whether a client knows the format of the rows that it would get.
+enum Rows {
+    AsTold,
+    Changed,
+    Unknown,
+}
+
+/// A name that no statement has. A Bind of it fails where and as a Bind must fail whose rows would
+/// look otherwise than its client was told; the error is put into those words.
+pub(super) const CHANGED: &[u8] = b"_pgweir_changed";
 
 impl<D: Driver> Engine<D> {
     /// Parse of the unnamed statement.
@@ -70,7 +81,9 @@ impl<D: Driver> Engine<D> {
             None => None,
         };
         if known.is_none()
-            && (session.pins.has(OWN_NAMES)
+            // The server converts a name that is not ASCII, or refuses it.
+            && (!name.is_ascii()
+                || session.pins.has(OWN_NAMES)
                 || !shares
                 || session.names.as_ref().is_some_and(|names| names.is_full()))
         {
@@ -135,7 +148,8 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get_mut(server) else { return Next::End };
         let ledger = &entry.server.ledger;
         let building = ledger.building_unit();
-        // In a failed transaction Postgres refuses a Parse; only it can say so.
+        // In a failed transaction Postgres refuses a Parse. In an open one an error over a plan that
+        // has become stale could not be mended later: the text is read anew.
         let may_answer = ledger.is_up_to_date() && entry.server.status != TransactionStatus::Failed;
         match entry.server.prepared.standing(statement, building) {
             Standing::There if may_answer => {
@@ -167,12 +181,14 @@ impl<D: Driver> Engine<D> {
         header: Header,
         names: BindNames,
         mut before: &[u8],
+        after: &[u8],
     ) -> Next {
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
         };
         let session = &mut client.session;
+        session.bound = None;
         if names.statement.is_empty() {
             return self.bind_unnamed(id, server, names, before);
         }
@@ -189,25 +205,94 @@ impl<D: Driver> Engine<D> {
             self.note(id, server, Sent::Bind(None), Deliver::Client);
             return Next::Forward;
         };
+        session.bound = Some(statement);
         let ending = self.statements.effects(statement).ending;
         session.batch_ending = session.batch_ending.and(ending);
+        self.replay_from_here = self.may_replay(id, server, statement);
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
         let server_name = statement.server_name();
-        let server_name = server_name.as_bytes();
+        let name = match self.rows_are_known(id, server, statement, after) {
+            Rows::AsTold => server_name.as_bytes(),
+            Rows::Changed => CHANGED,
+            Rows::Unknown => {
+                self.ask_for_rows(id, server, statement, before);
+                return self.hold_client(id);
+            }
+        };
         let named = names.portal.len() + names.statement.len() + 2;
-        let body_len = header.body_len as usize - names.statement.len() + server_name.len();
+        let body_len = header.body_len as usize - names.statement.len() + name.len();
         let frame_len = u32::try_from(body_len + 4).unwrap_or(u32::MAX);
         self.to_server.extend_from_slice(before);
         self.to_server.push(tag::BIND);
         self.to_server.extend_from_slice(&frame_len.to_be_bytes());
         self.to_server.extend_from_slice(names.portal);
         self.to_server.push(0);
-        self.to_server.extend_from_slice(server_name);
+        self.to_server.extend_from_slice(name);
         self.to_server.push(0);
         self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
         Next::ForwardFrom(HEADER_LEN + named)
+    }
+
+    /// Whether a batch that begins with this statement may be sent again if the server refuses it:
+    /// nothing is under way, no transaction is open, and the server has it from before.
+    fn may_replay(&mut self, id: ClientId, server: ServerId, statement: StatementId) -> Replayable {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get_mut(server))
+        else {
+            return Replayable::No;
+        };
+        entry.server.replay.clear();
+        let may = entry.server.ledger.owes_nothing_since_ready()
+            && entry.server.status == TransactionStatus::Idle
+            && entry.server.prepared.standing(statement, 0) == Standing::There;
+        let told = client.session.names.as_ref().and_then(|names| names.rows(statement));
+        match (may, told) {
+            (false, _) => Replayable::No,
+            (true, Some(_)) => Replayable::IfDescribed,
+            (true, None) => Replayable::Yes,
+        }
+    }
+
+    /// Whether the rows that this server would send look as the client has been told. A client that
+    /// asks again, right behind the Bind, or never did, takes them as they come.
+    fn rows_are_known(
+        &self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        after: &[u8],
+    ) -> Rows {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
+            return Rows::AsTold;
+        };
+        let told = client.session.names.as_ref().and_then(|names| names.rows(statement));
+        let Some(told) = told.filter(|told| *told != RowFormat::NONE) else {
+            return Rows::AsTold;
+        };
+        let can_tell =
+            entry.server.ledger.is_up_to_date() && entry.server.status != TransactionStatus::Failed;
+        match entry.server.prepared.rows(statement) {
+            Some(rows) if rows == told => Rows::AsTold,
+            _ if !can_tell || after.first() == Some(&tag::DESCRIBE) => Rows::AsTold,
+            Some(_) => Rows::Changed,
+            None => Rows::Unknown,
+        }
+    }
+
+    /// Asks the server what the rows of a statement look like. The client's Bind waits for that.
+    fn ask_for_rows(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        before: &[u8],
+    ) {
+        self.to_server.extend_from_slice(before);
+        build::describe_statement(&mut self.to_server, statement.server_name().as_bytes());
+        self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::OnError);
+        build::empty(&mut self.to_server, tag::FLUSH);
+        self.note(id, server, Sent::Flush, Deliver::OnError);
     }
 
     fn bind_unnamed(
@@ -260,6 +345,7 @@ impl<D: Driver> Engine<D> {
             self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
             return Next::Forward;
         };
+        self.replay_from_here = self.may_replay(id, server, statement);
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
