@@ -69,8 +69,9 @@ pub struct Session {
     pub unnamed_does: Option<Box<NamedUse>>,
     /// As `unnamed_does`, for the unnamed portal.
     pub portal_does: Option<Box<NamedUse>>,
-    /// The shared statement of the last Bind: what a Describe of a portal is about.
-    pub bound: Option<StatementId>,
+    /// Of the last Bind in this batch: a hash of the portal's name, and the shared statement that a
+    /// Describe of that portal is about.
+    pub bound: Option<(u64, StatementId)>,
     /// A batch is sent again whose parameter types the client has been told already.
     pub types_told: bool,
     /// In the current batch a message was sent that decides what the unnamed statement is.
@@ -106,6 +107,16 @@ impl Session {
             batch_ending: Ending::No,
             retries: 0,
             held: false,
+        }
+    }
+
+    /// The name that its unnamed portal or statement deallocates.
+    #[must_use]
+    pub fn deallocates(&self) -> Option<&[u8]> {
+        match self.portal_does.as_deref().or(self.unnamed_does.as_deref()) {
+            Some(NamedUse::Deallocate(name)) => Some(name),
+            Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
+            | None => None,
         }
     }
 

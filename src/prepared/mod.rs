@@ -1,6 +1,6 @@
-//! Prepared statements by content: one entry for each text, its parameter types and the search
-//! path that it is read under, shared by everyone who knows it; what one client calls them, and
-//! what one server has of them.
+//! Prepared statements by content: one entry for each text, its parameter types and the parameters
+//! that it is read under, shared by everyone who knows it; what one client calls them, and what one
+//! server has of them.
 //!
 //! Deliberately absent: when a Parse is sent, and to whom.
 
@@ -20,7 +20,8 @@ pub use on_server::{OnServer, Standing};
 pub use rows::RowFormat;
 
 /// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
-/// count and oids of the types), then the search path. The first part says itself where it ends.
+/// count and oids of the types), then the session's parameters. The first part says itself where it
+/// ends.
 type Key = Arc<[u8]>;
 
 /// Bytes of texts that one loop's table may hold.
@@ -102,22 +103,24 @@ pub struct Statements {
 
 impl Statements {
     /// Finds or enters a statement and takes one reference to it. Statements with equal content are
-    /// the same only under the same search path: it decides what the names in the text mean.
+    /// the same only under the same parameters: the search path decides what the names in the text
+    /// mean, the time zone what a literal does, the encoding what each byte does. `under` is
+    /// [`ParamSet::dialect`](crate::session::ParamSet::dialect).
     ///
     /// `effects` reads what its text does; it is asked for a new entry only.
     pub fn intern(
         &mut self,
         content: &[u8],
-        search_path: &[u8],
+        under: &[u8],
         effects: impl FnOnce() -> TextEffects,
     ) -> StatementId {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let key = if search_path.is_empty() {
+        let key = if under.is_empty() {
             content
         } else {
             scratch.clear();
             scratch.extend_from_slice(content);
-            scratch.extend_from_slice(search_path);
+            scratch.extend_from_slice(under);
             &scratch
         };
         let id = match self.by_key.get(key) {
@@ -154,6 +157,14 @@ impl Statements {
             && self.by_key.get(&entry.key) == Some(&id)
         {
             self.by_key.remove(&entry.key);
+        }
+    }
+
+    /// A statement could not be parsed. Where types were described for it, they may be the reason:
+    /// whoever prepares the same text from now on gets another entry, as written.
+    pub fn parse_failed(&mut self, id: StatementId) {
+        if self.entries.get(id.0 as usize).is_some_and(|entry| entry.described.is_some()) {
+            self.spoil(id);
         }
     }
 
@@ -284,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_search_path_tells_statements_apart() {
+    fn parameters_tell_statements_apart() {
         let mut statements = Statements::default();
         let mut under =
             |path: &[u8]| statements.intern(b"select 1\0\0\0", path, || TextEffects::NOTHING);

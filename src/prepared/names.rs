@@ -14,12 +14,19 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What an entry costs beside its name.
 const ENTRY_BYTES: usize = 96;
 
-/// A message that changes what a name means, not answered yet.
+/// A message that changes what names mean, not answered yet.
 #[derive(Debug)]
 struct Change {
-    name: Box<[u8]>,
-    before: Option<StatementId>,
+    what: What,
     unit: u64,
+}
+
+#[derive(Debug)]
+enum What {
+    /// One name; what it meant before.
+    One(Box<[u8]>, Option<StatementId>),
+    /// DEALLOCATE ALL; what all names meant before.
+    All(Meanings),
 }
 
 /// Postgres keeps so many bytes of a name (`NAMEDATALEN` less one) and forgets the rest.
@@ -30,12 +37,14 @@ const KEPT_OF_NAME: usize = 63;
 struct Known {
     names: usize,
     rows: Option<RowFormat>,
+    /// Of several names, the one that it used last: errors speak of that.
+    used: Option<Box<[u8]>>,
 }
 
 /// The named statements of one client. Each name holds one reference to its statement.
 #[derive(Debug, Default)]
 pub struct Names {
-    known: HashMap<Box<[u8]>, StatementId, foldhash::fast::RandomState>,
+    known: Meanings,
     statements: HashMap<StatementId, Known, foldhash::fast::RandomState>,
     unanswered: VecDeque<Change>,
     bytes: usize,
@@ -77,10 +86,29 @@ impl Names {
         }
     }
 
-    /// A name that means this statement.
+    /// The client uses a statement by this name.
+    pub fn uses(&mut self, name: &[u8], statement: StatementId) {
+        if let Some(known) = self.statements.get_mut(&statement)
+            && known.names > 1
+            && known.used.as_deref() != Some(name)
+        {
+            known.used = Some(name.into());
+        }
+    }
+
+    /// The name by which the client used this statement last, or the only one that means it or
+    /// meant it before a message that has not been answered.
     #[must_use]
     pub fn name_of(&self, statement: StatementId) -> Option<&[u8]> {
-        self.known.iter().find(|(_, known)| **known == statement).map(|(name, _)| &**name)
+        let used = self.statements.get(&statement).and_then(|known| known.used.as_deref());
+        used.filter(|name| self.get(name) == Some(statement))
+            .or_else(|| name_in(&self.known, statement))
+            .or_else(|| {
+                self.unanswered.iter().find_map(|change| match &change.what {
+                    What::One(name, before) => (*before == Some(statement)).then_some(&**name),
+                    What::All(before) => name_in(before, statement),
+                })
+            })
     }
 
     /// Whether another name would be one too many.
@@ -109,7 +137,15 @@ impl Names {
             statements.retain(new);
         }
         let before = self.put(name, new);
-        self.unanswered.push_back(Change { name: name.into(), before, unit });
+        self.unanswered.push_back(Change { what: What::One(name.into(), before), unit });
+    }
+
+    /// A message of unit `unit` that is being sent drops every name.
+    pub fn drop_all(&mut self, unit: u64) {
+        let known = std::mem::take(&mut self.known);
+        self.statements = HashMap::default();
+        self.bytes = 0;
+        self.unanswered.push_back(Change { what: What::All(known), unit });
     }
 
     fn put(&mut self, name: &[u8], new: Option<StatementId>) -> Option<StatementId> {
@@ -139,8 +175,14 @@ impl Names {
 
     /// The oldest change has been answered: it holds.
     pub fn answered(&mut self, statements: &mut Statements) {
-        if let Some(Change { before: Some(before), .. }) = self.unanswered.pop_front() {
-            statements.release(before);
+        match self.unanswered.pop_front().map(|change| change.what) {
+            Some(What::One(_, before)) => {
+                before.into_iter().for_each(|before| statements.release(before));
+            }
+            Some(What::All(before)) => {
+                before.into_values().for_each(|before| statements.release(before));
+            }
+            None => {}
         }
     }
 
@@ -148,9 +190,19 @@ impl Names {
     pub fn undo(&mut self, statements: &mut Statements, count: usize) {
         let skipped: Vec<Change> =
             self.unanswered.drain(..count.min(self.unanswered.len())).collect();
-        for Change { name, before, .. } in skipped.into_iter().rev() {
-            if let Some(undone) = self.put(&name, before) {
-                statements.release(undone);
+        for change in skipped.into_iter().rev() {
+            match change.what {
+                What::One(name, before) => {
+                    if let Some(undone) = self.put(&name, before) {
+                        statements.release(undone);
+                    }
+                }
+                // Later changes have been undone: no name is known now.
+                What::All(before) => {
+                    for (name, before) in before {
+                        self.put(&name, Some(before));
+                    }
+                }
             }
         }
     }
@@ -160,7 +212,7 @@ impl Names {
         self.undo(statements, self.unanswered.len());
     }
 
-    /// Every name is gone: DEALLOCATE ALL, or the end of the session.
+    /// Every name is gone, for the session has come to its end.
     pub fn clear(&mut self, statements: &mut Statements) {
         while !self.unanswered.is_empty() {
             self.answered(statements);
@@ -172,6 +224,12 @@ impl Names {
         self.statements = HashMap::default();
         self.bytes = 0;
     }
+}
+
+type Meanings = HashMap<Box<[u8]>, StatementId, foldhash::fast::RandomState>;
+
+fn name_in(known: &Meanings, statement: StatementId) -> Option<&[u8]> {
+    known.iter().find(|(_, known)| **known == statement).map(|(name, _)| &**name)
 }
 
 fn kept(name: &[u8]) -> &[u8] {
@@ -226,5 +284,52 @@ mod tests {
         assert_eq!((names.get(&[70]), names.bytes), (None, 0));
         statements.release(a);
         assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn all_names_are_dropped_at_once_and_come_back_when_that_failed() {
+        let mut statements = Statements::default();
+        let mut names = Names::default();
+        let (a, b) = (statement(&mut statements, "a"), statement(&mut statements, "b"));
+        names.change(&mut statements, b"x", Some(a), 1);
+        names.change(&mut statements, b"y", Some(b), 1);
+        let bytes = names.bytes;
+        for skipped in [true, false] {
+            names.drop_all(2);
+            names.change(&mut statements, b"x", Some(b), 2);
+            assert_eq!((names.get(b"x"), names.get(b"y")), (Some(b), None));
+            assert!(names.must_wait(3));
+            if skipped {
+                names.answered(&mut statements);
+                names.answered(&mut statements);
+                names.undo(&mut statements, 2);
+                assert_eq!((names.get(b"x"), names.get(b"y")), (Some(a), Some(b)));
+                assert_eq!(names.bytes, bytes);
+            } else {
+                names.answered(&mut statements);
+                names.answered(&mut statements);
+                assert_eq!((names.get(b"x"), names.get(b"y")), (Some(b), None));
+            }
+        }
+        names.clear(&mut statements);
+        statements.release(a);
+        statements.release(b);
+        assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn an_error_speaks_of_the_name_that_was_used() {
+        let mut statements = Statements::default();
+        let mut names = Names::default();
+        let a = statement(&mut statements, "a");
+        for name in [b"x", b"y", b"z"] {
+            names.change(&mut statements, name, Some(a), 1);
+        }
+        for name in [b"y", b"x", b"z"] {
+            names.uses(name, a);
+            assert_eq!(names.name_of(a), Some(&name[..]));
+        }
+        names.change(&mut statements, b"z", None, 1);
+        assert!(names.name_of(a).is_some_and(|name| name != b"z"));
     }
 }

@@ -30,6 +30,8 @@ enum State {
 struct Slot {
     state: State,
     used: u64,
+    /// It was parsed in a transaction that had parameters of its own: nobody's afterwards.
+    local: bool,
     /// What the server says its rows look like; it keeps to that or refuses to run it.
     rows: Option<RowFormat>,
 }
@@ -66,7 +68,7 @@ impl OnServer {
     /// A Parse of it is being sent in this unit.
     pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64) {
         self.clock += 1;
-        let slot = Slot { state: State::Sent(unit), used: self.clock, rows: None };
+        let slot = Slot { state: State::Sent(unit), used: self.clock, local: false, rows: None };
         if self.slots.insert(id, slot).is_none() {
             statements.retain(id);
         }
@@ -74,7 +76,9 @@ impl OnServer {
 
     /// Its Parse was answered.
     pub fn confirmed(&mut self, id: StatementId) {
-        if let Some(slot) = self.slots.get_mut(&id) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && slot.state != State::Stale
+        {
             slot.state = State::Confirmed;
         }
     }
@@ -106,11 +110,44 @@ impl OnServer {
         }
     }
 
-    /// DISCARD ALL or DEALLOCATE ALL has run.
+    /// It is parsed under parameters that end with the transaction.
+    pub fn is_local(&mut self, id: StatementId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.local = true;
+        }
+    }
+
+    /// The transaction has ended, and with it the parameters that some were parsed under.
+    pub fn transaction_ended(&mut self) {
+        for slot in self.slots.values_mut().filter(|slot| slot.local) {
+            slot.state = State::Stale;
+        }
+    }
+
+    /// Every statement is gone.
     pub fn clear(&mut self, statements: &mut Statements) {
         for (id, _) in self.slots.drain() {
             statements.release(id);
         }
+        self.uncertain = false;
+    }
+
+    /// DEALLOCATE ALL or DISCARD ALL is being sent: what is used behind it is prepared anew.
+    pub fn dropping_all(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.state = State::Stale;
+        }
+    }
+
+    /// DEALLOCATE ALL or DISCARD ALL has run.
+    pub fn dropped_all(&mut self, statements: &mut Statements) {
+        self.slots.retain(|&id, slot| {
+            let again = slot.state != State::Stale;
+            if !again {
+                statements.release(id);
+            }
+            again
+        });
     }
 
     /// The server may have statements that are not in here, or not have some that are.
@@ -182,6 +219,27 @@ mod tests {
         on_server.doubt(&mut statements);
         assert_eq!(on_server.standing(id, 2), Standing::Stale);
         statements.release(id);
+        assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn what_is_prepared_behind_deallocate_all_stays() {
+        let mut statements = Statements::default();
+        let ids = some(&mut statements, 2);
+        let mut on_server = OnServer::default();
+        for &id in &ids {
+            on_server.sent(&mut statements, id, 1);
+            on_server.confirmed(id);
+        }
+        on_server.dropping_all();
+        assert_eq!(on_server.standing(ids[0], 1), Standing::Stale);
+        on_server.gone(&mut statements, ids[0]);
+        on_server.sent(&mut statements, ids[0], 1);
+        on_server.dropped_all(&mut statements);
+        assert_eq!(on_server.standing(ids[0], 1), Standing::There);
+        assert_eq!(on_server.standing(ids[1], 1), Standing::Absent);
+        on_server.clear(&mut statements);
+        ids.into_iter().for_each(|id| statements.release(id));
         assert!(statements.is_empty());
     }
 

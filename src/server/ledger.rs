@@ -60,7 +60,7 @@ pub enum Answer {
     ParseComplete,
     /// The server keeps the statement for others.
     CloseComplete,
-    /// None, behind a Query or Bind that says DEALLOCATE of a shared statement.
+    /// None, behind a Query or Execute that says DEALLOCATE of a shared statement.
     Deallocated,
     /// None, behind a Query or Execute of DEALLOCATE ALL.
     AllDeallocated,
@@ -74,6 +74,14 @@ impl Answer {
         match self {
             Answer::ParseComplete | Answer::CloseComplete => false,
             Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => true,
+        }
+    }
+
+    /// Whether it says something of the server, whoever holds it.
+    fn is_about_the_server(self) -> bool {
+        match self {
+            Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => false,
+            Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
 }
@@ -285,7 +293,8 @@ impl Ledger {
     /// whose failure would skip what comes next.
     #[must_use]
     pub fn owes_nothing_since_ready(&self) -> bool {
-        self.owed.is_empty() && self.replies == 0 && !self.copy_in && !self.skipping
+        let nothing_to_come = self.owed.iter().all(|owed| matches!(owed.sent, Sent::Local(_)));
+        nothing_to_come && self.replies == 0 && !self.copy_in && !self.skipping
     }
 
     /// What the next reply answers.
@@ -294,10 +303,21 @@ impl Ledger {
         self.owed.front().map(|owed| owed.sent)
     }
 
-    /// Whether the unit at the front is the only one, and its first message has not been answered.
+    /// Whether the unit at the front is all that was sent, and its first message has not been
+    /// answered.
     #[must_use]
     pub fn is_at_first_of_only_unit(&self) -> bool {
-        self.units_sent == self.units_done + 1 && self.replies == 0
+        self.units_sent == self.units_done + 1 && !self.batch_open && self.replies == 0
+    }
+
+    /// Whether all that was sent since the last ReadyForQuery is a Describe of pgweir's own.
+    #[must_use]
+    pub fn is_only_asked(&self) -> bool {
+        let asked = matches!(
+            self.owed.front(),
+            Some(Owed { sent: Sent::DescribeStatement(Some(_)), deliver: Deliver::OnError })
+        );
+        asked && self.owed.len() == 1 && self.replies == 0 && self.is_up_to_date()
     }
 
     /// The answer of pgweir's own whose turn it is, if it is one's turn.
@@ -343,7 +363,11 @@ impl Ledger {
 
     /// From now on nobody waits for what is owed: its client is gone.
     pub fn swallow_all(&mut self) {
-        self.owed.retain(|owed| !matches!(owed.sent, Sent::Local(_)));
+        self.owed.retain(|owed| match owed.sent {
+            // What these stand for happens to the server.
+            Sent::Local(answer) => answer.is_about_the_server(),
+            _ => true,
+        });
         for owed in &mut self.owed {
             owed.deliver = Deliver::Swallow;
         }

@@ -90,6 +90,9 @@ pub struct Server {
     pub unnamed: Option<StatementId>,
     /// The statements that clients share.
     pub prepared: OnServer,
+    /// The transaction has set parameters of its own, or may have: what is parsed in it may mean
+    /// something else afterwards.
+    pub local: bool,
     /// The client's batch that runs, to be sent again if its first statement cannot be used any
     /// more; empty when that may not be.
     pub replay: Vec<u8>,
@@ -135,6 +138,7 @@ impl Server {
             statuses_before: None,
             unnamed: None,
             prepared: OnServer::default(),
+            local: false,
             replay: Vec::new(),
             doomed: false,
             needs_reset: false,
@@ -199,6 +203,16 @@ impl Server {
             return CleanStep::Barrier;
         }
         CleanStep::Done
+    }
+
+    /// Takes note of a ReadyForQuery.
+    pub fn is_ready(&mut self, status: TransactionStatus) {
+        self.status = status;
+        let idle = status == TransactionStatus::Idle && self.ledger.is_up_to_date();
+        if self.local && idle && !self.ledger.batch_is_open() {
+            self.local = false;
+            self.prepared.transaction_ended();
+        }
     }
 
     /// Takes note of a ParameterStatus.

@@ -138,16 +138,26 @@ pub struct TextEffects {
     /// It uses, makes or drops prepared statements by name, or throws everything away: PREPARE,
     /// EXECUTE, DEALLOCATE, DISCARD. [`named_use`] says more.
     pub uses_names: bool,
+    /// It sets a parameter until the end of the transaction.
+    pub sets_locally: bool,
 }
 
 impl TextEffects {
     /// A text that does nothing of all this.
-    pub const NOTHING: TextEffects =
-        TextEffects { pins: Pins::NONE, ending: Ending::No, uses_names: false };
+    pub const NOTHING: TextEffects = TextEffects {
+        pins: Pins::NONE,
+        ending: Ending::No,
+        uses_names: false,
+        sets_locally: false,
+    };
 
     /// A text that nobody has read.
-    pub const UNREAD: TextEffects =
-        TextEffects { pins: Pins::UNREAD_TEXT, ending: Ending::Commit, uses_names: false };
+    pub const UNREAD: TextEffects = TextEffects {
+        pins: Pins::UNREAD_TEXT,
+        ending: Ending::Commit,
+        uses_names: false,
+        sets_locally: true,
+    };
 }
 
 /// What a text with [`TextEffects::uses_names`] does to prepared statements.
@@ -238,7 +248,12 @@ pub fn effects(text: &[u8]) -> TextEffects {
         .with(EffectSet::EXECUTE)
         .with(EffectSet::DEALLOCATE)
         .with(EffectSet::DISCARD);
-    TextEffects { pins, ending: ending(&facts), uses_names: facts.effects().has(by_name) }
+    TextEffects {
+        pins,
+        ending: ending(&facts),
+        uses_names: facts.effects().has(by_name),
+        sets_locally: facts.effects().has(EffectSet::SET_LOCAL),
+    }
 }
 
 fn sets_placeholder(used: &ParameterUse) -> bool {

@@ -2,6 +2,7 @@
 
 use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::statements::portal_hash;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
 use crate::client::{Leaving, State};
@@ -316,6 +317,10 @@ impl<D: Driver> Engine<D> {
             }
         }
         self.to_server.clear();
+        if let Some(server) = self.clients.get(id).and_then(|client| client.session.server()) {
+            self.give_answers(id, server);
+            self.flush_answers(id);
+        }
         if over {
             return self.leave_when_settled(id);
         }
@@ -407,6 +412,8 @@ impl<D: Driver> Engine<D> {
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
             _ if ledger.is_skipping() && is_skipped(header.tag) => return Next::Forward,
+            // Whatever it is, the server ends the connection over it.
+            _ if ledger.copy_in() && is_skipped(header.tag) => Sent::Execute,
             tag::QUERY => {
                 let text = if whole { query_text(body) } else { None };
                 let effects = match text {
@@ -422,6 +429,8 @@ impl<D: Driver> Engine<D> {
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
+                session.bound = None;
+                entry.server.local |= effects.sets_locally;
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
@@ -429,6 +438,7 @@ impl<D: Driver> Engine<D> {
                 session.batch_ending = Ending::Commit;
                 session.batch_sets_unnamed = true;
                 session.unnamed_does = None;
+                entry.server.local = true;
                 Sent::Parse(Which::Own)
             }
             tag::PARSE => match ParseView::read(body) {
@@ -447,19 +457,22 @@ impl<D: Driver> Engine<D> {
                 Some(Named::Statement(name)) => {
                     return self.describe_statement(id, server, name, before);
                 }
-                Some(Named::Portal(_)) => Sent::DescribePortal(session.bound),
+                Some(Named::Portal(name)) => {
+                    let bound = session.bound.filter(|(portal, _)| *portal == portal_hash(name));
+                    Sent::DescribePortal(bound.map(|(_, statement)| statement))
+                }
                 None => Sent::DescribeStatement(None),
             },
             tag::CLOSE => match Named::read(body) {
                 Some(Named::Statement(name)) => {
-                    return self.close_statement(id, server, name);
+                    return self.close_statement(id, server, name, before);
                 }
                 Some(Named::Portal(_)) | None => Sent::Close(Which::Own),
             },
             tag::EXECUTE => {
                 let unnamed = body.first() == Some(&0);
                 if unnamed && session.portal_does.is_some() {
-                    return self.execute_using_names(id, server);
+                    return self.execute_using_names(id, server, before);
                 }
                 Sent::Execute
             }
@@ -468,6 +481,7 @@ impl<D: Driver> Engine<D> {
             tag::FLUSH => Sent::Execute,
             tag::SYNC => {
                 session.batch_sets_unnamed = false;
+                session.bound = None;
                 Sent::Sync(std::mem::take(&mut session.batch_ending))
             }
             tag::FUNCTION_CALL => {
@@ -571,7 +585,16 @@ impl<D: Driver> Engine<D> {
 
 /// Messages that a server that skips to the next Sync throws away.
 fn is_skipped(message: u8) -> bool {
-    matches!(message, tag::PARSE | tag::BIND | tag::DESCRIBE | tag::EXECUTE | tag::CLOSE)
+    matches!(
+        message,
+        tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::QUERY
+            | tag::FUNCTION_CALL
+    )
 }
 
 /// Reads the header at the front and says whether enough of the message is there.

@@ -1,8 +1,9 @@
 //! From a server to its client: replies are settled against the ledger and passed on in runs.
 
+use super::by_name::STAND_IN;
 use super::conn::{Filled, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
-use super::statements::CHANGED;
+use super::statements::{CHANGED, DISGUISE};
 use super::{BYTES_PER_TURN, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
@@ -10,6 +11,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::{PREFIX, RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
 use crate::server::{Server, User};
+use crate::session::{Ending, TextEffects};
 use crate::wire::backend::{ErrorFields, error_fields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
@@ -30,8 +32,11 @@ struct Events {
     ready: bool,
     error: Option<Report>,
     broken: bool,
-    /// The row format of a statement became known.
-    rows: bool,
+    /// What a held message waited for may have come.
+    resume: bool,
+    /// A Describe of pgweir's own found a statement that cannot be used: nothing has been run, so a
+    /// Sync and another Parse mend it.
+    mend: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
 }
@@ -247,6 +252,7 @@ impl<D: Driver> Engine<D> {
             changes_skipped += usize::from(changes_a_name(sent, deliver));
         };
         let first = server.ledger.is_at_first_of_only_unit();
+        let only_asked = server.ledger.is_only_asked() && server.status == TransactionStatus::Idle;
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
         let mut for_client = match receipt.deliver {
             Deliver::Client => true,
@@ -272,7 +278,14 @@ impl<D: Driver> Engine<D> {
             }
             Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own) => {}
             Meaning::Parsed(Which::Unnamed(statement)) => {
-                statements.assign(&mut server.unnamed, statement);
+                if server.local {
+                    // Whoever meets it later must not take it for its own.
+                    let local = statements.intern(b"", b"local", || TextEffects::NOTHING);
+                    statements.assign(&mut server.unnamed, Some(local));
+                    statements.release(local);
+                } else {
+                    statements.assign(&mut server.unnamed, statement);
+                }
                 if let Some(session) = session {
                     statements.assign(&mut session.unnamed, statement);
                 }
@@ -311,7 +324,7 @@ impl<D: Driver> Engine<D> {
                     _ => RowFormat::NONE,
                 });
                 server.prepared.told_rows(statement, rows);
-                events.rows = true;
+                events.resume = true;
                 if for_client
                     && let Some(names) = session.and_then(|session| session.names.as_deref_mut())
                 {
@@ -319,11 +332,14 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Ready(status) => {
-                server.status = status;
+                server.is_ready(status);
                 events.ready = true;
+                if let Some(session) = session {
+                    session.types_told = false;
+                }
             }
             Meaning::QueryReady(status) => {
-                server.status = status;
+                server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
                 if let Some(session) = session {
@@ -331,7 +347,25 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Error(failed) => {
-                if let Some((id, refusal)) = refused(failed, body) {
+                // A message that was held for an answer meets this one.
+                events.resume = true;
+                if let Some(Sent::Parse(Which::Shared(id))) = failed
+                    && !in_failed_transaction(body)
+                {
+                    statements.parse_failed(id);
+                }
+                let refused = refused(failed, body);
+                if only_asked && let Some((id, refusal)) = refused {
+                    match refusal {
+                        Refusal::Changed => server.prepared.spoilt(id),
+                        Refusal::Missing => {
+                            server.prepared.gone(statements, id);
+                            server.prepared.close_skipped();
+                        }
+                    }
+                    events.mend = true;
+                    for_client = false;
+                } else if let Some((id, refusal)) = refused {
                     match refusal {
                         Refusal::Changed => statements.spoil(id),
                         Refusal::Missing => {
@@ -382,7 +416,12 @@ impl<D: Driver> Engine<D> {
             self.send_again(id, statement, refusal);
         }
         let Some(entry) = self.servers.get_mut(id) else { return };
-        if events.rows
+        if events.mend {
+            let mut sync = Vec::new();
+            build::sync(&mut sync);
+            return self.send_own(id, Sent::Sync(Ending::No), &sync);
+        }
+        if events.resume
             && let Some(client) = entry.server.client()
         {
             self.todo.push_back(Todo::Client(client));
@@ -486,7 +525,8 @@ fn with_names(session: &Session, message: &[u8], out: &mut Vec<u8>) {
         }
         let name = match StatementId::of_server_name(part) {
             Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
-            None => None,
+            None if part == STAND_IN => session.deallocates(),
+            None => part.strip_prefix(DISGUISE),
         };
         out.extend_from_slice(name.unwrap_or(part));
     }
@@ -505,11 +545,16 @@ fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)>
     }
 }
 
-/// Whether a client's message changes what one of its names means.
+/// An error that says nothing of the statement that it answers.
+fn in_failed_transaction(error: &[u8]) -> bool {
+    ErrorFields::read(error).sqlstate == b"25P02"
+}
+
+/// Whether a client's message changes what its names mean.
 fn changes_a_name(sent: Sent, deliver: Deliver) -> bool {
     match sent {
         Sent::Parse(Which::Shared(_)) => deliver == Deliver::Client,
-        Sent::Local(Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated) => true,
+        Sent::Local(_) => true,
         _ => false,
     }
 }
@@ -526,9 +571,9 @@ pub(super) fn take_effect<S>(
         Answer::ParseComplete => build::empty(out, tag::PARSE_COMPLETE),
         Answer::CloseComplete => build::empty(out, tag::CLOSE_COMPLETE),
         Answer::Deallocated => {}
-        Answer::AllDeallocated => entry.server.prepared.clear(statements),
+        Answer::AllDeallocated => entry.server.prepared.dropped_all(statements),
         Answer::AllDiscarded => {
-            entry.server.prepared.clear(statements);
+            entry.server.prepared.dropped_all(statements);
             entry.server.discarded = true;
         }
     }
@@ -536,12 +581,8 @@ pub(super) fn take_effect<S>(
     if answer == Answer::AllDiscarded {
         session.pins = session.pins.after_discard();
     }
-    let Some(names) = &mut session.names else { return };
-    match answer {
-        Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => {
-            names.answered(statements);
-        }
-        Answer::AllDeallocated | Answer::AllDiscarded => names.clear(statements),
+    if let Some(names) = &mut session.names {
+        names.answered(statements);
     }
 }
 

@@ -112,7 +112,7 @@ impl<D: Driver> Engine<D> {
         self.send_own(id, OWN_QUERY, &message);
     }
 
-    fn send_own(&mut self, id: ServerId, sent: Sent, message: &[u8]) {
+    pub(super) fn send_own(&mut self, id: ServerId, sent: Sent, message: &[u8]) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         entry.server.ledger.sent(sent, Deliver::Swallow);
         entry.server.own_error = None;

@@ -3,21 +3,21 @@
 //!
 //! Deliberately absent: what was answered; `from_server` settles that.
 
+use std::hash::BuildHasher;
+
 use super::Engine;
 use super::driver::Driver;
 use super::from_client::{Next, Replayable};
 use super::from_server::take_effect;
+use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::{Names, RowFormat, Standing, StatementId};
+use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
 use crate::server::ledger::{Answer, Deliver, Sent, Which};
-use crate::session::Pins;
 use crate::session::facts;
-use crate::wire::frame::{HEADER_LEN, Header};
-use crate::wire::frontend::{BindNames, ParseView, tag};
+use crate::session::{Pins, TextEffects};
+use crate::wire::frame::{self, HEADER_LEN, Header};
+use crate::wire::frontend::{BindNames, Named, ParseView, tag};
 use crate::wire::{TransactionStatus, build};
-
-/// Sessions that use their server's own names: everything they prepare stands there as they say.
-const OWN_NAMES: Pins = Pins::SESSION_MODE.and(Pins::SQL_PREPARE).and(Pins::NAMED_STATEMENT);
 
 /// Whether a client knows the format of the rows that it would get.
 enum Rows {
@@ -30,6 +30,9 @@ enum Rows {
 /// look otherwise than its client was told; the error is put into those words.
 pub(super) const CHANGED: &[u8] = b"_pgweir_changed";
 
+/// Stands before a name of a client's own that could be taken for one of pgweir's.
+pub(super) const DISGUISE: &[u8] = b"_pgweir_:";
+
 impl<D: Driver> Engine<D> {
     /// Parse of the unnamed statement.
     pub(super) fn parse_unnamed(
@@ -40,10 +43,15 @@ impl<D: Driver> Engine<D> {
         content: &[u8],
         before: &[u8],
     ) -> Next {
-        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
         let session = &mut client.session;
-        let statement = self.statements.intern(content, b"", || facts::effects(parse.query));
+        let under = session.params.dialect();
+        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
+        entry.server.local |= effects.sets_locally;
         session.batch_ending = session.batch_ending.and(effects.ending);
         session.batch_sets_unnamed = true;
         session.unnamed_does = None;
@@ -81,25 +89,26 @@ impl<D: Driver> Engine<D> {
             None => None,
         };
         if known.is_none()
-            // The server converts a name that is not ASCII, or refuses it.
+            // The server converts a name that is not ASCII, or refuses it. A session that keeps its
+            // server anyway shares nothing: what it has set may change what its texts mean.
             && (!name.is_ascii()
-                || session.pins.has(OWN_NAMES)
+                || !session.pins.is_none()
                 || !shares
                 || session.names.as_ref().is_some_and(|names| names.is_full()))
         {
-            return self.parse_own(id, server, parse);
+            return self.parse_own(id, server, parse, content, before);
         }
-        let path = session.params.get("search_path").unwrap_or_default();
-        let statement = self.statements.intern(content, path, || facts::effects(parse.query));
+        let under = session.params.dialect();
+        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
         if effects.uses_names && known.is_none() {
             self.statements.release(statement);
-            return self.parse_own_using_names(id, server, parse, before);
+            return self.parse_own_using_names(id, server, parse, content, before);
         }
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
         let next = match known {
-            Some(known) => self.parse_again(id, server, known, content, before),
+            Some(known) => self.parse_again(id, server, (name, known), content, before),
             None => self.parse_shared(id, server, name, statement, before),
         };
         self.statements.release(statement);
@@ -107,14 +116,29 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Parse of a name that the server alone knows; its client keeps the server.
-    pub(super) fn parse_own(&mut self, id: ClientId, server: ServerId, parse: ParseView) -> Next {
-        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+    pub(super) fn parse_own(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        parse: ParseView,
+        content: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
         let effects = facts::effects(parse.query);
         let session = &mut client.session;
         session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
         session.batch_ending = session.batch_ending.and(effects.ending);
+        entry.server.local |= effects.sets_locally;
+        let disguised = disguised(session, parse.statement);
         self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
-        Next::Forward
+        let Some(name) = disguised else { return Next::Forward };
+        self.to_server.extend_from_slice(before);
+        build::parse(&mut self.to_server, &name, content);
+        Next::Drop
     }
 
     /// Parse of a name that is in use: the server compares the text first and then says so, of the
@@ -123,10 +147,11 @@ impl<D: Driver> Engine<D> {
         &mut self,
         id: ClientId,
         server: ServerId,
-        known: StatementId,
+        (name, known): (&[u8], StatementId),
         content: &[u8],
         mut before: &[u8],
     ) -> Next {
+        self.uses_name(id, name, known);
         if !self.have_on_server(id, server, known, &mut before) {
             return Next::Pause;
         }
@@ -148,9 +173,11 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get_mut(server) else { return Next::End };
         let ledger = &entry.server.ledger;
         let building = ledger.building_unit();
-        // In a failed transaction Postgres refuses a Parse. In an open one an error over a plan that
-        // has become stale could not be mended later: the text is read anew.
-        let may_answer = ledger.is_up_to_date() && entry.server.status != TransactionStatus::Failed;
+        // In a failed transaction Postgres refuses a Parse; where the transaction has parameters of
+        // its own, the text may mean something else than on the server.
+        let may_answer = ledger.is_up_to_date()
+            && entry.server.status != TransactionStatus::Failed
+            && !entry.server.local;
         match entry.server.prepared.standing(statement, building) {
             Standing::There if may_answer => {
                 self.change_name(id, name, Some(statement), building);
@@ -161,14 +188,11 @@ impl<D: Driver> Engine<D> {
             Standing::There | Standing::Stale => {
                 self.to_server.extend_from_slice(before);
                 self.close_on_server(id, server, statement);
-                self.parse_on_server(id, server, statement, Deliver::Client);
             }
-            Standing::Absent => {
-                self.to_server.extend_from_slice(before);
-                self.make_room(id, server);
-                self.parse_on_server(id, server, statement, Deliver::Client);
-            }
+            Standing::Absent => self.to_server.extend_from_slice(before),
         }
+        self.make_room(id, server);
+        self.parse_on_server(id, server, statement, Deliver::Client);
         self.change_name(id, name, Some(statement), building);
         Next::Drop
     }
@@ -202,18 +226,24 @@ impl<D: Driver> Engine<D> {
             None => None,
         };
         let Some(statement) = statement else {
+            let disguised = disguised(session, names.statement);
             self.note(id, server, Sent::Bind(None), Deliver::Client);
-            return Next::Forward;
+            return match disguised {
+                Some(name) => self.write_bind(header, names, &name, before),
+                None => Next::Forward,
+            };
         };
-        session.bound = Some(statement);
-        let ending = self.statements.effects(statement).ending;
+        session.bound = Some((portal_hash(names.portal), statement));
+        let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
         session.batch_ending = session.batch_ending.and(ending);
+        entry.server.local |= sets_locally;
+        self.uses_name(id, names.statement, statement);
         self.replay_from_here = self.may_replay(id, server, statement);
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
         let server_name = statement.server_name();
-        let name = match self.rows_are_known(id, server, statement, after) {
+        let name = match self.rows_are_known(id, server, statement, (names.portal, after)) {
             Rows::AsTold => server_name.as_bytes(),
             Rows::Changed => CHANGED,
             Rows::Unknown => {
@@ -221,6 +251,12 @@ impl<D: Driver> Engine<D> {
                 return self.hold_client(id);
             }
         };
+        self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
+        self.write_bind(header, names, name, before)
+    }
+
+    /// Writes the beginning of a Bind with another name for the statement.
+    fn write_bind(&mut self, header: Header, names: BindNames, name: &[u8], before: &[u8]) -> Next {
         let named = names.portal.len() + names.statement.len() + 2;
         let body_len = header.body_len as usize - names.statement.len() + name.len();
         let frame_len = u32::try_from(body_len + 4).unwrap_or(u32::MAX);
@@ -231,8 +267,14 @@ impl<D: Driver> Engine<D> {
         self.to_server.push(0);
         self.to_server.extend_from_slice(name);
         self.to_server.push(0);
-        self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
         Next::ForwardFrom(HEADER_LEN + named)
+    }
+
+    /// Errors that name the statement speak of this name.
+    fn uses_name(&mut self, id: ClientId, name: &[u8], statement: StatementId) {
+        if let Some(names) = self.clients.get_mut(id).and_then(|c| c.session.names.as_mut()) {
+            names.uses(name, statement);
+        }
     }
 
     /// Whether a batch that begins with this statement may be sent again if the server refuses it:
@@ -255,13 +297,13 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether the rows that this server would send look as the client has been told. A client that
-    /// asks again, right behind the Bind, or never did, takes them as they come.
+    /// asks again, right behind the Bind of this portal, or never did, takes them as they come.
     fn rows_are_known(
         &self,
         id: ClientId,
         server: ServerId,
         statement: StatementId,
-        after: &[u8],
+        (portal, after): (&[u8], &[u8]),
     ) -> Rows {
         let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
             return Rows::AsTold;
@@ -274,7 +316,7 @@ impl<D: Driver> Engine<D> {
             entry.server.ledger.is_up_to_date() && entry.server.status != TransactionStatus::Failed;
         match entry.server.prepared.rows(statement) {
             Some(rows) if rows == told => Rows::AsTold,
-            _ if !can_tell || after.first() == Some(&tag::DESCRIBE) => Rows::AsTold,
+            _ if !can_tell || describes(after, portal) => Rows::AsTold,
             Some(_) => Rows::Changed,
             None => Rows::Unknown,
         }
@@ -342,9 +384,14 @@ impl<D: Driver> Engine<D> {
             None => None,
         };
         let Some(statement) = statement else {
+            let disguised = disguised(&client.session, name);
             self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
-            return Next::Forward;
+            let Some(name) = disguised else { return Next::Forward };
+            self.to_server.extend_from_slice(before);
+            build::describe_statement(&mut self.to_server, &name);
+            return Next::Drop;
         };
+        self.uses_name(id, name, statement);
         self.replay_from_here = self.may_replay(id, server, statement);
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
@@ -356,7 +403,13 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Close of a statement: the server keeps a shared one.
-    pub(super) fn close_statement(&mut self, id: ClientId, server: ServerId, name: &[u8]) -> Next {
+    pub(super) fn close_statement(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        name: &[u8],
+        before: &[u8],
+    ) -> Next {
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
@@ -373,8 +426,12 @@ impl<D: Driver> Engine<D> {
             Some(names) if names.must_wait(building) => return hold(session),
             Some(names) if names.get(name).is_some() => {}
             Some(_) | None => {
+                let disguised = disguised(session, name);
                 self.note(id, server, Sent::Close(Which::Own), Deliver::Client);
-                return Next::Forward;
+                let Some(name) = disguised else { return Next::Forward };
+                self.to_server.extend_from_slice(before);
+                build::close_statement(&mut self.to_server, &name);
+                return Next::Drop;
             }
         }
         self.change_name(id, name, None, building);
@@ -418,8 +475,9 @@ impl<D: Driver> Engine<D> {
             }
         }
         if let Some(statement) = session.unnamed {
-            let ending = self.statements.effects(statement).ending;
+            let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
             session.batch_ending = session.batch_ending.and(ending);
+            entry.server.local |= sets_locally;
         }
         true
     }
@@ -445,11 +503,9 @@ impl<D: Driver> Engine<D> {
                 self.to_server.extend_from_slice(std::mem::take(before));
                 self.close_on_server(id, server, statement);
             }
-            Standing::Absent => {
-                self.to_server.extend_from_slice(std::mem::take(before));
-                self.make_room(id, server);
-            }
+            Standing::Absent => self.to_server.extend_from_slice(std::mem::take(before)),
         }
+        self.make_room(id, server);
         self.parse_on_server(id, server, statement, Deliver::OnError);
         true
     }
@@ -468,6 +524,9 @@ impl<D: Driver> Engine<D> {
         {
             let unit = entry.server.ledger.building_unit();
             entry.server.prepared.sent(&mut self.statements, statement, unit);
+            if entry.server.local {
+                entry.server.prepared.is_local(statement);
+            }
         }
     }
 
@@ -511,12 +570,20 @@ impl<D: Driver> Engine<D> {
     /// answered.
     fn answer(&mut self, id: ClientId, server: ServerId, answer: Answer) {
         self.note(id, server, Sent::Local(answer), Deliver::Client);
+        // Before the server has taken a byte, the request may still have to go to another.
+        if self.servers.get(server).is_some_and(|entry| entry.conn.taken) {
+            self.give_answers(id, server);
+        }
+    }
+
+    /// Gives the answers of pgweir's own whose turn it is.
+    pub(super) fn give_answers(&mut self, id: ClientId, server: ServerId) {
         let Some(entry) = self.servers.get_mut(server) else { return };
         if entry.conn.skip > 0 {
             // The end of a reply is still on its way to the client.
             return;
         }
-        if let Some(answer) = entry.server.ledger.take_local() {
+        while let Some(answer) = entry.server.ledger.take_local() {
             let session = self.clients.get_mut(id).map(|client| &mut client.session);
             take_effect(entry, session, &mut self.statements, answer, &mut self.to_client);
         }
@@ -542,8 +609,28 @@ impl<D: Driver> Engine<D> {
     }
 }
 
+/// The name under which a server knows a client's own statement, where that is not what the client
+/// says: pgweir's names are out of its reach.
+fn disguised(session: &Session, name: &[u8]) -> Option<Vec<u8>> {
+    let like_ours = name.starts_with(PREFIX) && !session.pins.has(Pins::SESSION_MODE);
+    like_ours.then(|| [DISGUISE, name].concat())
+}
+
+/// A portal's name as a number.
+pub(super) fn portal_hash(name: &[u8]) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(name)
+}
+
+/// Whether the next message is a Describe of this portal.
+fn describes(next: &[u8], portal: &[u8]) -> bool {
+    let Ok(Some(header)) = frame::header(next, u32::MAX) else { return false };
+    header.tag == tag::DESCRIBE
+        && next.get(HEADER_LEN..header.frame_len()).and_then(Named::read)
+            == Some(Named::Portal(portal))
+}
+
 /// The message waits until every earlier batch has been answered.
-pub(super) fn hold(session: &mut crate::client::Session) -> Next {
+pub(super) fn hold(session: &mut Session) -> Next {
     session.held = true;
     Next::Pause
 }

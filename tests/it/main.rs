@@ -9,5 +9,6 @@ mod access;
 mod differential;
 mod harness;
 mod harness_proofs;
+mod prepared;
 mod streaming;
 mod torture;
