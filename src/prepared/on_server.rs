@@ -30,6 +30,8 @@ enum State {
 struct Slot {
     state: State,
     used: u64,
+    /// In which lease of the server it was parsed.
+    lease: u64,
     /// It was parsed in a transaction that had parameters of its own: nobody's afterwards.
     local: bool,
     /// What the server says its rows look like; it keeps to that or refuses to run it.
@@ -66,9 +68,10 @@ impl OnServer {
     }
 
     /// A Parse of it is being sent in this unit.
-    pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64) {
+    pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64, lease: u64) {
         self.clock += 1;
-        let slot = Slot { state: State::Sent(unit), used: self.clock, local: false, rows: None };
+        let (state, used) = (State::Sent(unit), self.clock);
+        let slot = Slot { state, used, lease, local: false, rows: None };
         if self.slots.insert(id, slot).is_none() {
             statements.retain(id);
         }
@@ -87,6 +90,16 @@ impl OnServer {
     #[must_use]
     pub fn rows(&self, id: StatementId) -> Option<RowFormat> {
         self.slots.get(&id)?.rows
+    }
+
+    /// A client was told another row format than the server's. Where the server parsed the statement
+    /// for somebody before this lease, the text is read anew: it may agree with the client then.
+    pub fn differs(&mut self, id: StatementId, lease: u64) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && slot.lease != lease
+        {
+            slot.state = State::Stale;
+        }
     }
 
     /// The server has said what the rows of a statement look like.
@@ -209,7 +222,7 @@ mod tests {
         let id = some(&mut statements, 1)[0];
         let mut on_server = OnServer::default();
         assert_eq!(on_server.standing(id, 1), Standing::Absent);
-        on_server.sent(&mut statements, id, 1);
+        on_server.sent(&mut statements, id, 1, 1);
         assert_eq!(on_server.standing(id, 1), Standing::There);
         assert_eq!(on_server.standing(id, 2), Standing::Unanswered);
         on_server.confirmed(id);
@@ -228,13 +241,13 @@ mod tests {
         let ids = some(&mut statements, 2);
         let mut on_server = OnServer::default();
         for &id in &ids {
-            on_server.sent(&mut statements, id, 1);
+            on_server.sent(&mut statements, id, 1, 1);
             on_server.confirmed(id);
         }
         on_server.dropping_all();
         assert_eq!(on_server.standing(ids[0], 1), Standing::Stale);
         on_server.gone(&mut statements, ids[0]);
-        on_server.sent(&mut statements, ids[0], 1);
+        on_server.sent(&mut statements, ids[0], 1, 1);
         on_server.dropped_all(&mut statements);
         assert_eq!(on_server.standing(ids[0], 1), Standing::There);
         assert_eq!(on_server.standing(ids[1], 1), Standing::Absent);
@@ -249,7 +262,7 @@ mod tests {
         let ids = some(&mut statements, 40);
         let mut on_server = OnServer::default();
         for &id in &ids {
-            on_server.sent(&mut statements, id, 1);
+            on_server.sent(&mut statements, id, 1, 1);
             on_server.confirmed(id);
         }
         assert!(on_server.make_room(41).is_empty());

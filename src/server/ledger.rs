@@ -289,8 +289,8 @@ impl Ledger {
         self.units_done == self.units_sent
     }
 
-    /// Whether no message was sent since the last ReadyForQuery that is still to be answered, nor one
-    /// whose failure would skip what comes next.
+    /// Whether the server has been sent no message since the last ReadyForQuery that is still to be
+    /// answered, nor one whose failure would skip what comes next.
     #[must_use]
     pub fn owes_nothing_since_ready(&self) -> bool {
         let nothing_to_come = self.owed.iter().all(|owed| matches!(owed.sent, Sent::Local(_)));

@@ -269,7 +269,9 @@ impl<D: Driver> Engine<D> {
         }
         let session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
-            Meaning::Plain | Meaning::CopyIn => {}
+            Meaning::Plain => {}
+            // A held message ends the connection now, as it would without pgweir.
+            Meaning::CopyIn => events.resume = true,
             Meaning::Asynchronous => {
                 if header.tag == tag::PARAMETER_STATUS {
                     let (name, value) = parameter_status(body)?;
@@ -353,6 +355,11 @@ impl<D: Driver> Engine<D> {
                     && !in_failed_transaction(body)
                 {
                     statements.parse_failed(id);
+                }
+                if let Some(Sent::Bind(Some(id))) = failed
+                    && has(ErrorFields::read(body).message, CHANGED)
+                {
+                    statements.spoil(id);
                 }
                 let refused = refused(failed, body);
                 if only_asked && let Some((id, refusal)) = refused {

@@ -239,6 +239,11 @@ impl<D: Driver> Engine<D> {
         entry.server.local |= sets_locally;
         self.uses_name(id, names.statement, statement);
         self.replay_from_here = self.may_replay(id, server, statement);
+        if let Rows::Changed = self.rows_are_known(id, server, statement, (names.portal, after))
+            && let Some(entry) = self.servers.get_mut(server)
+        {
+            entry.server.prepared.differs(statement, entry.server.lease);
+        }
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
@@ -523,7 +528,8 @@ impl<D: Driver> Engine<D> {
             && let Some(entry) = self.servers.get_mut(server)
         {
             let unit = entry.server.ledger.building_unit();
-            entry.server.prepared.sent(&mut self.statements, statement, unit);
+            let lease = entry.server.lease;
+            entry.server.prepared.sent(&mut self.statements, statement, unit, lease);
             if entry.server.local {
                 entry.server.prepared.is_local(statement);
             }
@@ -550,7 +556,7 @@ impl<D: Driver> Engine<D> {
     fn make_room(&mut self, id: ClientId, server: ServerId) {
         let max = self.shared_max(server);
         let Some(entry) = self.servers.get_mut(server) else { return };
-        if !entry.server.ledger.is_settled() {
+        if !entry.server.ledger.is_up_to_date() || !entry.server.ledger.owes_nothing_since_ready() {
             return;
         }
         for statement in entry.server.prepared.make_room(max) {
