@@ -18,6 +18,7 @@ fn every_error_of_a_session_is_explained() {
         errors::shared_limit_timeout(1, 2, 3),
         errors::server_unavailable(&cause),
         errors::server_lost(),
+        errors::result_type_changed(),
         errors::commit_unknown(),
         errors::transaction_lost(None),
         errors::session_lost(None),

@@ -122,6 +122,7 @@ impl PoolSpec {
             wait_ms: settings.pool_wait_timeout.as_millis(),
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),
+            prepared: settings.max_prepared_statements,
         }
     }
 

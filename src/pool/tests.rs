@@ -24,6 +24,7 @@ fn limits(size: u32) -> Limits {
         wait_ms: Some(1_000),
         lifetime_ms: None,
         idle_ms: None,
+        prepared: 500,
     }
 }
 

@@ -66,12 +66,12 @@ impl Counters {
                 self.client_parses += 1;
                 self.server_parses += 1;
             }
-            Sent::Bind => self.binds += 1,
+            Sent::Bind(_) => self.binds += 1,
             Sent::Query(_)
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
             | Sent::Execute
-            | Sent::Close { .. }
+            | Sent::Close(_)
             | Sent::Flush
             | Sent::Sync(_)
             | Sent::FunctionCall

@@ -1,0 +1,5 @@
+//! Prepared statements that clients share: names are each client's own, rows look as it was told,
+//! and replies are those of Postgres.
+
+mod crowd;
+mod generated;
