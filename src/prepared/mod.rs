@@ -168,15 +168,21 @@ impl Statements {
         }
     }
 
-    /// The entry that a new Parse of the same statement gets, with one reference to it.
+    /// The entry that a new Parse of the same statement gets, with one reference to it. Parameters
+    /// keep the types that were described: clients may send values in binary.
     pub fn intern_again(&mut self, id: StatementId) -> Option<StatementId> {
         let entry = self.entries.get(id.0 as usize)?;
         let (key, content_len, effects) = (entry.key.clone(), entry.content_len, entry.effects);
+        let described = entry.described.clone();
         if let Some(&known) = self.by_key.get(&key) {
             self.retain(known);
             return Some(known);
         }
-        Some(self.enter(key, content_len, effects))
+        let new = self.enter(key, content_len, effects);
+        if let Some(types) = described {
+            self.described(new, &types);
+        }
+        Some(new)
     }
 
     /// A server has said what the parameters' types are: count and oids, as in a Parse.

@@ -49,6 +49,8 @@ enum Refusal {
     Changed,
     /// It does not have it (26000).
     Missing,
+    /// Its text has no meaning any more (class 42): something that it names was changed or dropped.
+    Meaningless,
 }
 
 impl<D: Driver> Engine<D> {
@@ -371,7 +373,7 @@ impl<D: Driver> Engine<D> {
                 let refused = refused(failed, body);
                 if only_asked && let Some((id, refusal)) = refused {
                     match refusal {
-                        Refusal::Changed => server.prepared.spoilt(id),
+                        Refusal::Changed | Refusal::Meaningless => server.prepared.spoilt(id),
                         Refusal::Missing => {
                             server.prepared.gone(statements, id);
                             server.prepared.close_skipped();
@@ -382,12 +384,18 @@ impl<D: Driver> Engine<D> {
                 } else if let Some((id, refusal)) = refused {
                     match refusal {
                         Refusal::Changed => statements.spoil(id),
+                        Refusal::Meaningless => {
+                            // Whoever prepares the text again has it read anew.
+                            statements.spoil(id);
+                            server.prepared.spoilt(id);
+                        }
                         Refusal::Missing => {
                             server.prepared.gone(statements, id);
                             server.prepared.close_skipped();
                         }
                     }
-                    if first && session.is_some() && !server.replay.is_empty() {
+                    let mends = refusal != Refusal::Meaningless;
+                    if mends && first && session.is_some() && !server.replay.is_empty() {
                         server.ledger.swallow_all();
                         events.again = Some((id, refusal));
                         for_client = false;
@@ -565,6 +573,9 @@ fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)>
     match fields.sqlstate {
         b"0A000" => Some((id, Refusal::Changed)),
         b"26000" if !has(fields.message, CHANGED) => Some((id, Refusal::Missing)),
+        // Permissions are looked at each time.
+        b"42501" => None,
+        code if code.starts_with(b"42") => Some((id, Refusal::Meaningless)),
         _ => None,
     }
 }
