@@ -217,6 +217,8 @@ pub struct Ledger {
     /// Sync was sent while a COPY IN ran: whether it counts is not knowable if that COPY fails.
     sync_in_copy: bool,
     doubtful: bool,
+    /// The server got a message in a COPY that makes it end the connection.
+    ending: bool,
     units_done: u64,
     units_sent: u64,
     /// Replies received for the unit at the front.
@@ -265,6 +267,12 @@ impl Ledger {
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.doubtful
+    }
+
+    /// Whether the server will end the connection over a message it got, once it has said so.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending
     }
 
     /// Number of the unit (Query, FunctionCall or batch) that runs now or comes next.
@@ -412,7 +420,7 @@ impl Ledger {
                 | Sent::Execute
                 | Sent::Close(_)
                 | Sent::Flush
-                | Sent::Local(_) => self.doubtful = true,
+                | Sent::Local(_) => self.end_in_doubt(),
             }
         }
         match sent {
@@ -603,12 +611,16 @@ impl Ledger {
                 | Sent::Close(_)
                 | Sent::Flush
                 | Sent::Local(_) => {
-                    // The server will end the connection over this message.
-                    self.doubtful = true;
+                    self.end_in_doubt();
                     return;
                 }
             }
         }
+    }
+
+    fn end_in_doubt(&mut self) {
+        self.doubtful = true;
+        self.ending = true;
     }
 
     fn skip_to_sync(&mut self, dropped: &mut impl FnMut(Sent, Deliver)) {

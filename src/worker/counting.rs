@@ -75,7 +75,8 @@ impl Counters {
             | Sent::Flush
             | Sent::Sync(_)
             | Sent::FunctionCall
-            | Sent::CopyEnd => {}
+            | Sent::CopyEnd
+            | Sent::Local(_) => {}
         }
     }
 

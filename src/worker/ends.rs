@@ -160,7 +160,7 @@ impl<D: Driver> Engine<D> {
             let ledger = &entry.server.ledger;
             let hopeless = ledger.copy_in() && !ledger.is_doubtful();
             // Where replies cannot be told apart, those that are owed may be of the client's units.
-            let in_doubt = ledger.is_doubtful() && ledger.owes_replies();
+            let in_doubt = ledger.is_ending() || (ledger.is_doubtful() && ledger.owes_replies());
             let expected = ledger.client_units().next().is_some() || in_doubt;
             let wait = expected && !hopeless;
             if wait || matches!(entry.server.user, User::Preparing(_)) {
