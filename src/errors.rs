@@ -127,6 +127,12 @@ pub fn unknown_message_type(tag: u8) -> Report {
     Report::fatal(b"08P01", format!("invalid frontend message type {tag}"))
 }
 
+/// 08P01 FATAL, as Postgres says it: a message that has no place in a COPY. Fault: client.
+#[must_use]
+pub fn message_in_copy(tag: u8) -> Report {
+    Report::fatal(b"08P01", format!("unexpected message type 0x{tag:02X} during COPY from stdin"))
+}
+
 /// 08P01: the server sent what the protocol does not allow; its connection is closed. Fault:
 /// server.
 #[must_use]

@@ -34,6 +34,8 @@ struct Slot {
     lease: u64,
     /// It was parsed in a transaction that had parameters of its own: nobody's afterwards.
     local: bool,
+    /// The Close before its Parse was skipped: if the Parse is as well, the server still has it.
+    unclosed: bool,
     /// What the server says its rows look like; it keeps to that or refuses to run it.
     rows: Option<RowFormat>,
 }
@@ -71,7 +73,7 @@ impl OnServer {
     pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64, lease: u64) {
         self.clock += 1;
         let (state, used) = (State::Sent(unit), self.clock);
-        let slot = Slot { state, used, lease, local: false, rows: None };
+        let slot = Slot { state, used, lease, local: false, unclosed: false, rows: None };
         if self.slots.insert(id, slot).is_none() {
             statements.retain(id);
         }
@@ -109,7 +111,16 @@ impl OnServer {
         }
     }
 
-    /// Its Parse failed or was skipped, or a Close of it has been sent.
+    /// Its Parse failed or was skipped.
+    pub fn not_parsed(&mut self, statements: &mut Statements, id: StatementId) {
+        match self.slots.get_mut(&id) {
+            Some(slot) if slot.unclosed => slot.state = State::Stale,
+            Some(_) => self.gone(statements, id),
+            None => {}
+        }
+    }
+
+    /// A Close of it has been sent.
     pub fn gone(&mut self, statements: &mut Statements, id: StatementId) {
         if self.slots.remove(&id).is_some() {
             statements.release(id);
@@ -145,7 +156,8 @@ impl OnServer {
         self.uncertain = false;
     }
 
-    /// DEALLOCATE ALL or DISCARD ALL is being sent: what is used behind it is prepared anew.
+    /// DEALLOCATE ALL or DISCARD ALL is being sent: what is used behind it is closed and prepared
+    /// anew.
     pub fn dropping_all(&mut self) {
         for slot in self.slots.values_mut() {
             slot.state = State::Stale;
@@ -164,14 +176,23 @@ impl OnServer {
     }
 
     /// The server may have statements that are not in here, or not have some that are.
-    pub fn doubt(&mut self, statements: &mut Statements) {
-        self.clear(statements);
+    pub fn doubt(&mut self) {
+        self.dropping_all();
         self.uncertain = true;
     }
 
-    /// A Close of a statement that is not in here any more was skipped.
-    pub fn close_skipped(&mut self) {
-        self.uncertain = true;
+    /// A Close was skipped: the server still has the statement, and it counts among those that it
+    /// has.
+    pub fn close_skipped(&mut self, statements: &mut Statements, id: StatementId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            // Its Parse stands behind the Close.
+            slot.unclosed = true;
+            return;
+        }
+        let (state, used) = (State::Stale, self.clock);
+        let slot = Slot { state, used, lease: 0, local: false, unclosed: true, rows: None };
+        self.slots.insert(id, slot);
+        statements.retain(id);
     }
 
     /// Takes out those that have not been used for the longest time when there are `max` or more,
@@ -229,9 +250,38 @@ mod tests {
         assert_eq!(on_server.standing(id, 2), Standing::There);
         on_server.spoilt(id);
         assert_eq!(on_server.standing(id, 2), Standing::Stale);
-        on_server.doubt(&mut statements);
+        on_server.doubt();
         assert_eq!(on_server.standing(id, 2), Standing::Stale);
+        on_server.clear(&mut statements);
         statements.release(id);
+        assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn what_may_still_be_there_counts_and_is_closed_first() {
+        let mut statements = Statements::default();
+        let ids = some(&mut statements, 3);
+        let mut on_server = OnServer::default();
+        for &id in &ids {
+            on_server.sent(&mut statements, id, 1, 1);
+            on_server.confirmed(id);
+        }
+        // A Close alone, and one before another Parse, behind an error.
+        on_server.gone(&mut statements, ids[0]);
+        on_server.gone(&mut statements, ids[1]);
+        on_server.sent(&mut statements, ids[1], 2, 1);
+        on_server.close_skipped(&mut statements, ids[0]);
+        on_server.close_skipped(&mut statements, ids[1]);
+        on_server.not_parsed(&mut statements, ids[1]);
+        assert_eq!(on_server.len(), 3);
+        assert_eq!(on_server.standing(ids[0], 3), Standing::Stale);
+        assert_eq!(on_server.standing(ids[1], 3), Standing::Stale);
+        // And the rest of them, when something has run that may have dropped some.
+        on_server.doubt();
+        assert_eq!(on_server.standing(ids[2], 3), Standing::Stale);
+        assert_eq!(on_server.make_room(1), ids);
+        ids.iter().for_each(|&id| statements.release(id));
+        ids.into_iter().for_each(|id| statements.release(id));
         assert!(statements.is_empty());
     }
 

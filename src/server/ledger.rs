@@ -102,6 +102,11 @@ impl Sent {
         }
     }
 
+    /// An answer of pgweir's own that belongs to the message before it.
+    fn is_consequence(self) -> bool {
+        matches!(self, Sent::Local(answer) if answer.is_consequence())
+    }
+
     /// The statement to which the message holds a reference until it is answered.
     #[must_use]
     pub fn held_statement(self) -> Option<StatementId> {
@@ -275,6 +280,20 @@ impl Ledger {
         self.ending
     }
 
+    /// A message in a COPY over which the server would have ended the connection, had it got it: it
+    /// was to be answered here.
+    #[must_use]
+    pub fn kept_from_copy(&self) -> Option<Answer> {
+        match self.owed.get(1) {
+            Some(Owed { sent: Sent::Local(answer), .. })
+                if self.copy_in && !answer.is_consequence() =>
+            {
+                Some(*answer)
+            }
+            Some(_) | None => None,
+        }
+    }
+
     /// Number of the unit (Query, FunctionCall or batch) that runs now or comes next.
     #[must_use]
     pub fn current_unit(&self) -> u64 {
@@ -289,7 +308,9 @@ impl Ledger {
         let (mut last, mut open) = (self.units_done, false);
         for owed in self.owed.range(..whole) {
             last += u64::from(owed.sent.ends_unit());
-            open = owed.sent.is_extended();
+            if !owed.sent.is_consequence() {
+                open = owed.sent.is_extended();
+            }
         }
         last + u64::from(open)
     }
@@ -481,6 +502,8 @@ impl Ledger {
                         self.skipping = false;
                         self.batch_open = false;
                         self.units_done += 1;
+                        self.units_sent += 1;
+                        self.replies = 0;
                         Ok(Receipt { deliver: Deliver::Client, meaning: Meaning::Ready(status) })
                     }
                     None => Err(Desync { tag: reply, expected: None }),

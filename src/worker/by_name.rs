@@ -350,7 +350,7 @@ impl<D: Driver> Engine<D> {
     /// What the server has prepared may be gone afterwards.
     fn doubt_if(&mut self, server: ServerId, drops: bool) {
         if drops && let Some(entry) = self.servers.get_mut(server) {
-            entry.server.prepared.doubt(&mut self.statements);
+            entry.server.prepared.doubt();
         }
     }
 }

@@ -441,9 +441,13 @@ impl<D: Driver> Engine<D> {
         let body = &message[HEADER_LEN..];
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
-            _ if ledger.is_skipping() && is_skipped(header.tag) => return Next::Forward,
-            // Whatever it is, the server ends the connection over it.
-            _ if ledger.copy_in() && is_skipped(header.tag) => Sent::Execute,
+            // Whatever it is, a server that skips throws it away, and one that waits for CopyData ends
+            // the connection over it.
+            tag::PARSE if ledger.is_skipping() || ledger.copy_in() => Sent::Parse(Which::Own),
+            tag::BIND if ledger.is_skipping() || ledger.copy_in() => Sent::Bind(None),
+            message if is_skipped(message) && (ledger.is_skipping() || ledger.copy_in()) => {
+                Sent::Execute
+            }
             tag::QUERY => {
                 let text = if whole { query_text(body) } else { None };
                 let effects = match text {
@@ -551,9 +555,7 @@ impl<D: Driver> Engine<D> {
         if !owed && let Some(statement) = sent.held_statement() {
             self.statements.release(statement);
         }
-        if deliver == Deliver::Client {
-            self.pools[entry.pool.0 as usize].counters.count_sent(sent);
-        }
+        self.pools[entry.pool.0 as usize].counters.count_sent(sent, deliver);
         owed
     }
 

@@ -35,6 +35,8 @@ struct Events {
     broken: bool,
     /// What a held message waited for may have come.
     resume: bool,
+    /// The server would have ended the connection over a message that was to be answered here.
+    kept_from_copy: Option<Answer>,
     /// A Describe of pgweir's own found a statement that cannot be used: nothing has been run, so a
     /// Sync and another Parse mend it.
     mend: bool,
@@ -249,8 +251,8 @@ impl<D: Driver> Engine<D> {
         let prepared = &mut server.prepared;
         let dropped = |sent: Sent, deliver: Deliver| {
             match sent {
-                Sent::Parse(Which::Shared(statement)) => prepared.gone(statements, statement),
-                Sent::Close(Which::Shared(_)) => prepared.close_skipped(),
+                Sent::Parse(Which::Shared(id)) => prepared.not_parsed(statements, id),
+                Sent::Close(Which::Shared(id)) => prepared.close_skipped(statements, id),
                 _ => {}
             }
             if let Some(statement) = sent.held_statement() {
@@ -278,7 +280,10 @@ impl<D: Driver> Engine<D> {
         match receipt.meaning {
             Meaning::Plain => {}
             // A held message ends the connection now, as it would without pgweir.
-            Meaning::CopyIn => events.resume = true,
+            Meaning::CopyIn => {
+                events.resume = true;
+                events.kept_from_copy = server.ledger.kept_from_copy();
+            }
             Meaning::Asynchronous => {
                 if header.tag == tag::PARAMETER_STATUS {
                     let (name, value) = parameter_status(body)?;
@@ -374,10 +379,8 @@ impl<D: Driver> Engine<D> {
                 if only_asked && let Some((id, refusal)) = refused {
                     match refusal {
                         Refusal::Changed | Refusal::Meaningless => server.prepared.spoilt(id),
-                        Refusal::Missing => {
-                            server.prepared.gone(statements, id);
-                            server.prepared.close_skipped();
-                        }
+                        // Something that no text showed has dropped it, and others perhaps.
+                        Refusal::Missing => server.prepared.doubt(),
                     }
                     events.mend = true;
                     for_client = false;
@@ -389,10 +392,8 @@ impl<D: Driver> Engine<D> {
                             statements.spoil(id);
                             server.prepared.spoilt(id);
                         }
-                        Refusal::Missing => {
-                            server.prepared.gone(statements, id);
-                            server.prepared.close_skipped();
-                        }
+                        // Something that no text showed has dropped it, and others perhaps.
+                        Refusal::Missing => server.prepared.doubt(),
                     }
                     let mends = refusal != Refusal::Meaningless;
                     if mends && first && session.is_some() && !server.replay.is_empty() {
@@ -427,6 +428,9 @@ impl<D: Driver> Engine<D> {
                 entry.server.farewell = Some(errors::server_protocol_violation());
             }
             return self.server_lost(id, None);
+        }
+        if let Some(answer) = events.kept_from_copy {
+            return self.message_in_copy(id, answer);
         }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {
@@ -477,6 +481,21 @@ impl<D: Driver> Engine<D> {
         } else if client.session.leaving != Leaving::No {
             self.leave_when_settled(id);
         }
+    }
+
+    /// A client sent a Parse or Close in a COPY that its server has not been shown: Postgres ends the
+    /// session over it, and so it is here.
+    fn message_in_copy(&mut self, server: ServerId, answer: Answer) {
+        let message = match answer {
+            Answer::ParseComplete => frontend::tag::PARSE,
+            Answer::CloseComplete => frontend::tag::CLOSE,
+            // Their Query or Execute is no COPY.
+            Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => return,
+        };
+        let Some(client) = self.servers.get(server).and_then(|entry| entry.server.client()) else {
+            return;
+        };
+        self.end_client(client, Some(errors::message_in_copy(message)));
     }
 
     /// Puts a batch back in front of what its client sent later: with the statement's new meaning,

@@ -187,11 +187,14 @@ impl<D: Driver> Engine<D> {
             Standing::Unanswered => return self.hold_client(id),
             Standing::There | Standing::Stale => {
                 self.to_server.extend_from_slice(before);
+                self.make_room(id, server);
                 self.close_on_server(id, server, statement);
             }
-            Standing::Absent => self.to_server.extend_from_slice(before),
+            Standing::Absent => {
+                self.to_server.extend_from_slice(before);
+                self.make_room(id, server);
+            }
         }
-        self.make_room(id, server);
         self.parse_on_server(id, server, statement, Deliver::Client);
         self.change_name(id, name, Some(statement), building);
         Next::Drop
@@ -469,6 +472,7 @@ impl<D: Driver> Engine<D> {
             match session.unnamed {
                 Some(statement) => {
                     self.statements.retain(statement);
+                    self.pools[entry.pool.0 as usize].counters.server_parses += 1;
                     ledger.sent(Sent::Parse(Which::Unnamed(Some(statement))), Deliver::OnError);
                     self.statements.write_parse(&mut self.to_server, statement, b"");
                 }
@@ -506,11 +510,14 @@ impl<D: Driver> Engine<D> {
             }
             Standing::Stale => {
                 self.to_server.extend_from_slice(std::mem::take(before));
+                self.make_room(id, server);
                 self.close_on_server(id, server, statement);
             }
-            Standing::Absent => self.to_server.extend_from_slice(std::mem::take(before)),
+            Standing::Absent => {
+                self.to_server.extend_from_slice(std::mem::take(before));
+                self.make_room(id, server);
+            }
         }
-        self.make_room(id, server);
         self.parse_on_server(id, server, statement, Deliver::OnError);
         true
     }

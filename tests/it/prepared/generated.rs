@@ -86,9 +86,9 @@ impl Maker {
             due: 0,
         };
         if maker.random.below(4) == 0 {
-            maker.in_one_go()
+            maker.in_one_go();
         } else {
-            maker.in_batches()
+            maker.in_batches();
         }
         Script {
             name: format!("{seed}:{}", maker.words),
@@ -271,7 +271,7 @@ fn random_sequences_are_answered_as_by_postgres() {
                 })
             })
             .collect();
-        let ended: Vec<_> = players.into_iter().map(|player| player.join()).collect();
+        let ended: Vec<_> = players.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
         assert!(ended.iter().all(Result::is_ok), "a player broke");
     });
