@@ -50,6 +50,13 @@ pub fn server_lost() -> Report {
         .hint("Whether the statement took effect is not known unless it was part of a transaction.")
 }
 
+/// 0A000: a prepared statement's rows would look otherwise than its client was told. Postgres' own
+/// words, for that is what it says where it notices. Session goes on. Fault: nobody; prepare again.
+#[must_use]
+pub fn result_type_changed() -> Report {
+    Report::error(b"0A000", "cached plan must not change result type")
+}
+
 /// 08007: the server went while a commit may have been running. Session goes on. Fault: server.
 #[must_use]
 pub fn commit_unknown() -> Report {
@@ -137,6 +144,12 @@ const TERMINATED: &str = "terminating connection due to administrator command";
 #[must_use]
 pub fn unknown_message_type(tag: u8) -> Report {
     Report::fatal(b"08P01", format!("invalid frontend message type {tag}"))
+}
+
+/// 08P01 FATAL, as Postgres says it: a message that has no place in a COPY. Fault: client.
+#[must_use]
+pub fn message_in_copy(tag: u8) -> Report {
+    Report::fatal(b"08P01", format!("unexpected message type 0x{tag:02X} during COPY from stdin"))
 }
 
 /// 08P01: the server sent what the protocol does not allow; its connection is closed. Fault:

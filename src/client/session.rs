@@ -6,8 +6,8 @@ use crate::cancel::Registration;
 use crate::client::Lost;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
-use crate::prepared::StatementId;
-use crate::session::{Ending, ParamSet, Pins};
+use crate::prepared::{Names, StatementId};
+use crate::session::{Ending, NamedUse, ParamSet, Pins};
 use crate::wire::Report;
 
 /// Where a client session stands between two messages.
@@ -63,6 +63,18 @@ pub struct Session {
     pub refuse: Option<Box<Report>>,
     /// The unnamed statement, as the client's last confirmed Parse left it.
     pub unnamed: Option<StatementId>,
+    /// Its named statements; none for most.
+    pub names: Option<Box<Names>>,
+    /// What the unnamed statement that was sent last, and the unnamed portal made of it, do to
+    /// named statements.
+    pub unnamed_does: Option<Box<NamedUse>>,
+    /// As `unnamed_does`, for the unnamed portal.
+    pub portal_does: Option<Box<NamedUse>>,
+    /// Of the last Bind in this batch: a hash of the portal's name, and the shared statement that a
+    /// Describe of that portal is about.
+    pub bound: Option<(u64, StatementId)>,
+    /// A batch is sent again whose parameter types the client has been told already.
+    pub types_told: bool,
     /// In the current batch a message was sent that decides what the unnamed statement is.
     pub batch_sets_unnamed: bool,
     /// How the current batch may end the transaction.
@@ -90,11 +102,26 @@ impl Session {
             skip_to_sync: false,
             refuse: None,
             unnamed: None,
+            names: None,
+            unnamed_does: None,
+            portal_does: None,
+            bound: None,
+            types_told: false,
             batch_sets_unnamed: false,
             batch_ending: Ending::No,
             retries: 0,
             held: false,
             gone_at: Deadline::NEVER,
+        }
+    }
+
+    /// The name that its unnamed portal or statement deallocates.
+    #[must_use]
+    pub fn deallocates(&self) -> Option<&[u8]> {
+        match self.portal_does.as_deref().or(self.unnamed_does.as_deref()) {
+            Some(NamedUse::Deallocate(name)) => Some(name),
+            Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
+            | None => None,
         }
     }
 

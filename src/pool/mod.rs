@@ -33,6 +33,8 @@ pub struct Limits {
     pub lifetime_ms: Option<u64>,
     /// A server idle for longer than this is closed.
     pub idle_ms: Option<u64>,
+    /// Prepared statements that clients share, per server; 0: none are shared.
+    pub prepared: u32,
 }
 
 /// Where the server connections of a pool stand; their sum is what is open at Postgres, or is

@@ -179,6 +179,7 @@ impl PoolSpec {
             reserve_wait_ms: settings.reserve_pool_wait.as_millis(),
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),
+            prepared: settings.max_prepared_statements,
         }
     }
 

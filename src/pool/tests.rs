@@ -19,7 +19,15 @@ fn pool(size: u32) -> Pool {
 }
 
 fn limits(size: u32) -> Limits {
-    Limits { size, min: 0, reserve: 0, reserve_wait_ms: None, lifetime_ms: None, idle_ms: None }
+    Limits {
+        size,
+        min: 0,
+        reserve: 0,
+        reserve_wait_ms: None,
+        lifetime_ms: None,
+        idle_ms: None,
+        prepared: 500,
+    }
 }
 
 /// How many dials it starts now.

@@ -1,48 +1,212 @@
-//! Prepared statements by content: one entry for each text and its parameter types, shared by
-//! everyone who knows it.
+//! Prepared statements by content: one entry for each text, its parameter types and the parameters
+//! that it is read under, shared by everyone who knows it; what one client calls them, and what one
+//! server has of them.
 //!
-//! Deliberately absent: when a Parse is sent, and to whom; names of clients and servers.
+//! Deliberately absent: when a Parse is sent, and to whom.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::session::TextEffects;
+use crate::wire::build;
+use crate::wire::frame::split_cstr;
 
-/// Everything behind the name in a Parse message: text, NUL, count and oids of the types.
-type Content = Arc<[u8]>;
+mod names;
+mod on_server;
+mod rows;
+
+pub use names::Names;
+pub use on_server::{OnServer, Standing};
+pub use rows::RowFormat;
+
+/// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
+/// count and oids of the types), then the session's parameters. The first part says itself where it
+/// ends.
+type Key = Arc<[u8]>;
+
+/// Bytes of texts that one loop's table may hold.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What an entry costs beside its key.
+const ENTRY_BYTES: usize = 128;
 
 /// A statement's content in the table of its loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatementId(u32);
 
+impl StatementId {
+    /// What servers call it. A number is used again only when no server knows it any more.
+    #[must_use]
+    pub fn server_name(self) -> ServerName {
+        let mut name = ServerName { bytes: [0; LONGEST_NAME], start: LONGEST_NAME };
+        let mut rest = self.0;
+        loop {
+            name.start -= 1;
+            name.bytes[name.start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        name.start -= PREFIX.len();
+        name.bytes[name.start..name.start + PREFIX.len()].copy_from_slice(PREFIX);
+        name
+    }
+
+    /// The statement that servers call `name`, if it is a name of ours.
+    #[must_use]
+    pub fn of_server_name(name: &[u8]) -> Option<Self> {
+        let digits = std::str::from_utf8(name.strip_prefix(PREFIX)?).ok()?;
+        digits.parse().ok().map(StatementId)
+    }
+}
+
+/// How the names begin that servers know statements by.
+pub const PREFIX: &[u8] = b"_pgweir_";
+
+const LONGEST_NAME: usize = PREFIX.len() + 10;
+
+/// A statement's name on servers.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerName {
+    bytes: [u8; LONGEST_NAME],
+    start: usize,
+}
+
+impl ServerName {
+    /// The name.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
-    content: Content,
+    key: Key,
+    content_len: usize,
     effects: TextEffects,
     references: u32,
+    /// Parameter types as a server has described them, where the client left some open.
+    described: Option<Box<[u8]>>,
 }
 
 /// The statements of one loop, counted by reference; one that nobody knows any more is forgotten.
 #[derive(Debug, Default)]
 pub struct Statements {
-    by_content: HashMap<Content, StatementId, foldhash::fast::RandomState>,
+    by_key: HashMap<Key, StatementId, foldhash::fast::RandomState>,
     entries: slab::Slab<Entry>,
+    bytes: usize,
+    /// Where keys of more than one part are put together.
+    scratch: Vec<u8>,
 }
 
 impl Statements {
-    /// Finds or enters a statement and takes one reference to it.
+    /// Finds or enters a statement and takes one reference to it. Statements with equal content are
+    /// the same only under the same parameters: the search path decides what the names in the text
+    /// mean, the time zone what a literal does, the encoding what each byte does. `under` is
+    /// [`ParamSet::dialect`](crate::session::ParamSet::dialect).
     ///
     /// `effects` reads what its text does; it is asked for a new entry only.
-    pub fn intern(&mut self, content: &[u8], effects: impl FnOnce() -> TextEffects) -> StatementId {
-        if let Some(&id) = self.by_content.get(content) {
-            self.retain(id);
-            return id;
-        }
-        let content: Content = content.into();
-        let entry = Entry { content: content.clone(), effects: effects(), references: 1 };
+    pub fn intern(
+        &mut self,
+        content: &[u8],
+        under: &[u8],
+        effects: impl FnOnce() -> TextEffects,
+    ) -> StatementId {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let key = if under.is_empty() {
+            content
+        } else {
+            scratch.clear();
+            scratch.extend_from_slice(content);
+            scratch.extend_from_slice(under);
+            &scratch
+        };
+        let id = match self.by_key.get(key) {
+            Some(&id) => {
+                self.retain(id);
+                id
+            }
+            None => self.enter(key.into(), content.len(), effects()),
+        };
+        self.scratch = scratch;
+        id
+    }
+
+    fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
+        self.bytes += key.len() + ENTRY_BYTES;
+        let entry =
+            Entry { key: key.clone(), content_len, effects, references: 1, described: None };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 statements");
-        self.by_content.insert(content, StatementId(index));
+        self.by_key.insert(key, StatementId(index));
         StatementId(index)
+    }
+
+    /// Whether another statement would be one too many: whoever brings it keeps it on a server of
+    /// its own.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+    }
+
+    /// A statement's result type has changed under those who know it: whoever prepares the same
+    /// text from now on gets another entry.
+    pub fn spoil(&mut self, id: StatementId) {
+        if let Some(entry) = self.entries.get(id.0 as usize)
+            && self.by_key.get(&entry.key) == Some(&id)
+        {
+            self.by_key.remove(&entry.key);
+        }
+    }
+
+    /// A statement could not be parsed. Where types were described for it, they may be the reason:
+    /// whoever prepares the same text from now on gets another entry, as written.
+    pub fn parse_failed(&mut self, id: StatementId) {
+        if self.entries.get(id.0 as usize).is_some_and(|entry| entry.described.is_some()) {
+            self.spoil(id);
+        }
+    }
+
+    /// The entry that a new Parse of the same statement gets, with one reference to it. Parameters
+    /// keep the types that were described: clients may send values in binary.
+    pub fn intern_again(&mut self, id: StatementId) -> Option<StatementId> {
+        let entry = self.entries.get(id.0 as usize)?;
+        let (key, content_len, effects) = (entry.key.clone(), entry.content_len, entry.effects);
+        let described = entry.described.clone();
+        if let Some(&known) = self.by_key.get(&key) {
+            self.retain(known);
+            return Some(known);
+        }
+        let new = self.enter(key, content_len, effects);
+        if let Some(types) = described {
+            self.described(new, &types);
+        }
+        Some(new)
+    }
+
+    /// A server has said what the parameters' types are: count and oids, as in a Parse.
+    pub fn described(&mut self, id: StatementId, types: &[u8]) {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else { return };
+        let content = &entry.key[..entry.content_len];
+        let given = split_cstr(content).map_or(&b""[..], |(_, types)| types);
+        if entry.described.is_none() && given != types {
+            self.bytes += types.len();
+            entry.described = Some(types.into());
+        }
+    }
+
+    /// Writes the Parse that gives a server this statement under `name`: with the parameter types
+    /// that were described elsewhere, so that values in binary mean the same everywhere.
+    pub fn write_parse(&self, out: &mut Vec<u8>, id: StatementId, name: &[u8]) {
+        let content = self.content(id);
+        match (self.entries.get(id.0 as usize).and_then(|e| e.described.as_deref()), content) {
+            (Some(types), content) => {
+                let text = split_cstr(content).map_or(content, |(text, _)| text);
+                build::parse(out, name, &[text, b"\0", types].concat());
+            }
+            (None, content) => build::parse(out, name, content),
+        }
     }
 
     /// Takes one more reference.
@@ -59,7 +223,11 @@ impl Statements {
         entry.references -= 1;
         if entry.references == 0 {
             let entry = self.entries.remove(index);
-            self.by_content.remove(&entry.content);
+            let described = entry.described.map_or(0, |types| types.len());
+            self.bytes = self.bytes.saturating_sub(entry.key.len() + ENTRY_BYTES + described);
+            if self.by_key.get(&entry.key) == Some(&id) {
+                self.by_key.remove(&entry.key);
+            }
         }
     }
 
@@ -79,13 +247,13 @@ impl Statements {
     /// Text, NUL and types.
     #[must_use]
     pub fn content(&self, id: StatementId) -> &[u8] {
-        self.entries.get(id.0 as usize).map_or(b"", |entry| &entry.content)
+        self.entries.get(id.0 as usize).map_or(b"", |entry| &entry.key[..entry.content_len])
     }
 
     /// What its text does.
     #[must_use]
-    pub fn effects(&self, id: StatementId) -> Option<TextEffects> {
-        self.entries.get(id.0 as usize).map(|entry| entry.effects)
+    pub fn effects(&self, id: StatementId) -> TextEffects {
+        self.entries.get(id.0 as usize).map_or(TextEffects::NOTHING, |entry| entry.effects)
     }
 
     /// How many different statements are known.
@@ -104,22 +272,22 @@ impl Statements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Ending, Pins};
+    use crate::session::Ending;
 
     fn effects(commits: bool) -> TextEffects {
         let ending = if commits { Ending::Commit } else { Ending::No };
-        TextEffects { pins: Pins::NONE, ending }
+        TextEffects { ending, ..TextEffects::NOTHING }
     }
 
     #[test]
     fn a_statement_lives_as_long_as_somebody_refers_to_it() {
         let mut statements = Statements::default();
-        let a = statements.intern(b"select 1\0\0\0", || effects(false));
-        let b = statements.intern(b"select 1\0\0\0", || unreachable!("known already"));
+        let a = statements.intern(b"select 1\0\0\0", b"", || effects(false));
+        let b = statements.intern(b"select 1\0\0\0", b"", || unreachable!("known already"));
         assert_eq!(a, b);
-        let other = statements.intern(b"commit\0\0\0", || effects(true));
-        assert_eq!(statements.effects(other), Some(effects(true)));
-        assert_eq!(statements.effects(a), Some(effects(false)));
+        let other = statements.intern(b"commit\0\0\0", b"", || effects(true));
+        assert_eq!(statements.effects(other), effects(true));
+        assert_eq!(statements.effects(a), effects(false));
         let mut place = None;
         statements.assign(&mut place, Some(a));
         statements.release(a);
@@ -130,5 +298,45 @@ mod tests {
         statements.assign(&mut place, None);
         statements.release(other);
         assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn parameters_tell_statements_apart() {
+        let mut statements = Statements::default();
+        let mut under =
+            |path: &[u8]| statements.intern(b"select 1\0\0\0", path, || TextEffects::NOTHING);
+        let (a, b, c) = (under(b""), under(b"tenant"), under(b"tenant"));
+        assert!(a != b && b == c);
+        assert_eq!(statements.content(b), b"select 1\0\0\0");
+        [a, b, c].into_iter().for_each(|id| statements.release(id));
+        assert!(statements.is_empty());
+        assert_eq!(statements.bytes, 0);
+    }
+
+    #[test]
+    fn described_types_go_with_the_statement() {
+        let mut statements = Statements::default();
+        let id = statements.intern(b"select $1\0\0\0", b"", || TextEffects::NOTHING);
+        let mut out = Vec::new();
+        statements.write_parse(&mut out, id, b"x");
+        assert_eq!(out, b"P\0\0\0\x12x\0select $1\0\0\0");
+        statements.described(id, b"\0\x01\0\0\0\x17");
+        out.clear();
+        statements.write_parse(&mut out, id, b"x");
+        assert_eq!(out, b"P\0\0\0\x16x\0select $1\0\0\x01\0\0\0\x17");
+        statements.release(id);
+        assert_eq!(statements.bytes, 0);
+    }
+
+    #[test]
+    fn server_names_are_read_back() {
+        for number in [0, 7, 10, 4_294_967_295] {
+            let id = StatementId(number);
+            let name = id.server_name();
+            assert_eq!(name.as_bytes(), format!("_pgweir_{number}").as_bytes());
+            assert_eq!(StatementId::of_server_name(name.as_bytes()), Some(id));
+        }
+        assert_eq!(StatementId::of_server_name(b"_pgweir_"), None);
+        assert_eq!(StatementId::of_server_name(b"mine"), None);
     }
 }

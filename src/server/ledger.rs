@@ -19,27 +19,71 @@ pub enum Sent {
     Query(Ending),
     /// FunctionCall.
     FunctionCall,
-    /// Parse; the statement when it is the unnamed one.
-    Parse(Option<StatementId>),
-    /// Bind.
-    Bind,
-    /// Describe of a statement: ParameterDescription, then RowDescription or NoData.
-    DescribeStatement,
-    /// Describe of a portal.
-    DescribePortal,
+    /// Parse.
+    Parse(Which),
+    /// Bind, of a shared statement where one is given.
+    Bind(Option<StatementId>),
+    /// Describe of a statement, shared where one is given: ParameterDescription, then
+    /// RowDescription or NoData.
+    DescribeStatement(Option<StatementId>),
+    /// Describe of a portal, made of a shared statement where one is given.
+    DescribePortal(Option<StatementId>),
     /// Execute.
     Execute,
-    /// Close of a statement or portal; whether it closes the unnamed statement.
-    Close {
-        /// Whether the unnamed statement is what it closes.
-        unnamed: bool,
-    },
+    /// Close of a portal, or of a statement.
+    Close(Which),
     /// Flush owes nothing and changes nothing.
     Flush,
     /// Sync, and how its batch may end the transaction.
     Sync(Ending),
     /// CopyDone or CopyFail.
     CopyEnd,
+    /// Nothing was sent: pgweir gives this answer when its turn has come.
+    Local(Answer),
+}
+
+/// Which statement a Parse makes, or a Close closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// One that only its server and its client know, or none.
+    Own,
+    /// The unnamed one. A Parse says what it becomes; the ledger holds a reference to that.
+    Unnamed(Option<StatementId>),
+    /// One that clients share, under pgweir's name. A Close holds a reference to it.
+    Shared(StatementId),
+}
+
+/// Answers that pgweir gives in a server's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The server has the statement already.
+    ParseComplete,
+    /// The server keeps the statement for others.
+    CloseComplete,
+    /// None, behind a Query or Execute that says DEALLOCATE of a shared statement.
+    Deallocated,
+    /// None, behind a Query or Execute of DEALLOCATE ALL.
+    AllDeallocated,
+    /// None, behind a Query or Execute of DISCARD ALL.
+    AllDiscarded,
+}
+
+impl Answer {
+    /// Whether it belongs to the message before it, and falls with that.
+    fn is_consequence(self) -> bool {
+        match self {
+            Answer::ParseComplete | Answer::CloseComplete => false,
+            Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => true,
+        }
+    }
+
+    /// Whether it says something of the server, whoever holds it.
+    fn is_about_the_server(self) -> bool {
+        match self {
+            Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => false,
+            Answer::AllDeallocated | Answer::AllDiscarded => true,
+        }
+    }
 }
 
 impl Sent {
@@ -47,13 +91,40 @@ impl Sent {
     fn is_extended(self) -> bool {
         match self {
             Sent::Parse(_)
-            | Sent::Bind
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
+            | Sent::Bind(_)
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
             | Sent::Execute
-            | Sent::Close { .. }
-            | Sent::Flush => true,
+            | Sent::Close(_)
+            | Sent::Flush
+            | Sent::Local(_) => true,
             Sent::Query(_) | Sent::FunctionCall | Sent::Sync(_) | Sent::CopyEnd => false,
+        }
+    }
+
+    /// An answer of pgweir's own that belongs to the message before it.
+    fn is_consequence(self) -> bool {
+        matches!(self, Sent::Local(answer) if answer.is_consequence())
+    }
+
+    /// The statement to which the message holds a reference until it is answered.
+    #[must_use]
+    pub fn held_statement(self) -> Option<StatementId> {
+        match self {
+            Sent::Parse(Which::Unnamed(statement)) => statement,
+            Sent::Close(Which::Shared(statement)) => Some(statement),
+            Sent::Parse(Which::Own | Which::Shared(_))
+            | Sent::Close(Which::Own | Which::Unnamed(_))
+            | Sent::Query(_)
+            | Sent::FunctionCall
+            | Sent::Bind(_)
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
+            | Sent::Execute
+            | Sent::Flush
+            | Sent::Sync(_)
+            | Sent::CopyEnd
+            | Sent::Local(_) => None,
         }
     }
 
@@ -62,13 +133,14 @@ impl Sent {
         match self {
             Sent::Query(_) | Sent::FunctionCall | Sent::Sync(_) => true,
             Sent::Parse(_)
-            | Sent::Bind
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
+            | Sent::Bind(_)
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
             | Sent::Execute
-            | Sent::Close { .. }
+            | Sent::Close(_)
             | Sent::Flush
-            | Sent::CopyEnd => false,
+            | Sent::CopyEnd
+            | Sent::Local(_) => false,
         }
     }
 }
@@ -96,14 +168,17 @@ struct Owed {
 pub enum Meaning {
     /// Nothing that changes a state.
     Plain,
-    /// The unnamed statement is now this one.
-    UnnamedParsed(StatementId),
-    /// The unnamed statement is gone.
-    UnnamedClosed,
-    /// An error; the rest of the batch is skipped where it was an extended one.
-    Error,
-    /// An error of a Parse that had thrown the unnamed statement away first.
-    UnnamedFailed,
+    /// A Parse was done.
+    Parsed(Which),
+    /// A Close was done.
+    Closed(Which),
+    /// The parameter types of a shared statement.
+    ParameterTypes(StatementId),
+    /// The row format of a shared statement.
+    Rows(StatementId),
+    /// An error, and what it answers; the rest of the batch is skipped where it was an extended
+    /// one.
+    Error(Option<Sent>),
     /// ReadyForQuery after a batch or a function call.
     Ready(TransactionStatus),
     /// ReadyForQuery after a Query, which throws the unnamed statement away.
@@ -150,6 +225,9 @@ pub struct Ledger {
     /// The server got a message in a COPY that makes it end the connection.
     ending: bool,
     units_done: u64,
+    units_sent: u64,
+    /// Replies received for the unit at the front.
+    replies: u64,
 }
 
 impl Ledger {
@@ -202,6 +280,20 @@ impl Ledger {
         self.ending
     }
 
+    /// A message in a COPY over which the server would have ended the connection, had it got it: it
+    /// was to be answered here.
+    #[must_use]
+    pub fn kept_from_copy(&self) -> Option<Answer> {
+        match self.owed.get(1) {
+            Some(Owed { sent: Sent::Local(answer), .. })
+                if self.copy_in && !answer.is_consequence() =>
+            {
+                Some(*answer)
+            }
+            Some(_) | None => None,
+        }
+    }
+
     /// Number of the unit (Query, FunctionCall or batch) that runs now or comes next.
     #[must_use]
     pub fn current_unit(&self) -> u64 {
@@ -216,9 +308,67 @@ impl Ledger {
         let (mut last, mut open) = (self.units_done, false);
         for owed in self.owed.range(..whole) {
             last += u64::from(owed.sent.ends_unit());
-            open = owed.sent.is_extended();
+            if !owed.sent.is_consequence() {
+                open = owed.sent.is_extended();
+            }
         }
         last + u64::from(open)
+    }
+
+    /// Number of the unit that the next message belongs to.
+    #[must_use]
+    #[inline]
+    pub fn building_unit(&self) -> u64 {
+        self.units_sent + 1
+    }
+
+    /// Whether every unit before the one being built has been answered: what the server's last
+    /// ReadyForQuery said is what the next message meets, unless its own batch fails before it.
+    #[must_use]
+    #[inline]
+    pub fn is_up_to_date(&self) -> bool {
+        self.units_done == self.units_sent
+    }
+
+    /// Whether the server has been sent no message since the last ReadyForQuery that is still to be
+    /// answered, nor one whose failure would skip what comes next.
+    #[must_use]
+    pub fn owes_nothing_since_ready(&self) -> bool {
+        let nothing_to_come = self.owed.iter().all(|owed| matches!(owed.sent, Sent::Local(_)));
+        nothing_to_come && self.replies == 0 && !self.copy_in && !self.skipping
+    }
+
+    /// What the next reply answers.
+    #[must_use]
+    pub fn front(&self) -> Option<Sent> {
+        self.owed.front().map(|owed| owed.sent)
+    }
+
+    /// Whether the unit at the front is all that was sent, and its first message has not been
+    /// answered.
+    #[must_use]
+    pub fn is_at_first_of_only_unit(&self) -> bool {
+        self.units_sent == self.units_done + 1 && !self.batch_open && self.replies == 0
+    }
+
+    /// Whether all that was sent since the last ReadyForQuery is a Describe of pgweir's own.
+    #[must_use]
+    pub fn is_only_asked(&self) -> bool {
+        let asked = matches!(
+            self.owed.front(),
+            Some(Owed { sent: Sent::DescribeStatement(Some(_)), deliver: Deliver::OnError })
+        );
+        asked && self.owed.len() == 1 && self.replies == 0 && self.is_up_to_date()
+    }
+
+    /// The answer of pgweir's own whose turn it is, if it is one's turn.
+    #[inline]
+    pub fn take_local(&mut self) -> Option<Answer> {
+        let Some(&Owed { sent: Sent::Local(answer), .. }) = self.owed.front() else { return None };
+        self.pop();
+        // It is no reply of the server's.
+        self.replies -= 1;
+        Some(answer)
     }
 
     /// How many messages wait for an answer.
@@ -240,19 +390,25 @@ impl Ledger {
                 Sent::Query(ending) | Sent::Sync(ending) => Some(ending),
                 Sent::FunctionCall => Some(Ending::No),
                 Sent::Parse(_)
-                | Sent::Bind
-                | Sent::DescribeStatement
-                | Sent::DescribePortal
+                | Sent::Bind(_)
+                | Sent::DescribeStatement(_)
+                | Sent::DescribePortal(_)
                 | Sent::Execute
-                | Sent::Close { .. }
+                | Sent::Close(_)
                 | Sent::Flush
-                | Sent::CopyEnd => None,
+                | Sent::CopyEnd
+                | Sent::Local(_) => None,
             },
         )
     }
 
     /// From now on nobody waits for what is owed: its client is gone.
     pub fn swallow_all(&mut self) {
+        self.owed.retain(|owed| match owed.sent {
+            // What these stand for happens to the server.
+            Sent::Local(answer) => answer.is_about_the_server(),
+            _ => true,
+        });
         for owed in &mut self.owed {
             owed.deliver = Deliver::Swallow;
         }
@@ -279,12 +435,13 @@ impl Ledger {
                 Sent::Query(_)
                 | Sent::FunctionCall
                 | Sent::Parse(_)
-                | Sent::Bind
-                | Sent::DescribeStatement
-                | Sent::DescribePortal
+                | Sent::Bind(_)
+                | Sent::DescribeStatement(_)
+                | Sent::DescribePortal(_)
                 | Sent::Execute
-                | Sent::Close { .. }
-                | Sent::Flush => self.end_in_doubt(),
+                | Sent::Close(_)
+                | Sent::Flush
+                | Sent::Local(_) => self.end_in_doubt(),
             }
         }
         match sent {
@@ -298,13 +455,16 @@ impl Ledger {
             Sent::Query(_) | Sent::FunctionCall => self.batch_open = false,
             Sent::CopyEnd => {}
             Sent::Parse(_)
-            | Sent::Bind
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
+            | Sent::Bind(_)
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
             | Sent::Execute
-            | Sent::Close { .. }
-            | Sent::Flush => self.batch_open = true,
+            | Sent::Close(_)
+            | Sent::Flush
+            | Sent::Local(Answer::ParseComplete | Answer::CloseComplete) => self.batch_open = true,
+            Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
+        self.units_sent += u64::from(sent.ends_unit());
         self.owed.push_back(Owed { sent, deliver });
         true
     }
@@ -318,7 +478,7 @@ impl Ledger {
         &mut self,
         reply: u8,
         status: Option<TransactionStatus>,
-        mut dropped: impl FnMut(StatementId),
+        mut dropped: impl FnMut(Sent, Deliver),
     ) -> Result<Receipt, Desync> {
         if matches!(
             reply,
@@ -334,7 +494,7 @@ impl Ledger {
             // Between units only an error may come: the server says why it ends the connection.
             return match reply {
                 tag::ERROR_RESPONSE => {
-                    Ok(Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error })
+                    Ok(Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error(None) })
                 }
                 // The COPY failed before a Sync was read that it would have ignored.
                 tag::READY_FOR_QUERY if self.doubtful && self.skipping => match status {
@@ -342,6 +502,8 @@ impl Ledger {
                         self.skipping = false;
                         self.batch_open = false;
                         self.units_done += 1;
+                        self.units_sent += 1;
+                        self.replies = 0;
                         Ok(Receipt { deliver: Deliver::Client, meaning: Meaning::Ready(status) })
                     }
                     None => Err(Desync { tag: reply, expected: None }),
@@ -358,6 +520,7 @@ impl Ledger {
                 self.copy_in = false;
                 self.front_failed = false;
                 self.units_done += 1;
+                self.replies = 0;
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
                     _ => Meaning::Ready(status),
@@ -370,38 +533,43 @@ impl Ledger {
                 self.front_failed = true;
                 if front.is_extended() {
                     self.skip_to_sync(&mut dropped);
+                } else if let Some(&Owed { sent: sent @ Sent::Local(answer), deliver }) =
+                    self.owed.get(1)
+                    && answer.is_consequence()
+                {
+                    self.owed.remove(1);
+                    dropped(sent, deliver);
                 }
                 let deliver = match deliver {
                     Deliver::Client | Deliver::OnError => Deliver::Client,
                     Deliver::Swallow => Deliver::Swallow,
                 };
-                let meaning = match front {
-                    Sent::Parse(Some(_)) => Meaning::UnnamedFailed,
-                    _ => Meaning::Error,
-                };
+                let meaning = Meaning::Error(Some(front));
                 Ok(Receipt { deliver, meaning })
             }
-            (tag::PARSE_COMPLETE, Sent::Parse(unnamed)) => {
+            (tag::PARSE_COMPLETE, Sent::Parse(which)) => {
                 self.pop();
-                let meaning = unnamed.map_or(Meaning::Plain, Meaning::UnnamedParsed);
-                Ok(Receipt { deliver, meaning })
+                Ok(Receipt { deliver, meaning: Meaning::Parsed(which) })
             }
-            (tag::BIND_COMPLETE, Sent::Bind) => {
+            (tag::BIND_COMPLETE, Sent::Bind(_)) => {
                 self.pop();
                 plain
             }
-            (tag::CLOSE_COMPLETE, Sent::Close { unnamed }) => {
+            (tag::CLOSE_COMPLETE, Sent::Close(which)) => {
                 self.pop();
-                let meaning = if unnamed { Meaning::UnnamedClosed } else { Meaning::Plain };
+                Ok(Receipt { deliver, meaning: Meaning::Closed(which) })
+            }
+            (tag::PARAMETER_DESCRIPTION, Sent::DescribeStatement(shared)) => {
+                let meaning = shared.map_or(Meaning::Plain, Meaning::ParameterTypes);
                 Ok(Receipt { deliver, meaning })
             }
-            (tag::PARAMETER_DESCRIPTION, Sent::DescribeStatement) => plain,
             (
                 tag::ROW_DESCRIPTION | tag::NO_DATA,
-                Sent::DescribeStatement | Sent::DescribePortal,
+                Sent::DescribeStatement(shared) | Sent::DescribePortal(shared),
             ) => {
                 self.pop();
-                plain
+                let meaning = shared.map_or(Meaning::Plain, Meaning::Rows);
+                Ok(Receipt { deliver, meaning })
             }
             (
                 tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED,
@@ -429,6 +597,7 @@ impl Ledger {
         self.owed.pop_front();
         // What has been answered to its end was no COPY that failed.
         self.sync_in_copy = false;
+        self.replies += 1;
         // Outside copy-in mode the server reads and ignores these.
         while matches!(self.owed.front(), Some(Owed { sent: Sent::CopyEnd, .. })) {
             self.owed.pop_front();
@@ -443,6 +612,7 @@ impl Ledger {
             match sent {
                 Sent::Sync(_) => {
                     self.owed.remove(1);
+                    self.units_sent -= 1;
                     self.sync_in_copy = true;
                     // The batch that this Sync should have closed is still open, unless something
                     // behind it closes it.
@@ -457,12 +627,13 @@ impl Ledger {
                 Sent::Query(_)
                 | Sent::FunctionCall
                 | Sent::Parse(_)
-                | Sent::Bind
-                | Sent::DescribeStatement
-                | Sent::DescribePortal
+                | Sent::Bind(_)
+                | Sent::DescribeStatement(_)
+                | Sent::DescribePortal(_)
                 | Sent::Execute
-                | Sent::Close { .. }
-                | Sent::Flush => {
+                | Sent::Close(_)
+                | Sent::Flush
+                | Sent::Local(_) => {
                     self.end_in_doubt();
                     return;
                 }
@@ -475,42 +646,30 @@ impl Ledger {
         self.ending = true;
     }
 
-    fn skip_to_sync(&mut self, dropped: &mut impl FnMut(StatementId)) {
-        while let Some(&Owed { sent, .. }) = self.owed.front() {
+    fn skip_to_sync(&mut self, dropped: &mut impl FnMut(Sent, Deliver)) {
+        while let Some(&Owed { sent, deliver }) = self.owed.front() {
             match sent {
                 Sent::Sync(_) => return,
-                Sent::Parse(Some(statement)) => dropped(statement),
-                Sent::Query(_)
-                | Sent::FunctionCall
-                | Sent::Parse(None)
-                | Sent::Bind
-                | Sent::DescribeStatement
-                | Sent::DescribePortal
+                // The server throws them away with the rest.
+                Sent::Query(_) | Sent::FunctionCall => self.units_sent -= 1,
+                Sent::Parse(_)
+                | Sent::Bind(_)
+                | Sent::DescribeStatement(_)
+                | Sent::DescribePortal(_)
                 | Sent::Execute
-                | Sent::Close { .. }
+                | Sent::Close(_)
                 | Sent::Flush
-                | Sent::CopyEnd => {}
+                | Sent::CopyEnd
+                | Sent::Local(_) => {}
             }
+            dropped(sent, deliver);
             self.owed.pop_front();
         }
         self.skipping = true;
     }
 
-    /// Statements of Parses that were never answered: their references must be given back when the
-    /// server goes.
-    pub fn unanswered_statements(&self) -> impl Iterator<Item = StatementId> + '_ {
-        self.owed.iter().filter_map(|owed| match owed.sent {
-            Sent::Parse(statement) => statement,
-            Sent::Query(_)
-            | Sent::FunctionCall
-            | Sent::Bind
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
-            | Sent::Execute
-            | Sent::Close { .. }
-            | Sent::Flush
-            | Sent::Sync(_)
-            | Sent::CopyEnd => None,
-        })
+    /// Statements whose references the ledger holds: they must be given back when the server goes.
+    pub fn held_statements(&self) -> impl Iterator<Item = StatementId> + '_ {
+        self.owed.iter().filter_map(|owed| owed.sent.held_statement())
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
-use crate::prepared::StatementId;
+use crate::prepared::{OnServer, StatementId};
 use crate::session::ParamSet;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
@@ -89,6 +89,14 @@ pub struct Server {
     pub statuses_before: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The unnamed statement.
     pub unnamed: Option<StatementId>,
+    /// The statements that clients share.
+    pub prepared: OnServer,
+    /// The transaction has set parameters of its own, or may have: what is parsed in it may mean
+    /// something else afterwards.
+    pub local: bool,
+    /// The client's batch that runs, to be sent again if its first statement cannot be used any
+    /// more; empty when that may not be.
+    pub replay: Vec<u8>,
     /// It must not be used again.
     pub doomed: bool,
     /// The last message that was sent to it has no end: nothing may follow.
@@ -100,6 +108,8 @@ pub struct Server {
     pub cancel_again_at: Deadline,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
+    /// The client has run DISCARD ALL: parameters that differ now are the server's own.
+    pub discarded: bool,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
     /// A cancel signal was delivered after which no statement has been started and ended.
@@ -135,11 +145,15 @@ impl Server {
             statuses,
             statuses_before: None,
             unnamed: None,
+            prepared: OnServer::default(),
+            local: false,
+            replay: Vec::new(),
             doomed: false,
             half_sent: false,
             unwanted: 0..0,
             cancel_again_at: Deadline::NEVER,
             needs_reset: false,
+            discarded: false,
             discarding: false,
             needs_barrier: false,
             farewell: None,
@@ -216,6 +230,16 @@ impl Server {
         CleanStep::Done
     }
 
+    /// Takes note of a ReadyForQuery.
+    pub fn is_ready(&mut self, status: TransactionStatus) {
+        self.status = status;
+        let idle = status == TransactionStatus::Idle && self.ledger.is_up_to_date();
+        if self.local && idle && !self.ledger.batch_is_open() {
+            self.local = false;
+            self.prepared.transaction_ended();
+        }
+    }
+
     /// Takes note of a ParameterStatus.
     pub fn status_reported(&mut self, name: &[u8], value: &[u8]) {
         match self.statuses.iter().position(|(known, _)| known == name) {
@@ -233,6 +257,7 @@ impl Server {
     /// Whether reported parameters differ from what they were when the lease began.
     #[must_use]
     pub fn statuses_differ(&self) -> bool {
-        self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
+        !self.discarded
+            && self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
     }
 }

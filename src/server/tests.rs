@@ -1,4 +1,4 @@
-use super::ledger::{Deliver, Desync, Ledger, Meaning, Receipt, Sent};
+use super::ledger::{Deliver, Desync, Ledger, Meaning, Receipt, Sent, Which};
 use super::*;
 use crate::session::Ending;
 use crate::wire::backend::tag;
@@ -16,11 +16,11 @@ fn ledger(sent: &[Sent]) -> Ledger {
 }
 
 fn receive(ledger: &mut Ledger, reply: u8) -> Result<Receipt, Desync> {
-    ledger.received(reply, None, |_| {})
+    ledger.received(reply, None, |_, _| {})
 }
 
 fn ready(ledger: &mut Ledger, status: TransactionStatus) {
-    let receipt = ledger.received(tag::READY_FOR_QUERY, Some(status), |_| {}).unwrap();
+    let receipt = ledger.received(tag::READY_FOR_QUERY, Some(status), |_, _| {}).unwrap();
     let allowed = [Meaning::Ready(status), Meaning::QueryReady(status)];
     assert!(allowed.contains(&receipt.meaning));
 }
@@ -38,7 +38,7 @@ fn play(ledger: &mut Ledger, replies: &[u8]) {
 
 #[test]
 fn a_server_is_settled_only_after_every_ready_for_query_of_a_pipeline() {
-    let batch = [Sent::Parse(None), Sent::Bind, Sent::Execute, SYNC];
+    let batch = [Sent::Parse(Which::Own), Sent::Bind(None), Sent::Execute, SYNC];
     let mut ledger = ledger(&[batch, batch, batch].concat());
     for left in [2, 1, 0] {
         assert!(!ledger.is_settled());
@@ -50,7 +50,7 @@ fn a_server_is_settled_only_after_every_ready_for_query_of_a_pipeline() {
 
 #[test]
 fn after_an_error_everything_up_to_sync_is_skipped_a_query_included() {
-    let mut ledger = ledger(&[Sent::Bind, Sent::Execute, QUERY, SYNC, QUERY]);
+    let mut ledger = ledger(&[Sent::Bind(None), Sent::Execute, QUERY, SYNC, QUERY]);
     play(&mut ledger, b"2EZ");
     assert!(!ledger.is_settled());
     play(&mut ledger, b"CZ");
@@ -59,10 +59,10 @@ fn after_an_error_everything_up_to_sync_is_skipped_a_query_included() {
 
 #[test]
 fn after_an_error_the_sync_may_come_later() {
-    let mut ledger = ledger(&[Sent::Bind, QUERY]);
+    let mut ledger = ledger(&[Sent::Bind(None), QUERY]);
     play(&mut ledger, b"E");
     assert!(ledger.is_skipping() && !ledger.is_settled() && !ledger.owes_replies());
-    ledger.sent(Sent::Parse(None), Deliver::Client);
+    ledger.sent(Sent::Parse(Which::Own), Deliver::Client);
     ledger.sent(QUERY, Deliver::Client);
     assert!(!ledger.owes_replies());
     ledger.sent(SYNC, Deliver::Client);
@@ -72,14 +72,14 @@ fn after_an_error_the_sync_may_come_later() {
 
 #[test]
 fn a_query_ends_a_batch_without_sync() {
-    let mut ledger = ledger(&[Sent::Parse(None), Sent::Bind, Sent::Execute, QUERY]);
+    let mut ledger = ledger(&[Sent::Parse(Which::Own), Sent::Bind(None), Sent::Execute, QUERY]);
     play(&mut ledger, b"12CCZ");
     assert!(ledger.is_settled());
 }
 
 #[test]
 fn a_batch_without_sync_keeps_the_server() {
-    let mut ledger = ledger(&[Sent::Parse(None), Sent::DescribeStatement, Sent::Flush]);
+    let mut ledger = ledger(&[Sent::Parse(Which::Own), Sent::DescribeStatement(None), Sent::Flush]);
     play(&mut ledger, b"1tT");
     assert!(!ledger.owes_replies() && ledger.batch_is_open() && !ledger.is_settled());
     ledger.sent(SYNC, Deliver::Client);
@@ -89,7 +89,7 @@ fn a_batch_without_sync_keeps_the_server() {
 
 #[test]
 fn a_sync_sent_before_copy_in_began_is_ignored_by_the_server() {
-    let mut ledger = ledger(&[Sent::Parse(None), Sent::Bind, Sent::Execute, SYNC]);
+    let mut ledger = ledger(&[Sent::Parse(Which::Own), Sent::Bind(None), Sent::Execute, SYNC]);
     play(&mut ledger, b"12G");
     assert!(ledger.copy_in() && !ledger.is_settled());
     ledger.sent(Sent::CopyEnd, Deliver::Client);
@@ -116,7 +116,7 @@ fn copy_messages_after_a_failed_copy_owe_nothing() {
     simple.sent(Sent::CopyEnd, Deliver::Client);
     assert!(simple.is_settled());
 
-    let mut extended = ledger(&[Sent::Bind, Sent::Execute]);
+    let mut extended = ledger(&[Sent::Bind(None), Sent::Execute]);
     play(&mut extended, b"2GE");
     extended.sent(Sent::CopyEnd, Deliver::Client);
     extended.sent(SYNC, Deliver::Client);
@@ -126,7 +126,7 @@ fn copy_messages_after_a_failed_copy_owe_nothing() {
 
 #[test]
 fn a_sync_inside_a_copy_that_fails_makes_the_server_doubtful() {
-    let mut ledger = ledger(&[Sent::Bind, Sent::Execute]);
+    let mut ledger = ledger(&[Sent::Bind(None), Sent::Execute]);
     play(&mut ledger, b"2G");
     ledger.sent(SYNC, Deliver::Client);
     play(&mut ledger, b"E");
@@ -137,7 +137,7 @@ fn a_sync_inside_a_copy_that_fails_makes_the_server_doubtful() {
 fn a_sync_before_a_copy_that_fails_is_answered_or_not() {
     // The COPY fails when it has read the Sync, or before: Postgres answers it then.
     for early in [false, true] {
-        let mut ledger = ledger(&[Sent::Bind, Sent::Execute, SYNC, Sent::CopyEnd]);
+        let mut ledger = ledger(&[Sent::Bind(None), Sent::Execute, SYNC, Sent::CopyEnd]);
         play(&mut ledger, b"2GE");
         assert!(ledger.is_doubtful());
         if early {
@@ -170,16 +170,16 @@ fn replies_that_nothing_asked_for_are_a_desync() {
         (vec![], b'C'),
         (vec![QUERY], b'1'),
         (vec![QUERY], b'V'),
-        (vec![Sent::Bind], b'Z'),
-        (vec![Sent::Parse(None)], b'2'),
+        (vec![Sent::Bind(None)], b'Z'),
+        (vec![Sent::Parse(Which::Own)], b'2'),
         (vec![SYNC], b'C'),
         (vec![QUERY], b'?'),
     ] {
         let mut ledger = ledger(&sent);
-        let result = ledger.received(reply, Some(Idle), |_| {});
+        let result = ledger.received(reply, Some(Idle), |_, _| {});
         assert!(result.is_err(), "{sent:?} {}", char::from(reply));
     }
-    assert!(ledger(&[QUERY]).received(b'Z', None, |_| {}).is_err());
+    assert!(ledger(&[QUERY]).received(b'Z', None, |_, _| {}).is_err());
 }
 
 #[test]
@@ -191,23 +191,23 @@ fn messages_of_the_server_itself_may_come_at_any_time() {
         }
     }
     let farewell = receive(&mut ledger(&[]), b'E').unwrap();
-    assert_eq!(farewell, Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error });
+    assert_eq!(farewell, Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error(None) });
 }
 
 #[test]
 fn inserted_messages_are_silent_unless_they_fail() {
     let mut ledger = Ledger::default();
-    ledger.sent(Sent::Parse(None), Deliver::OnError);
-    ledger.sent(Sent::Bind, Deliver::Client);
+    ledger.sent(Sent::Parse(Which::Own), Deliver::OnError);
+    ledger.sent(Sent::Bind(None), Deliver::Client);
     assert_eq!(receive(&mut ledger, b'1').unwrap().deliver, Deliver::OnError);
     let mut ledger = Ledger::default();
-    ledger.sent(Sent::Parse(None), Deliver::OnError);
+    ledger.sent(Sent::Parse(Which::Own), Deliver::OnError);
     assert_eq!(receive(&mut ledger, b'E').unwrap().deliver, Deliver::Client);
 }
 
 #[test]
 fn units_are_numbered_for_cancel_requests() {
-    let mut ledger = ledger(&[QUERY, Sent::Bind, SYNC]);
+    let mut ledger = ledger(&[QUERY, Sent::Bind(None), SYNC]);
     assert_eq!(ledger.current_unit(), 1);
     play(&mut ledger, b"CZ");
     assert_eq!(ledger.current_unit(), 2);

@@ -72,6 +72,12 @@ impl Pins {
         .and(Pins::LASTING_STATE)
         .and(Pins::HIDDEN_CODE);
 
+    /// What is left of them after DISCARD ALL.
+    #[must_use]
+    pub fn after_discard(self) -> Pins {
+        Pins(self.0 & (Pins::SESSION_MODE.0 | Pins::BEYOND_DISCARD.0))
+    }
+
     /// No reason.
     pub const NONE: Pins = Pins(0);
 
@@ -139,6 +145,82 @@ pub struct TextEffects {
     pub pins: Pins,
     /// Whether it ends a transaction.
     pub ending: Ending,
+    /// It uses, makes or drops prepared statements by name, or throws everything away: PREPARE,
+    /// EXECUTE, DEALLOCATE, DISCARD. [`named_use`] says more.
+    pub uses_names: bool,
+    /// It sets a parameter until the end of the transaction.
+    pub sets_locally: bool,
+}
+
+impl TextEffects {
+    /// A text that does nothing of all this.
+    pub const NOTHING: TextEffects = TextEffects {
+        pins: Pins::NONE,
+        ending: Ending::No,
+        uses_names: false,
+        sets_locally: false,
+    };
+
+    /// A text that nobody has read.
+    pub const UNREAD: TextEffects = TextEffects {
+        pins: Pins::UNREAD_TEXT,
+        ending: Ending::Commit,
+        uses_names: false,
+        sets_locally: true,
+    };
+}
+
+/// What a text with [`TextEffects::uses_names`] does to prepared statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedUse {
+    /// It is one DEALLOCATE of one name and nothing else.
+    Deallocate(Box<[u8]>),
+    /// It is DEALLOCATE ALL and nothing else.
+    DeallocateAll,
+    /// It is DISCARD ALL and nothing else.
+    DiscardAll,
+    /// It may use these names, in this order; `drops` when it may drop some without naming them.
+    Several {
+        /// The names that stand in it.
+        names: Vec<Box<[u8]>>,
+        /// DEALLOCATE ALL, DISCARD ALL, or code.
+        drops: bool,
+    },
+}
+
+/// Reads what a text does to prepared statements.
+#[must_use]
+pub fn named_use(text: &[u8]) -> NamedUse {
+    let facts = sql::facts(text, LexOptions::default());
+    if let [only] = facts.statements()
+        && facts.flaw().is_none()
+        && only.explain == sql::Explain::No
+    {
+        match &only.kind {
+            StatementKind::Deallocate { name: Some(name) } => {
+                return NamedUse::Deallocate(name.as_bytes().into());
+            }
+            StatementKind::Deallocate { name: None } => return NamedUse::DeallocateAll,
+            StatementKind::Discard(sql::Discard::All) => return NamedUse::DiscardAll,
+            _ => {}
+        }
+    }
+    let mut names = Vec::new();
+    let mut drops = facts.effects().has(EffectSet::MAYBE.with(EffectSet::UNKNOWN));
+    for statement in facts.statements() {
+        match &statement.kind {
+            StatementKind::Prepare { name, .. }
+            | StatementKind::Execute { name }
+            | StatementKind::Deallocate { name: Some(name) } => names.push(name.as_bytes().into()),
+            StatementKind::Create(create) => {
+                names.extend(create.executes.as_ref().map(|name| name.as_bytes().into()));
+            }
+            StatementKind::Deallocate { name: None } => drops = true,
+            StatementKind::Discard(what) => drops |= *what == sql::Discard::All,
+            _ => {}
+        }
+    }
+    NamedUse::Several { names, drops }
 }
 
 /// What each effect of a text pins.
@@ -163,7 +245,7 @@ const PINNING: [(EffectSet, Pins); 13] = [
 pub fn effects(text: &[u8]) -> TextEffects {
     let facts = sql::facts(text, LexOptions::default());
     if facts.statements().is_empty() {
-        return TextEffects { pins: Pins::NONE, ending: Ending::No };
+        return TextEffects::NOTHING;
     }
     let mut pins = Pins::NONE;
     for (effect, pin) in PINNING {
@@ -181,7 +263,16 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.statements().iter().flat_map(|s| &s.parameters).any(sets_placeholder) {
         pins = pins.and(Pins::PLACEHOLDER);
     }
-    TextEffects { pins, ending: ending(&facts) }
+    let by_name = EffectSet::PREPARE
+        .with(EffectSet::EXECUTE)
+        .with(EffectSet::DEALLOCATE)
+        .with(EffectSet::DISCARD);
+    TextEffects {
+        pins,
+        ending: ending(&facts),
+        uses_names: facts.effects().has(by_name),
+        sets_locally: facts.effects().has(EffectSet::SET_LOCAL),
+    }
 }
 
 fn sets_placeholder(used: &ParameterUse) -> bool {
@@ -249,7 +340,8 @@ mod tests {
     #[test]
     fn texts_pin_for_what_they_leave_on_the_server() {
         let check = |text: &str, pins: Pins, ending: Ending| {
-            assert_eq!(effects(text.as_bytes()), TextEffects { pins, ending }, "{text}");
+            let found = effects(text.as_bytes());
+            assert_eq!((found.pins, found.ending), (pins, ending), "{text}");
         };
         check("select 1", Pins::NONE, Ending::No);
         check("begin; set local a = 1; update t set x = 2", Pins::NONE, Ending::No);
@@ -282,6 +374,30 @@ mod tests {
         check("selec 1", Pins::NONE, Ending::No);
         check("do language plperl 'x'", Pins::HIDDEN_CODE, Ending::No);
         check("do $$ begin perform 1; end $$", Pins::NONE, Ending::No);
+    }
+
+    #[test]
+    fn texts_tell_what_they_do_to_prepared_statements() {
+        let check = |text: &str, expected: Option<NamedUse>| {
+            let uses = effects(text.as_bytes()).uses_names;
+            assert_eq!(uses.then(|| named_use(text.as_bytes())), expected, "{text}");
+        };
+        let several = |names: &[&str], drops| {
+            let names = names.iter().map(|name| name.as_bytes().into()).collect();
+            Some(NamedUse::Several { names, drops })
+        };
+        check("select 1", None);
+        check("deallocate x", Some(NamedUse::Deallocate(b"x"[..].into())));
+        check("DEALLOCATE PREPARE \"X y\";", Some(NamedUse::Deallocate(b"X y"[..].into())));
+        check("deallocate all", Some(NamedUse::DeallocateAll));
+        check("discard all", Some(NamedUse::DiscardAll));
+        check("discard plans", several(&[], false));
+        check("deallocate x; deallocate y", several(&["x", "y"], false));
+        check("prepare p as select 1; execute q", several(&["p", "q"], false));
+        check("explain execute q", several(&["q"], false));
+        check("create table t as execute q(1)", several(&["q"], false));
+        check("select 1; deallocate all", several(&[], true));
+        check("do $$ begin execute 'deallocate all'; end $$", several(&[], true));
     }
 
     #[test]

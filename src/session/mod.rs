@@ -3,5 +3,5 @@
 pub mod facts;
 pub mod params;
 
-pub use facts::{Control, Ending, Pins, TextEffects};
+pub use facts::{Control, Ending, NamedUse, Pins, TextEffects};
 pub use params::{ParamSet, ParamSets};

@@ -14,7 +14,18 @@ use crate::wire::build;
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub struct ParamSet {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    dialect: Vec<u8>,
 }
+
+/// Parameters that do not change what a statement means.
+const WITHOUT_MEANING: [&[u8]; 6] = [
+    b"application_name",
+    b"client_min_messages",
+    b"idle_in_transaction_session_timeout",
+    b"idle_session_timeout",
+    b"lock_timeout",
+    b"statement_timeout",
+];
 
 impl ParamSet {
     /// Sorts the settings of a startup packet; of several for one name the last counts.
@@ -29,7 +40,20 @@ impl ParamSet {
                 Err(at) => pairs.insert(at, (name, value)),
             }
         }
-        ParamSet { pairs }
+        let mut dialect = Vec::new();
+        for (name, value) in pairs.iter().filter(|(n, _)| !WITHOUT_MEANING.contains(&&n[..])) {
+            for part in [name, value] {
+                dialect.extend_from_slice(part);
+                dialect.push(0);
+            }
+        }
+        ParamSet { pairs, dialect }
+    }
+
+    /// The parameters under which a statement's text is read, as bytes: equal bytes, equal meaning.
+    #[must_use]
+    pub fn dialect(&self) -> &[u8] {
+        &self.dialect
     }
 
     /// Whether nothing is set.
@@ -128,7 +152,8 @@ impl ParamSets {
                 return known.clone();
             }
             // Whoever enters it first wins; the other finds it on the next turn.
-            self.known.insert(Arc::new(ParamSet { pairs: set.pairs.clone() }));
+            let (pairs, dialect) = (set.pairs.clone(), set.dialect.clone());
+            self.known.insert(Arc::new(ParamSet { pairs, dialect }));
         }
     }
 }
@@ -164,6 +189,13 @@ mod tests {
         assert!(set(&[]).can_replace(&set(&[("a", "1")])));
         assert!(!set(&[]).can_replace(&set(&[("app.tenant", "1")])));
         assert!(set(&[("app.tenant", "2")]).can_replace(&set(&[("app.tenant", "1")])));
+    }
+
+    #[test]
+    fn the_dialect_is_what_changes_the_meaning_of_texts() {
+        assert_eq!(set(&[]).dialect(), b"");
+        assert_eq!(set(&[("application_name", "x"), ("lock_timeout", "1s")]).dialect(), b"");
+        assert_eq!(set(&[("TimeZone", "UTC"), ("a", "b")]).dialect(), b"a\0b\0timezone\0UTC\0");
     }
 
     #[test]

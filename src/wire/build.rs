@@ -97,6 +97,16 @@ pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
     });
 }
 
+/// Describe of a prepared statement.
+pub fn describe_statement(out: &mut Vec<u8>, name: &[u8]) {
+    out.push(frontend::tag::DESCRIBE);
+    sized(out, |out| {
+        out.push(b'S');
+        out.extend_from_slice(name);
+        out.push(0);
+    });
+}
+
 /// Parse, from a name and the rest of its body (text, NUL, types) as a client sent it.
 pub fn parse(out: &mut Vec<u8>, name: &[u8], text_and_types: &[u8]) {
     out.push(frontend::tag::PARSE);

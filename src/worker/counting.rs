@@ -6,7 +6,7 @@ use super::driver::Driver;
 use super::mail::CancelOutcome;
 use crate::ids::ClientId;
 use crate::metrics::Counters;
-use crate::server::ledger::{Ledger, Sent};
+use crate::server::ledger::{Answer, Deliver, Ledger, Sent};
 use crate::wire::TransactionStatus;
 use crate::wire::backend::{ErrorFields, tag};
 use crate::wire::frame::{HEADER_LEN, LONGEST_REPLY, header};
@@ -43,7 +43,7 @@ impl Meter<'_> {
         status: TransactionStatus,
     ) {
         // What was sent behind it runs from now on.
-        let next = (!ledger.is_empty()).then_some(self.now_us);
+        let next = (!ledger.owes_nothing_since_ready()).then_some(self.now_us);
         if let Some(since) = clock.query_us {
             self.counters.queries.observe(self.now_us - since);
             clock.query_us = next;
@@ -58,24 +58,32 @@ impl Meter<'_> {
 }
 
 impl Counters {
-    /// A client's message goes to a server.
+    /// A message goes to a server, or is answered here: a client's, or one that pgweir inserts.
     #[inline]
-    pub(super) fn count_sent(&mut self, sent: Sent) {
+    pub(super) fn count_sent(&mut self, sent: Sent, deliver: Deliver) {
+        let clients = u64::from(deliver == Deliver::Client);
         match sent {
             Sent::Parse(_) => {
-                self.client_parses += 1;
+                self.client_parses += clients;
                 self.server_parses += 1;
             }
-            Sent::Bind => self.binds += 1,
+            Sent::Local(Answer::ParseComplete) => self.client_parses += clients,
+            Sent::Bind(_) => self.binds += clients,
             Sent::Query(_)
-            | Sent::DescribeStatement
-            | Sent::DescribePortal
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
             | Sent::Execute
-            | Sent::Close { .. }
+            | Sent::Close(_)
             | Sent::Flush
             | Sent::Sync(_)
             | Sent::FunctionCall
-            | Sent::CopyEnd => {}
+            | Sent::CopyEnd
+            | Sent::Local(
+                Answer::CloseComplete
+                | Answer::Deallocated
+                | Answer::AllDeallocated
+                | Answer::AllDiscarded,
+            ) => {}
         }
     }
 

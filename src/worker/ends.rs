@@ -241,6 +241,9 @@ impl<D: Driver> Engine<D> {
         }
         let Some(mut client) = self.clients.remove(id) else { return };
         self.statements.assign(&mut client.session.unnamed, None);
+        if let Some(names) = &mut client.session.names {
+            names.clear(&mut self.statements);
+        }
         client.conn.close(&mut self.driver);
         let entry = &mut self.pools[client.pool.0 as usize];
         entry.clients -= 1;
@@ -268,6 +271,9 @@ impl<D: Driver> Engine<D> {
         }
         client.session.retries += 1;
         client.session.state = State::Idle;
+        if let Some(names) = &mut client.session.names {
+            names.undo_all(&mut self.statements);
+        }
         client.conn.skip = 0;
         client.conn.stash = Vec::new();
         client.conn.put_back(request, 0);
@@ -332,6 +338,9 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.state = State::Idle;
         client.session.held = false;
+        if let Some(names) = &mut client.session.names {
+            names.undo_all(&mut self.statements);
+        }
         if half_reply {
             // The client waits for the rest of a message that nobody has.
             return self.remove_client(id);
@@ -409,9 +418,10 @@ impl<D: Driver> Engine<D> {
     /// Gives a server up. Its slot is free when it is known to be gone at Postgres.
     pub(super) fn drop_server(&mut self, id: ServerId) {
         let Some(mut entry) = self.servers.remove(id) else { return };
-        for statement in entry.server.ledger.unanswered_statements() {
+        for statement in entry.server.ledger.held_statements() {
             self.statements.release(statement);
         }
+        entry.server.prepared.clear(&mut self.statements);
         self.statements.assign(&mut entry.server.unnamed, None);
         self.pools[entry.pool.0 as usize].counters.servers_closed += 1;
         if entry.server.user == User::Nobody {

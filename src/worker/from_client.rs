@@ -2,6 +2,7 @@
 
 use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::statements::portal_hash;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
 use crate::client::{Leaving, State};
@@ -9,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::User;
-use crate::server::ledger::{Deliver, Sent};
+use crate::server::ledger::{Deliver, Sent, Which};
 use crate::session::facts::{self, TextEffects};
 use crate::session::{Ending, Pins};
 use crate::sql;
@@ -34,15 +35,52 @@ enum Look {
 }
 
 /// What becomes of a message.
-enum Next {
+pub(super) enum Next {
     /// It is passed on as it is.
     Forward,
-    /// Nobody gets it.
+    /// It is passed on without its first bytes, which have been written anew.
+    ForwardFrom(usize),
+    /// Nobody gets it, or it has been written anew.
     Drop,
     /// The input from here on waits: for a server, for replies, for room.
     Pause,
     /// The session is over; nothing more is read.
     End,
+}
+
+/// Whether the batch that a message begins may be sent again if it fails for a reason that another
+/// Parse mends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replayable {
+    /// No.
+    No,
+    /// If it asks for the format of its rows: its client knows another.
+    IfDescribed,
+    /// Yes: its client knows none.
+    Yes,
+}
+
+/// The batch that may have to be sent again: only one that lies whole in the input and does nothing
+/// but use statements.
+#[derive(Clone, Copy)]
+enum Replay {
+    No,
+    From { start: usize, fit: bool },
+    Whole,
+}
+
+impl Replay {
+    /// With one message more.
+    fn with(self, message: u8, whole: bool) -> Self {
+        let Replay::From { start, fit } = self else { return self };
+        match message {
+            _ if !whole => Replay::No,
+            tag::DESCRIBE => Replay::From { start, fit: true },
+            tag::BIND | tag::EXECUTE | tag::FLUSH => Replay::From { start, fit },
+            tag::SYNC if fit => Replay::Whole,
+            _ => Replay::No,
+        }
+    }
 }
 
 impl<D: Driver> Engine<D> {
@@ -177,6 +215,7 @@ impl<D: Driver> Engine<D> {
         let (mut run, mut pos) = (0, 0);
         // Where the message stands for which the server in use was taken, if that was in here.
         let mut lease_start = None;
+        let mut replay = Replay::No;
         self.to_server.clear();
         if let Some(client) = self.clients.get_mut(id) {
             client.session.gone_at = Deadline::NEVER;
@@ -210,7 +249,13 @@ impl<D: Driver> Engine<D> {
             let available = (input.len() - pos).min(header.frame_len());
             let message = &input[pos..pos + available];
             let put_together = self.to_server.len();
-            let next = self.judge(id, header, message, &input[run..pos]);
+            self.replay_from_here = Replayable::No;
+            let next = self.judge(id, header, message, &input[run..pos], &input[pos + available..]);
+            match self.replay_from_here {
+                Replayable::No => {}
+                Replayable::IfDescribed => replay = Replay::From { start: pos, fit: false },
+                Replayable::Yes => replay = Replay::From { start: pos, fit: true },
+            }
             if self.to_server.len() != put_together {
                 // An insertion has taken the run before it along.
                 run = pos;
@@ -221,9 +266,19 @@ impl<D: Driver> Engine<D> {
             }
             match next {
                 Next::Pause | Next::End => break 0,
+                Next::ForwardFrom(offset) => run = pos + offset,
                 Next::Forward | Next::Drop => {}
             }
             let rest = header.frame_len() - available;
+            if let Replay::From { start, .. } = replay {
+                replay = replay.with(header.tag, rest == 0);
+                if let Replay::Whole = replay
+                    && let Some(server) = client.session.server()
+                    && let Some(entry) = self.servers.get_mut(server)
+                {
+                    entry.server.replay.extend_from_slice(&input[start..pos + available]);
+                }
+            }
             if matches!(next, Next::Drop) {
                 debug_assert!(run == pos || client.session.server().is_some());
                 if run < pos {
@@ -235,7 +290,7 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward | Next::Pause | Next::End => Rest::Forward,
+                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::End => Rest::Forward,
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);
@@ -285,6 +340,10 @@ impl<D: Driver> Engine<D> {
             }
         }
         self.to_server.clear();
+        if let Some(server) = self.clients.get(id).and_then(|client| client.session.server()) {
+            self.give_answers(id, server);
+            self.flush_answers(id);
+        }
         if over {
             return self.leave_when_settled(id);
         }
@@ -316,7 +375,14 @@ impl<D: Driver> Engine<D> {
 
     /// Decides about one message. `before` are the bytes of this feed that go to the server before
     /// it and have not been put into `to_server` yet.
-    fn judge(&mut self, id: ClientId, header: Header, message: &[u8], before: &[u8]) -> Next {
+    fn judge(
+        &mut self,
+        id: ClientId,
+        header: Header,
+        message: &[u8],
+        before: &[u8],
+        after: &[u8],
+    ) -> Next {
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         if header.tag == tag::TERMINATE {
             client.session.leaving = Leaving::AfterReplies(None);
@@ -346,7 +412,7 @@ impl<D: Driver> Engine<D> {
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
-        self.judge_attached(id, server, header, message, before)
+        self.judge_attached(id, server, header, message, before, after)
     }
 
     /// Decides about one message of a client that holds a server, and notes what is owed for it.
@@ -357,6 +423,7 @@ impl<D: Driver> Engine<D> {
         header: Header,
         message: &[u8],
         before: &[u8],
+        after: &[u8],
     ) -> Next {
         if let Some(database) = vacated_database(header, message)
             && !self.is_vacated_for(id, &database)
@@ -375,97 +442,81 @@ impl<D: Driver> Engine<D> {
         let body = &message[HEADER_LEN..];
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
+            // Whatever it is, a server that skips throws it away, and one that waits for CopyData ends
+            // the connection over it.
+            tag::PARSE if ledger.is_skipping() || ledger.copy_in() => Sent::Parse(Which::Own),
+            tag::BIND if ledger.is_skipping() || ledger.copy_in() => Sent::Bind(None),
+            message if is_skipped(message) && (ledger.is_skipping() || ledger.copy_in()) => {
+                Sent::Execute
+            }
             tag::QUERY => {
-                let effects =
-                    if whole { query_text(body).map_or(NOTHING, facts::effects) } else { UNREAD };
+                let text = if whole { query_text(body) } else { None };
+                let effects = match text {
+                    Some(text) => facts::effects(text),
+                    None if whole => TextEffects::NOTHING,
+                    None => TextEffects::UNREAD,
+                };
+                if effects.uses_names
+                    && let Some(text) = text
+                {
+                    return self.query_using_names(id, server, text, effects, before);
+                }
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
+                session.bound = None;
+                entry.server.local |= effects.sets_locally;
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
-                session.pins = session.pins.and(UNREAD.pins);
+                session.pins = session.pins.and(Pins::UNREAD_TEXT);
                 session.batch_ending = Ending::Commit;
                 session.batch_sets_unnamed = true;
-                Sent::Parse(None)
+                session.unnamed_does = None;
+                entry.server.local = true;
+                Sent::Parse(Which::Own)
             }
             tag::PARSE => match ParseView::read(body) {
                 Some(parse) if parse.statement.is_empty() => {
-                    let content = &body[1..];
-                    let mut pins = Pins::NONE;
-                    let statement = self.statements.intern(content, || facts::effects(parse.query));
-                    if let Some(effects) = self.statements.effects(statement) {
-                        pins = effects.pins;
-                        session.batch_ending = session.batch_ending.and(effects.ending);
-                    }
-                    session.pins = session.pins.and(pins);
-                    session.batch_sets_unnamed = true;
-                    Sent::Parse(Some(statement))
+                    return self.parse_unnamed(id, server, parse, &body[1..], before);
                 }
-                Some(parse) => {
-                    let effects = facts::effects(parse.query);
-                    session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
-                    session.batch_ending = session.batch_ending.and(effects.ending);
-                    Sent::Parse(None)
-                }
+                Some(parse) => return self.parse_named(id, server, parse, body, before),
                 // Postgres refuses it with an error and goes on.
-                None => Sent::Parse(None),
+                None => Sent::Parse(Which::Own),
             },
-            tag::BIND | tag::DESCRIBE => {
-                let unnamed = match header.tag {
-                    tag::BIND => {
-                        BindNames::read(body).is_some_and(|names| names.statement.is_empty())
-                    }
-                    _ => Named::read(body) == Some(Named::Statement(b"")),
-                };
-                if unnamed && !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed
-                {
-                    if ledger.client_units().next().is_some() {
-                        // What the unnamed statement is depends on batches not yet answered.
-                        session.held = true;
-                        return Next::Pause;
-                    }
-                    session.batch_sets_unnamed = true;
-                    self.to_server.extend_from_slice(before);
-                    match session.unnamed {
-                        Some(statement) => {
-                            self.statements.retain(statement);
-                            self.pools[entry.pool.0 as usize].counters.server_parses += 1;
-                            ledger.sent(Sent::Parse(Some(statement)), Deliver::OnError);
-                            build::parse(
-                                &mut self.to_server,
-                                b"",
-                                self.statements.content(statement),
-                            );
-                        }
-                        None => {
-                            // It must not meet another client's.
-                            ledger.sent(Sent::Close { unnamed: true }, Deliver::OnError);
-                            build::close_statement(&mut self.to_server, b"");
-                        }
-                    }
+            tag::BIND => match BindNames::read(body) {
+                Some(names) => return self.bind(id, server, header, names, before, after),
+                None => Sent::Bind(None),
+            },
+            tag::DESCRIBE => match Named::read(body) {
+                Some(Named::Statement(name)) => {
+                    return self.describe_statement(id, server, name, before);
                 }
-                if unnamed && let Some(statement) = session.unnamed {
-                    let effects = self.statements.effects(statement).unwrap_or(NOTHING);
-                    session.batch_ending = session.batch_ending.and(effects.ending);
+                Some(Named::Portal(name)) => {
+                    let bound = session.bound.filter(|(portal, _)| *portal == portal_hash(name));
+                    Sent::DescribePortal(bound.map(|(_, statement)| statement))
                 }
-                match (header.tag, Named::read(body)) {
-                    (tag::BIND, _) => Sent::Bind,
-                    (_, Some(Named::Portal(_))) => Sent::DescribePortal,
-                    (_, Some(Named::Statement(_)) | None) => Sent::DescribeStatement,
+                None => Sent::DescribeStatement(None),
+            },
+            tag::CLOSE => match Named::read(body) {
+                Some(Named::Statement(name)) => {
+                    return self.close_statement(id, server, name, before);
                 }
+                Some(Named::Portal(_)) | None => Sent::Close(Which::Own),
+            },
+            tag::EXECUTE => {
+                let unnamed = body.first() == Some(&0);
+                if unnamed && session.portal_does.is_some() {
+                    return self.execute_using_names(id, server, before);
+                }
+                Sent::Execute
             }
-            tag::CLOSE => {
-                let unnamed = Named::read(body) == Some(Named::Statement(b""));
-                session.batch_sets_unnamed |= unnamed;
-                Sent::Close { unnamed }
-            }
-            tag::EXECUTE => Sent::Execute,
             tag::FLUSH if header.body_len == 0 => Sent::Flush,
             // Answered with an error, as an Execute would be.
             tag::FLUSH => Sent::Execute,
             tag::SYNC => {
                 session.batch_sets_unnamed = false;
+                session.bound = None;
                 Sent::Sync(std::mem::take(&mut session.batch_ending))
             }
             tag::FUNCTION_CALL => {
@@ -478,21 +529,35 @@ impl<D: Driver> Engine<D> {
             tag::COPY_DONE | tag::COPY_FAIL => Sent::CopyEnd,
             _ => return Next::Forward,
         };
-        entry.server.needs_reset |= !session.pins.is_none();
-        entry.server.doomed |= session.pins.has(Pins::BEYOND_DISCARD);
-        let statement = match sent {
-            Sent::Parse(statement) => statement,
-            _ => None,
+        self.note(id, server, sent, Deliver::Client);
+        Next::Forward
+    }
+
+    /// Notes a message that is being sent for a client. Whether a reply to it is owed.
+    pub(super) fn note(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        sent: Sent,
+        deliver: Deliver,
+    ) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return false;
         };
-        let owed = ledger.sent(sent, Deliver::Client);
-        if owed {
+        let pins = client.session.pins;
+        entry.server.needs_reset |= !pins.is_none();
+        entry.server.doomed |= pins.has(Pins::BEYOND_DISCARD);
+        let owed = entry.server.ledger.sent(sent, deliver);
+        if owed && deliver == Deliver::Client {
             entry.clock.asked(self.now_us);
             client.asked_s = u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX);
-        } else if let Some(statement) = statement {
+        }
+        if !owed && let Some(statement) = sent.held_statement() {
             self.statements.release(statement);
         }
-        self.pools[entry.pool.0 as usize].counters.count_sent(sent);
-        Next::Forward
+        self.pools[entry.pool.0 as usize].counters.count_sent(sent, deliver);
+        owed
     }
 
     /// After an error of our own in a batch: nothing counts until Sync.
@@ -549,7 +614,7 @@ impl<D: Driver> Engine<D> {
             }
             After::IdleRunIt => {
                 client.session.state = State::Idle;
-                self.judge(id, header, message, b"")
+                self.judge(id, header, message, b"", b"")
             }
         }
     }
@@ -562,8 +627,19 @@ impl<D: Driver> Engine<D> {
     }
 }
 
-const NOTHING: TextEffects = TextEffects { pins: Pins::NONE, ending: Ending::No };
-const UNREAD: TextEffects = TextEffects { pins: Pins::UNREAD_TEXT, ending: Ending::Commit };
+/// Messages that a server that skips to the next Sync throws away.
+fn is_skipped(message: u8) -> bool {
+    matches!(
+        message,
+        tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::QUERY
+            | tag::FUNCTION_CALL
+    )
+}
 
 /// The database that a message's statement wants to itself.
 fn vacated_database(header: Header, message: &[u8]) -> Option<sql::Name> {

@@ -1,18 +1,21 @@
 //! From a server to its client: replies are settled against the ledger and passed on in runs.
 
+use super::by_name::STAND_IN;
 use super::conn::{Filled, Rest, Scratch};
 use super::counting::Meter;
 use super::driver::{Driver, Edge, Token};
+use super::statements::{CHANGED, DISGUISE};
 use super::{BYTES_PER_TURN, Engine, Todo};
-use crate::client::Leaving;
+use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::StatementId;
-use crate::server::User;
-use crate::server::ledger::{Deliver, Meaning};
-use crate::wire::backend::{ErrorFields, parameter_status, tag};
+use crate::prepared::{PREFIX, RowFormat, StatementId, Statements};
+use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
+use crate::server::{Server, User};
+use crate::session::{Ending, TextEffects};
+use crate::wire::backend::{ErrorFields, error_fields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
-use crate::wire::{Report, TransactionStatus};
+use crate::wire::{Report, TransactionStatus, build, frontend};
 
 /// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
 const ERROR_FRONT: usize = 4_096;
@@ -20,12 +23,36 @@ const ERROR_FRONT: usize = 4_096;
 /// Most bytes of a ParameterStatus.
 const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
 
+/// Most bytes of a ParameterDescription or RowDescription that are looked at. The columns of a row
+/// beyond that, some thousands, are taken for unchanged.
+const LONGEST_DESCRIPTION: usize = 256 * 1024;
+
 /// What the end of a chunk leaves to do.
 #[derive(Default)]
 struct Events {
     ready: bool,
     error: Option<Report>,
     broken: bool,
+    /// What a held message waited for may have come.
+    resume: bool,
+    /// The server would have ended the connection over a message that was to be answered here.
+    kept_from_copy: Option<Answer>,
+    /// A Describe of pgweir's own found a statement that cannot be used: nothing has been run, so a
+    /// Sync and another Parse mend it.
+    mend: bool,
+    /// The batch is to be sent again: its first statement could not be used.
+    again: Option<(StatementId, Refusal)>,
+}
+
+/// Why a server refuses a statement that it was to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// Its result type has changed (0A000).
+    Changed,
+    /// It does not have it (26000).
+    Missing,
+    /// Its text has no meaning any more (class 42): something that it names was changed or dropped.
+    Meaningless,
 }
 
 impl<D: Driver> Engine<D> {
@@ -111,6 +138,16 @@ impl<D: Driver> Engine<D> {
                         break 0;
                     }
                 }
+                while let Some(answer) = entry.server.ledger.take_local() {
+                    kept.extend_from_slice(&input[run..pos]);
+                    run = pos;
+                    let session = client.and_then(|client| self.clients.get_mut(client));
+                    let session = session.map(|client| &mut client.session);
+                    if answer == Answer::AllDiscarded {
+                        entry.server.applied = self.no_params.clone();
+                    }
+                    take_effect(entry, session, &mut self.statements, answer, &mut kept);
+                }
                 let front = &input[pos..];
                 let header = match look(front) {
                     Ok(Some(header)) => header,
@@ -120,7 +157,7 @@ impl<D: Driver> Engine<D> {
                         break 0;
                     }
                 };
-                let wanted = bytes_wanted(header);
+                let wanted = bytes_wanted(header, &entry.server);
                 if front.len() < wanted {
                     break wanted;
                 }
@@ -149,10 +186,21 @@ impl<D: Driver> Engine<D> {
                     kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
                     run = pos + HEADER_LEN + 4;
                 }
+                let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
+                    (tag::ERROR_RESPONSE, Some(client)) if deliver => {
+                        in_the_clients_words(&client.session, header, body)
+                    }
+                    _ => None,
+                };
                 let rest = header.frame_len() - available;
                 entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
-                if deliver && client.is_some() {
+                if deliver && client.is_some() && renamed.is_none() {
                     entry.conn.rest = Rest::Forward;
+                } else if let Some(error) = renamed {
+                    kept.extend_from_slice(&input[run..pos]);
+                    kept.extend_from_slice(&error);
+                    entry.conn.rest = Rest::Drop;
+                    run = pos + available;
                 } else {
                     entry.conn.rest = Rest::Drop;
                     if client.is_some() {
@@ -183,7 +231,7 @@ impl<D: Driver> Engine<D> {
     fn settle(
         entry: &mut super::ServerConn<D::Socket>,
         clients: &mut crate::ids::Arena<ClientId, super::Client<D::Socket>>,
-        statements: &mut crate::prepared::Statements,
+        statements: &mut Statements,
         meter: &mut Meter<'_>,
         header: Header,
         body: &[u8],
@@ -199,60 +247,168 @@ impl<D: Driver> Engine<D> {
             server.farewell = Some(Report::from_server(body));
             return Some(false);
         }
-        let dropped = |statement: StatementId| statements.release(statement);
+        let mut changes_skipped = 0;
+        let prepared = &mut server.prepared;
+        let dropped = |sent: Sent, deliver: Deliver| {
+            match sent {
+                Sent::Parse(Which::Shared(id)) => prepared.not_parsed(statements, id),
+                Sent::Close(Which::Shared(id)) => prepared.close_skipped(statements, id),
+                _ => {}
+            }
+            if let Some(statement) = sent.held_statement() {
+                statements.release(statement);
+            }
+            changes_skipped += usize::from(changes_a_name(sent, deliver));
+        };
+        let first = server.ledger.is_at_first_of_only_unit();
+        let only_asked = server.ledger.is_only_asked() && server.status == TransactionStatus::Idle;
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
-        let for_client = match receipt.deliver {
+        let mut for_client = match receipt.deliver {
             Deliver::Client => true,
             Deliver::OnError | Deliver::Swallow => false,
         };
-        let session = match server.user {
-            User::Client(client) if receipt.deliver != Deliver::Swallow => {
-                clients.get_mut(client).map(|client| &mut client.session)
-            }
-            User::Client(_) | User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+        let mut session = match server.user {
+            User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
+            User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
         };
+        if changes_skipped > 0
+            && let Some(names) = session.as_mut().and_then(|session| session.names.as_deref_mut())
+        {
+            names.undo(statements, changes_skipped);
+        }
+        let session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
-            Meaning::Plain | Meaning::CopyIn => {}
+            Meaning::Plain => {}
+            // A held message ends the connection now, as it would without pgweir.
+            Meaning::CopyIn => {
+                events.resume = true;
+                events.kept_from_copy = server.ledger.kept_from_copy();
+            }
             Meaning::Asynchronous => {
                 if header.tag == tag::PARAMETER_STATUS {
                     let (name, value) = parameter_status(body)?;
                     server.status_reported(name, value);
                 }
             }
-            Meaning::UnnamedParsed(statement) => {
-                statements.assign(&mut server.unnamed, Some(statement));
-                if let Some(session) = session {
-                    statements.assign(&mut session.unnamed, Some(statement));
+            Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own) => {}
+            Meaning::Parsed(Which::Unnamed(statement)) => {
+                if server.local {
+                    // Whoever meets it later must not take it for its own.
+                    let local = statements.intern(b"", b"local", || TextEffects::NOTHING);
+                    statements.assign(&mut server.unnamed, Some(local));
+                    statements.release(local);
+                } else {
+                    statements.assign(&mut server.unnamed, statement);
                 }
-                // The reference that the ledger held.
-                statements.release(statement);
+                if let Some(session) = session {
+                    statements.assign(&mut session.unnamed, statement);
+                }
+                if let Some(statement) = statement {
+                    // The reference that the ledger held.
+                    statements.release(statement);
+                }
             }
-            Meaning::UnnamedClosed => {
+            Meaning::Parsed(Which::Shared(statement)) => {
+                server.prepared.confirmed(statement);
+                if receipt.deliver == Deliver::Client
+                    && let Some(names) = session.and_then(|session| session.names.as_deref_mut())
+                {
+                    names.answered(statements);
+                }
+            }
+            Meaning::Closed(Which::Unnamed(_)) => {
                 statements.assign(&mut server.unnamed, None);
                 if let Some(session) = session {
                     statements.assign(&mut session.unnamed, None);
+                }
+            }
+            // The reference that the ledger held.
+            Meaning::Closed(Which::Shared(statement)) => statements.release(statement),
+            Meaning::ParameterTypes(statement) => {
+                if body.len() == header.body_len as usize {
+                    statements.described(statement, body);
+                }
+                if let Some(session) = session {
+                    for_client &= !std::mem::take(&mut session.types_told);
+                }
+            }
+            Meaning::Rows(statement) => {
+                let rows = server.prepared.rows(statement).unwrap_or_else(|| match header.tag {
+                    tag::ROW_DESCRIPTION => RowFormat::read(body),
+                    _ => RowFormat::NONE,
+                });
+                server.prepared.told_rows(statement, rows);
+                events.resume = true;
+                if for_client
+                    && let Some(names) = session.and_then(|session| session.names.as_deref_mut())
+                {
+                    names.told_rows(statement, rows);
                 }
             }
             Meaning::Ready(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
-                server.status = status;
+                server.is_ready(status);
                 events.ready = true;
+                if let Some(session) = session {
+                    session.types_told = false;
+                }
             }
             Meaning::QueryReady(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
-                server.status = status;
+                server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
                 if let Some(session) = session {
                     statements.assign(&mut session.unnamed, None);
                 }
             }
-            Meaning::Error | Meaning::UnnamedFailed => {
-                if receipt.meaning == Meaning::UnnamedFailed {
-                    statements.assign(&mut server.unnamed, None);
-                    if let Some(session) = session {
-                        statements.assign(&mut session.unnamed, None);
+            Meaning::Error(failed) => {
+                // A message that was held for an answer meets this one.
+                events.resume = true;
+                if let Some(Sent::Parse(Which::Shared(id))) = failed
+                    && !in_failed_transaction(body)
+                {
+                    statements.parse_failed(id);
+                }
+                if let Some(Sent::Bind(Some(id))) = failed
+                    && has(ErrorFields::read(body).message, CHANGED)
+                {
+                    statements.spoil(id);
+                }
+                let refused = refused(failed, body);
+                if only_asked && let Some((id, refusal)) = refused {
+                    match refusal {
+                        Refusal::Changed | Refusal::Meaningless => server.prepared.spoilt(id),
+                        // Something that no text showed has dropped it, and others perhaps.
+                        Refusal::Missing => server.prepared.doubt(),
                     }
+                    events.mend = true;
+                    for_client = false;
+                } else if let Some((id, refusal)) = refused {
+                    match refusal {
+                        Refusal::Changed => statements.spoil(id),
+                        Refusal::Meaningless => {
+                            // Whoever prepares the text again has it read anew.
+                            statements.spoil(id);
+                            server.prepared.spoilt(id);
+                        }
+                        // Something that no text showed has dropped it, and others perhaps.
+                        Refusal::Missing => server.prepared.doubt(),
+                    }
+                    let mends = refusal != Refusal::Meaningless;
+                    if mends && first && session.is_some() && !server.replay.is_empty() {
+                        server.ledger.swallow_all();
+                        events.again = Some((id, refusal));
+                        for_client = false;
+                    }
+                }
+                let unnamed_is_gone = matches!(failed, Some(Sent::Parse(Which::Unnamed(_))));
+                if unnamed_is_gone {
+                    // The server threw the one before away first.
+                    statements.assign(&mut server.unnamed, None);
+                }
+                if unnamed_is_gone && let Some(session) = session {
+                    statements.assign(&mut session.unnamed, None);
                 }
                 if for_client {
                     meter.counters.errors.count(ErrorFields::read(body).sqlstate);
@@ -273,6 +429,9 @@ impl<D: Driver> Engine<D> {
             }
             return self.server_lost(id, None);
         }
+        if let Some(answer) = events.kept_from_copy {
+            return self.message_in_copy(id, answer);
+        }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {
             entry.server.doomed |= entry.server.discarding;
@@ -281,11 +440,25 @@ impl<D: Driver> Engine<D> {
         if events.ready && entry.server.ledger.is_settled() {
             entry.server.discarding = false;
         }
+        if let Some((statement, refusal)) = events.again {
+            self.send_again(id, statement, refusal);
+        }
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        if events.mend {
+            let mut sync = Vec::new();
+            build::sync(&mut sync);
+            return self.send_own(id, Sent::Sync(Ending::No), &sync);
+        }
         if let User::Cleaning(_) = entry.server.user {
             if entry.server.ledger.is_settled() {
                 return self.server_settled(id);
             }
             return self.clean(id);
+        }
+        if events.resume
+            && let Some(client) = entry.server.client()
+        {
+            self.todo.push_back(Todo::Client(client));
         }
         if !events.ready {
             // The rest of a notice may have been what a free server waited for.
@@ -310,6 +483,44 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// A client sent a Parse or Close in a COPY that its server has not been shown: Postgres ends the
+    /// session over it, and so it is here.
+    fn message_in_copy(&mut self, server: ServerId, answer: Answer) {
+        let message = match answer {
+            Answer::ParseComplete => frontend::tag::PARSE,
+            Answer::CloseComplete => frontend::tag::CLOSE,
+            // Their Query or Execute is no COPY.
+            Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => return,
+        };
+        let Some(client) = self.servers.get(server).and_then(|entry| entry.server.client()) else {
+            return;
+        };
+        self.end_client(client, Some(errors::message_in_copy(message)));
+    }
+
+    /// Puts a batch back in front of what its client sent later: with the statement's new meaning,
+    /// or prepared once more, it runs as soon as the server is ready.
+    fn send_again(&mut self, server: ServerId, statement: StatementId, refusal: Refusal) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        let mut bytes = std::mem::take(&mut entry.server.replay);
+        let Some(client) = entry.server.client().and_then(|id| self.clients.get_mut(id)) else {
+            return;
+        };
+        let session = &mut client.session;
+        if refusal == Refusal::Changed
+            && let Some(names) = &mut session.names
+            && let Some(new) = self.statements.intern_again(statement)
+        {
+            names.replace(&mut self.statements, statement, new);
+            self.statements.release(new);
+        }
+        session.held = true;
+        // A Describe that fails has sent the parameters' types before.
+        session.types_told = bytes.first() == Some(&frontend::tag::DESCRIBE);
+        bytes.extend_from_slice(&std::mem::take(&mut client.conn.stash));
+        client.conn.put_back(&bytes, 0);
+    }
+
     /// Writes to a client; what it has no room for waits, and its server with it.
     pub(super) fn send_to_client(&mut self, id: ClientId, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -326,6 +537,109 @@ impl<D: Driver> Engine<D> {
     }
 }
 
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// An error that names a statement as pgweir calls it, with the client's name for it; `None` for
+/// nearly all, which name none, and for those of over 4 KB.
+fn in_the_clients_words(session: &Session, header: Header, body: &[u8]) -> Option<Vec<u8>> {
+    let fields = ErrorFields::read(body);
+    if !has(fields.message, PREFIX) || body.len() != header.body_len as usize {
+        return None;
+    }
+    if fields.sqlstate == b"26000" && has(fields.message, CHANGED) {
+        let mut out = Vec::new();
+        errors::result_type_changed().write(&mut out);
+        return Some(out);
+    }
+    let mut out = vec![tag::ERROR_RESPONSE];
+    build::sized(&mut out, |out| {
+        for (kind, value) in error_fields(body) {
+            out.push(kind);
+            match kind {
+                b'M' => with_names(session, value, out),
+                _ => out.extend_from_slice(value),
+            }
+            out.push(0);
+        }
+        out.push(0);
+    });
+    Some(out)
+}
+
+/// A message in which `"_pgweir_7"` is what the client calls it.
+fn with_names(session: &Session, message: &[u8], out: &mut Vec<u8>) {
+    for (n, part) in message.split(|byte| *byte == b'"').enumerate() {
+        if n > 0 {
+            out.push(b'"');
+        }
+        let name = match StatementId::of_server_name(part) {
+            Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
+            None if part == STAND_IN => session.deallocates(),
+            None => part.strip_prefix(DISGUISE),
+        };
+        out.extend_from_slice(name.unwrap_or(part));
+    }
+}
+
+/// The shared statement that an error is about, when it says that the server cannot use it.
+fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)> {
+    let Some(Sent::Bind(Some(id)) | Sent::DescribeStatement(Some(id))) = failed else {
+        return None;
+    };
+    let fields = ErrorFields::read(error);
+    match fields.sqlstate {
+        b"0A000" => Some((id, Refusal::Changed)),
+        b"26000" if !has(fields.message, CHANGED) => Some((id, Refusal::Missing)),
+        // Permissions are looked at each time.
+        b"42501" => None,
+        code if code.starts_with(b"42") => Some((id, Refusal::Meaningless)),
+        _ => None,
+    }
+}
+
+/// An error that says nothing of the statement that it answers.
+fn in_failed_transaction(error: &[u8]) -> bool {
+    ErrorFields::read(error).sqlstate == b"25P02"
+}
+
+/// Whether a client's message changes what its names mean.
+fn changes_a_name(sent: Sent, deliver: Deliver) -> bool {
+    match sent {
+        Sent::Parse(Which::Shared(_)) => deliver == Deliver::Client,
+        Sent::Local(_) => true,
+        _ => false,
+    }
+}
+
+/// Writes an answer of our own that stands between a server's, and lets happen what it stands for.
+pub(super) fn take_effect<S>(
+    entry: &mut super::ServerConn<S>,
+    session: Option<&mut Session>,
+    statements: &mut Statements,
+    answer: Answer,
+    out: &mut Vec<u8>,
+) {
+    match answer {
+        Answer::ParseComplete => build::empty(out, tag::PARSE_COMPLETE),
+        Answer::CloseComplete => build::empty(out, tag::CLOSE_COMPLETE),
+        Answer::Deallocated => {}
+        Answer::AllDeallocated => entry.server.prepared.dropped_all(statements),
+        Answer::AllDiscarded => {
+            entry.server.prepared.dropped_all(statements);
+            entry.server.discarded = true;
+        }
+    }
+    let Some(session) = session else { return };
+    if answer == Answer::AllDiscarded {
+        session.pins = session.pins.after_discard();
+    }
+    if let Some(names) = &mut session.names {
+        names.answered(statements);
+    }
+}
+
 fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
     frame::header(front, LONGEST_REPLY)
 }
@@ -335,13 +649,25 @@ fn notifier(body: &[u8]) -> i32 {
     frame::split_i32(body).map_or(0, |(pid, _)| pid)
 }
 
+/// Whether the next reply describes rows whose format is not known yet.
+fn describes_unknown_rows(server: &Server) -> bool {
+    match server.ledger.front() {
+        Some(Sent::DescribeStatement(Some(id)) | Sent::DescribePortal(Some(id))) => {
+            server.prepared.rows(id).is_none()
+        }
+        _ => false,
+    }
+}
+
 /// How much of a message a decision reads.
-fn bytes_wanted(header: Header) -> usize {
+fn bytes_wanted(header: Header, server: &Server) -> usize {
     let body = match header.tag {
+        tag::ROW_DESCRIPTION if describes_unknown_rows(server) => LONGEST_DESCRIPTION,
         tag::READY_FOR_QUERY => 1,
         tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
+        tag::PARAMETER_DESCRIPTION => LONGEST_DESCRIPTION,
         _ => 0,
     };
     HEADER_LEN + body.min(header.body_len as usize)

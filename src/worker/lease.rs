@@ -90,6 +90,7 @@ impl<D: Driver> Engine<D> {
         entry.server.lease += 1;
         entry.server.statuses_before = None;
         entry.clock = LeaseClock::default();
+        entry.server.discarded = false;
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) {
             entry.server.user = User::Client(client_id);
             return;
@@ -113,7 +114,7 @@ impl<D: Driver> Engine<D> {
         self.send_own(id, OWN_QUERY, &message);
     }
 
-    fn send_own(&mut self, id: ServerId, sent: Sent, message: &[u8]) {
+    pub(super) fn send_own(&mut self, id: ServerId, sent: Sent, message: &[u8]) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         entry.server.ledger.sent(sent, Deliver::Swallow);
         entry.server.own_error = None;
@@ -261,6 +262,7 @@ impl<D: Driver> Engine<D> {
                     entry.server.doomed = true;
                 }
                 CleanStep::DiscardAll => {
+                    entry.server.prepared.clear(&mut self.statements);
                     entry.server.needs_reset = false;
                     entry.server.discarding = true;
                     entry.server.applied = self.no_params.clone();

@@ -8,6 +8,7 @@
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
 mod bounds;
+mod by_name;
 mod cancels;
 mod conn;
 mod control;
@@ -24,6 +25,7 @@ pub mod mail;
 mod mailbox;
 mod mio_driver;
 mod reload;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod vacate;
@@ -169,6 +171,8 @@ pub struct Engine<D: Driver> {
     to_server: Vec<u8>,
     /// Answers of our own for a client.
     to_client: Vec<u8>,
+    /// Whether the message just judged begins a batch that may have to be sent again.
+    replay_from_here: from_client::Replayable,
     todo: VecDeque<Todo>,
     edges: Vec<Edge>,
     orders: Vec<Order>,
@@ -215,6 +219,7 @@ impl<D: Driver> Engine<D> {
             sealed: Vec::new(),
             to_server: Vec::new(),
             to_client: Vec::new(),
+            replay_from_here: from_client::Replayable::No,
             todo: VecDeque::new(),
             edges: Vec::new(),
             orders: Vec::new(),

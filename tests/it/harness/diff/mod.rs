@@ -13,6 +13,6 @@ mod runner;
 mod script;
 
 pub use explained::Explained;
-pub use play::{Random, Target};
+pub use play::{Random, Target, Writing, play};
 pub use runner::{Differential, Outcome};
-pub use script::{Script, parse_scripts, stored_scripts};
+pub use script::{Await, Piece, Script, ScriptLogin, Step, parse_scripts, stored_scripts};

@@ -59,7 +59,7 @@ pub enum Writing<'a> {
 }
 
 /// How long a reply may take before the script is called stuck.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What replaces the replies that never came.
 pub const SILENCE: &str = "(nothing comes)";

@@ -1,0 +1,647 @@
+//! Prepared statements on their way to a server: a client's names become pgweir's, and what the
+//! server lacks is prepared in the same write.
+//!
+//! Deliberately absent: what was answered; `from_server` settles that.
+
+use std::hash::BuildHasher;
+
+use super::Engine;
+use super::driver::Driver;
+use super::from_client::{Next, Replayable};
+use super::from_server::take_effect;
+use crate::client::Session;
+use crate::ids::{ClientId, ServerId};
+use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
+use crate::server::ledger::{Answer, Deliver, Sent, Which};
+use crate::session::facts;
+use crate::session::{Pins, TextEffects};
+use crate::wire::frame::{self, HEADER_LEN, Header};
+use crate::wire::frontend::{BindNames, Named, ParseView, tag};
+use crate::wire::{TransactionStatus, build};
+
+/// Whether a client knows the format of the rows that it would get.
+enum Rows {
+    AsTold,
+    Changed,
+    Unknown,
+}
+
+/// A name that no statement has. A Bind of it fails where and as a Bind must fail whose rows would
+/// look otherwise than its client was told; the error is put into those words.
+pub(super) const CHANGED: &[u8] = b"_pgweir_changed";
+
+/// Stands before a name of a client's own that could be taken for one of pgweir's.
+pub(super) const DISGUISE: &[u8] = b"_pgweir_:";
+
+impl<D: Driver> Engine<D> {
+    /// Parse of the unnamed statement.
+    pub(super) fn parse_unnamed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        parse: ParseView,
+        content: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
+        let under = session.params.dialect();
+        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
+        let effects = self.statements.effects(statement);
+        entry.server.local |= effects.sets_locally;
+        session.batch_ending = session.batch_ending.and(effects.ending);
+        session.batch_sets_unnamed = true;
+        session.unnamed_does = None;
+        if effects.uses_names {
+            let next = self.parse_using_names(id, server, parse, content, before);
+            self.statements.release(statement);
+            return next;
+        }
+        session.pins = session.pins.and(effects.pins);
+        self.note(id, server, Sent::Parse(Which::Unnamed(Some(statement))), Deliver::Client);
+        Next::Forward
+    }
+
+    /// Parse of a named statement.
+    pub(super) fn parse_named(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        parse: ParseView,
+        body: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let shares = self.shared_max(server) > 0 && !self.statements.is_full();
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
+        let name = parse.statement;
+        let content = &body[name.len() + 1..];
+        let building = entry.server.ledger.building_unit();
+        let known = match &session.names {
+            Some(names) if names.must_wait(building) => return hold(session),
+            Some(names) => names.get(name),
+            None => None,
+        };
+        if known.is_none()
+            // The server converts a name that is not ASCII, or refuses it. A session that keeps its
+            // server anyway shares nothing: what it has set may change what its texts mean.
+            && (!name.is_ascii()
+                || !session.pins.is_none()
+                || !shares
+                || session.names.as_ref().is_some_and(|names| names.is_full()))
+        {
+            return self.parse_own(id, server, parse, content, before);
+        }
+        let under = session.params.dialect();
+        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
+        let effects = self.statements.effects(statement);
+        if effects.uses_names && known.is_none() {
+            self.statements.release(statement);
+            return self.parse_own_using_names(id, server, parse, content, before);
+        }
+        session.pins = session.pins.and(effects.pins);
+        session.batch_ending = session.batch_ending.and(effects.ending);
+        let next = match known {
+            Some(known) => self.parse_again(id, server, (name, known), content, before),
+            None => self.parse_shared(id, server, name, statement, before),
+        };
+        self.statements.release(statement);
+        next
+    }
+
+    /// Parse of a name that the server alone knows; its client keeps the server.
+    pub(super) fn parse_own(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        parse: ParseView,
+        content: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let effects = facts::effects(parse.query);
+        let session = &mut client.session;
+        session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
+        session.batch_ending = session.batch_ending.and(effects.ending);
+        entry.server.local |= effects.sets_locally;
+        let disguised = disguised(session, parse.statement);
+        self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
+        let Some(name) = disguised else { return Next::Forward };
+        self.to_server.extend_from_slice(before);
+        build::parse(&mut self.to_server, &name, content);
+        Next::Drop
+    }
+
+    /// Parse of a name that is in use: the server compares the text first and then says so, of the
+    /// name that it knows.
+    fn parse_again(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        (name, known): (&[u8], StatementId),
+        content: &[u8],
+        mut before: &[u8],
+    ) -> Next {
+        self.uses_name(id, name, known);
+        if !self.have_on_server(id, server, known, &mut before) {
+            return Next::Pause;
+        }
+        self.to_server.extend_from_slice(before);
+        build::parse(&mut self.to_server, known.server_name().as_bytes(), content);
+        self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
+        Next::Drop
+    }
+
+    /// Parse of a new name: sent on where the server lacks the statement, else answered here.
+    fn parse_shared(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        name: &[u8],
+        statement: StatementId,
+        before: &[u8],
+    ) -> Next {
+        let Some(entry) = self.servers.get_mut(server) else { return Next::End };
+        let ledger = &entry.server.ledger;
+        let building = ledger.building_unit();
+        // In a failed transaction Postgres refuses a Parse; where the transaction has parameters of
+        // its own, the text may mean something else than on the server.
+        let may_answer = ledger.is_up_to_date()
+            && entry.server.status != TransactionStatus::Failed
+            && !entry.server.local;
+        match entry.server.prepared.standing(statement, building) {
+            Standing::There if may_answer => {
+                self.change_name(id, name, Some(statement), building);
+                self.answer(id, server, Answer::ParseComplete);
+                return Next::Drop;
+            }
+            Standing::Unanswered => return self.hold_client(id),
+            Standing::There | Standing::Stale => {
+                self.to_server.extend_from_slice(before);
+                self.make_room(id, server);
+                self.close_on_server(id, server, statement);
+            }
+            Standing::Absent => {
+                self.to_server.extend_from_slice(before);
+                self.make_room(id, server);
+            }
+        }
+        self.parse_on_server(id, server, statement, Deliver::Client);
+        self.change_name(id, name, Some(statement), building);
+        Next::Drop
+    }
+
+    /// Bind: of a shared statement under the server's name for it.
+    pub(super) fn bind(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        header: Header,
+        names: BindNames,
+        mut before: &[u8],
+        after: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
+        session.bound = None;
+        if names.statement.is_empty() {
+            return self.bind_unnamed(id, server, names, before);
+        }
+        if names.portal.is_empty() {
+            session.portal_does = None;
+        }
+        let building = entry.server.ledger.building_unit();
+        let statement = match &session.names {
+            Some(known) if known.must_wait(building) => return hold(session),
+            Some(known) => known.get(names.statement),
+            None => None,
+        };
+        let Some(statement) = statement else {
+            let disguised = disguised(session, names.statement);
+            self.note(id, server, Sent::Bind(None), Deliver::Client);
+            return match disguised {
+                Some(name) => self.write_bind(header, names, &name, before),
+                None => Next::Forward,
+            };
+        };
+        session.bound = Some((portal_hash(names.portal), statement));
+        let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
+        session.batch_ending = session.batch_ending.and(ending);
+        entry.server.local |= sets_locally;
+        self.uses_name(id, names.statement, statement);
+        self.replay_from_here = self.may_replay(id, server, statement);
+        if let Rows::Changed = self.rows_are_known(id, server, statement, (names.portal, after))
+            && let Some(entry) = self.servers.get_mut(server)
+        {
+            entry.server.prepared.differs(statement, entry.server.lease);
+        }
+        if !self.have_on_server(id, server, statement, &mut before) {
+            return Next::Pause;
+        }
+        let server_name = statement.server_name();
+        let name = match self.rows_are_known(id, server, statement, (names.portal, after)) {
+            Rows::AsTold => server_name.as_bytes(),
+            Rows::Changed => CHANGED,
+            Rows::Unknown => {
+                self.ask_for_rows(id, server, statement, before);
+                return self.hold_client(id);
+            }
+        };
+        self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
+        self.write_bind(header, names, name, before)
+    }
+
+    /// Writes the beginning of a Bind with another name for the statement.
+    fn write_bind(&mut self, header: Header, names: BindNames, name: &[u8], before: &[u8]) -> Next {
+        let named = names.portal.len() + names.statement.len() + 2;
+        let body_len = header.body_len as usize - names.statement.len() + name.len();
+        let frame_len = u32::try_from(body_len + 4).unwrap_or(u32::MAX);
+        self.to_server.extend_from_slice(before);
+        self.to_server.push(tag::BIND);
+        self.to_server.extend_from_slice(&frame_len.to_be_bytes());
+        self.to_server.extend_from_slice(names.portal);
+        self.to_server.push(0);
+        self.to_server.extend_from_slice(name);
+        self.to_server.push(0);
+        Next::ForwardFrom(HEADER_LEN + named)
+    }
+
+    /// Errors that name the statement speak of this name.
+    fn uses_name(&mut self, id: ClientId, name: &[u8], statement: StatementId) {
+        if let Some(names) = self.clients.get_mut(id).and_then(|c| c.session.names.as_mut()) {
+            names.uses(name, statement);
+        }
+    }
+
+    /// Whether a batch that begins with this statement may be sent again if the server refuses it:
+    /// nothing is under way, no transaction is open, and the server has it from before.
+    fn may_replay(&mut self, id: ClientId, server: ServerId, statement: StatementId) -> Replayable {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get_mut(server))
+        else {
+            return Replayable::No;
+        };
+        entry.server.replay.clear();
+        let may = entry.server.ledger.owes_nothing_since_ready()
+            && entry.server.status == TransactionStatus::Idle
+            && entry.server.prepared.standing(statement, 0) == Standing::There;
+        let told = client.session.names.as_ref().and_then(|names| names.rows(statement));
+        match (may, told) {
+            (false, _) => Replayable::No,
+            (true, Some(_)) => Replayable::IfDescribed,
+            (true, None) => Replayable::Yes,
+        }
+    }
+
+    /// Whether the rows that this server would send look as the client has been told. A client that
+    /// asks again, right behind the Bind of this portal, or never did, takes them as they come.
+    fn rows_are_known(
+        &self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        (portal, after): (&[u8], &[u8]),
+    ) -> Rows {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
+            return Rows::AsTold;
+        };
+        let told = client.session.names.as_ref().and_then(|names| names.rows(statement));
+        let Some(told) = told.filter(|told| *told != RowFormat::NONE) else {
+            return Rows::AsTold;
+        };
+        let can_tell =
+            entry.server.ledger.is_up_to_date() && entry.server.status != TransactionStatus::Failed;
+        match entry.server.prepared.rows(statement) {
+            Some(rows) if rows == told => Rows::AsTold,
+            _ if !can_tell || describes(after, portal) => Rows::AsTold,
+            Some(_) => Rows::Changed,
+            None => Rows::Unknown,
+        }
+    }
+
+    /// Asks the server what the rows of a statement look like. The client's Bind waits for that.
+    fn ask_for_rows(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        before: &[u8],
+    ) {
+        self.to_server.extend_from_slice(before);
+        build::describe_statement(&mut self.to_server, statement.server_name().as_bytes());
+        self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::OnError);
+        build::empty(&mut self.to_server, tag::FLUSH);
+        self.note(id, server, Sent::Flush, Deliver::OnError);
+    }
+
+    fn bind_unnamed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        names: BindNames,
+        mut before: &[u8],
+    ) -> Next {
+        if !self.have_unnamed(id, server, &mut before) {
+            return Next::Pause;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        if client.session.unnamed_does.is_some() {
+            return self.bind_using_names(id, server, names, before);
+        }
+        if names.portal.is_empty() {
+            client.session.portal_does = None;
+        }
+        self.note(id, server, Sent::Bind(None), Deliver::Client);
+        Next::Forward
+    }
+
+    /// Describe of a statement.
+    pub(super) fn describe_statement(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        name: &[u8],
+        mut before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        if name.is_empty() {
+            if !self.have_unnamed(id, server, &mut before) {
+                return Next::Pause;
+            }
+            self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
+            return Next::Forward;
+        }
+        let building = entry.server.ledger.building_unit();
+        let statement = match &client.session.names {
+            Some(names) if names.must_wait(building) => return hold(&mut client.session),
+            Some(names) => names.get(name),
+            None => None,
+        };
+        let Some(statement) = statement else {
+            let disguised = disguised(&client.session, name);
+            self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
+            let Some(name) = disguised else { return Next::Forward };
+            self.to_server.extend_from_slice(before);
+            build::describe_statement(&mut self.to_server, &name);
+            return Next::Drop;
+        };
+        self.uses_name(id, name, statement);
+        self.replay_from_here = self.may_replay(id, server, statement);
+        if !self.have_on_server(id, server, statement, &mut before) {
+            return Next::Pause;
+        }
+        self.to_server.extend_from_slice(before);
+        build::describe_statement(&mut self.to_server, statement.server_name().as_bytes());
+        self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::Client);
+        Next::Drop
+    }
+
+    /// Close of a statement: the server keeps a shared one.
+    pub(super) fn close_statement(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        name: &[u8],
+        before: &[u8],
+    ) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
+        if name.is_empty() {
+            session.batch_sets_unnamed = true;
+            session.unnamed_does = None;
+            self.note(id, server, Sent::Close(Which::Unnamed(None)), Deliver::Client);
+            return Next::Forward;
+        }
+        let building = entry.server.ledger.building_unit();
+        match &session.names {
+            Some(names) if names.must_wait(building) => return hold(session),
+            Some(names) if names.get(name).is_some() => {}
+            Some(_) | None => {
+                let disguised = disguised(session, name);
+                self.note(id, server, Sent::Close(Which::Own), Deliver::Client);
+                let Some(name) = disguised else { return Next::Forward };
+                self.to_server.extend_from_slice(before);
+                build::close_statement(&mut self.to_server, &name);
+                return Next::Drop;
+            }
+        }
+        self.change_name(id, name, None, building);
+        self.answer(id, server, Answer::CloseComplete);
+        Next::Drop
+    }
+
+    /// Makes sure that the server's unnamed statement is the client's. False: the message must
+    /// wait.
+    pub(super) fn have_unnamed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        before: &mut &[u8],
+    ) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return false;
+        };
+        let session = &mut client.session;
+        let ledger = &mut entry.server.ledger;
+        if !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed {
+            if ledger.client_units().next().is_some() {
+                // What the unnamed statement is depends on batches not yet answered.
+                session.held = true;
+                return false;
+            }
+            session.batch_sets_unnamed = true;
+            self.to_server.extend_from_slice(std::mem::take(before));
+            match session.unnamed {
+                Some(statement) => {
+                    self.statements.retain(statement);
+                    self.pools[entry.pool.0 as usize].counters.server_parses += 1;
+                    ledger.sent(Sent::Parse(Which::Unnamed(Some(statement))), Deliver::OnError);
+                    self.statements.write_parse(&mut self.to_server, statement, b"");
+                }
+                None => {
+                    // It must not meet another client's.
+                    ledger.sent(Sent::Close(Which::Unnamed(None)), Deliver::OnError);
+                    build::close_statement(&mut self.to_server, b"");
+                }
+            }
+        }
+        if let Some(statement) = session.unnamed {
+            let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
+            session.batch_ending = session.batch_ending.and(ending);
+            entry.server.local |= sets_locally;
+        }
+        true
+    }
+
+    /// Makes sure that the server has a shared statement. False: the message must wait. What comes
+    /// `before` is written first where anything is written.
+    fn have_on_server(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        before: &mut &[u8],
+    ) -> bool {
+        let Some(entry) = self.servers.get_mut(server) else { return false };
+        let building = entry.server.ledger.building_unit();
+        match entry.server.prepared.standing(statement, building) {
+            Standing::There => return true,
+            Standing::Unanswered => {
+                self.hold_client(id);
+                return false;
+            }
+            Standing::Stale => {
+                self.to_server.extend_from_slice(std::mem::take(before));
+                self.make_room(id, server);
+                self.close_on_server(id, server, statement);
+            }
+            Standing::Absent => {
+                self.to_server.extend_from_slice(std::mem::take(before));
+                self.make_room(id, server);
+            }
+        }
+        self.parse_on_server(id, server, statement, Deliver::OnError);
+        true
+    }
+
+    pub(super) fn parse_on_server(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        deliver: Deliver,
+    ) {
+        let name = statement.server_name();
+        self.statements.write_parse(&mut self.to_server, statement, name.as_bytes());
+        if self.note(id, server, Sent::Parse(Which::Shared(statement)), deliver)
+            && let Some(entry) = self.servers.get_mut(server)
+        {
+            let unit = entry.server.ledger.building_unit();
+            let lease = entry.server.lease;
+            entry.server.prepared.sent(&mut self.statements, statement, unit, lease);
+            if entry.server.local {
+                entry.server.prepared.is_local(statement);
+            }
+        }
+    }
+
+    pub(super) fn close_on_server(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+    ) {
+        build::close_statement(&mut self.to_server, statement.server_name().as_bytes());
+        // The ledger holds a reference until it is answered: only then is the name free again.
+        self.statements.retain(statement);
+        self.note(id, server, Sent::Close(Which::Shared(statement)), Deliver::Swallow);
+        if let Some(entry) = self.servers.get_mut(server) {
+            entry.server.prepared.gone(&mut self.statements, statement);
+        }
+    }
+
+    /// Closes what has not been used for longest where the server has as many as it may. Also in the
+    /// middle of a batch: some clients begin each with something else. A Close that an error skips
+    /// leaves the statement in the count.
+    fn make_room(&mut self, id: ClientId, server: ServerId) {
+        let max = self.shared_max(server);
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        for statement in entry.server.prepared.make_room(max) {
+            build::close_statement(&mut self.to_server, statement.server_name().as_bytes());
+            self.note(id, server, Sent::Close(Which::Shared(statement)), Deliver::Swallow);
+        }
+    }
+
+    /// Statements that clients share, per server.
+    fn shared_max(&self, server: ServerId) -> usize {
+        self.servers
+            .get(server)
+            .map_or(0, |entry| self.pools[entry.pool.0 as usize].pool.limits().prepared as usize)
+    }
+
+    /// Answers a message in the server's place: now, or when what was sent before it has been
+    /// answered.
+    fn answer(&mut self, id: ClientId, server: ServerId, answer: Answer) {
+        self.note(id, server, Sent::Local(answer), Deliver::Client);
+        // Before the server has taken a byte, the request may still have to go to another.
+        if self.servers.get(server).is_some_and(|entry| entry.conn.taken) {
+            self.give_answers(id, server);
+        }
+    }
+
+    /// Gives the answers of pgweir's own whose turn it is.
+    pub(super) fn give_answers(&mut self, id: ClientId, server: ServerId) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        if entry.conn.skip > 0 {
+            // The end of a reply is still on its way to the client.
+            return;
+        }
+        while let Some(answer) = entry.server.ledger.take_local() {
+            let session = self.clients.get_mut(id).map(|client| &mut client.session);
+            take_effect(entry, session, &mut self.statements, answer, &mut self.to_client);
+        }
+    }
+
+    pub(super) fn change_name(
+        &mut self,
+        id: ClientId,
+        name: &[u8],
+        statement: Option<StatementId>,
+        unit: u64,
+    ) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let names = client.session.names.get_or_insert_with(Box::<Names>::default);
+        names.change(&mut self.statements, name, statement, unit);
+    }
+
+    pub(super) fn hold_client(&mut self, id: ClientId) -> Next {
+        match self.clients.get_mut(id) {
+            Some(client) => hold(&mut client.session),
+            None => Next::End,
+        }
+    }
+}
+
+/// The name under which a server knows a client's own statement, where that is not what the client
+/// says: pgweir's names are out of its reach.
+fn disguised(session: &Session, name: &[u8]) -> Option<Vec<u8>> {
+    let like_ours = name.starts_with(PREFIX) && !session.pins.has(Pins::SESSION_MODE);
+    like_ours.then(|| [DISGUISE, name].concat())
+}
+
+/// A portal's name as a number.
+pub(super) fn portal_hash(name: &[u8]) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(name)
+}
+
+/// Whether the next message is a Describe of this portal.
+fn describes(next: &[u8], portal: &[u8]) -> bool {
+    let Ok(Some(header)) = frame::header(next, u32::MAX) else { return false };
+    header.tag == tag::DESCRIBE
+        && next.get(HEADER_LEN..header.frame_len()).and_then(Named::read)
+            == Some(Named::Portal(portal))
+}
+
+/// The message waits until every earlier batch has been answered.
+pub(super) fn hold(session: &mut Session) -> Next {
+    session.held = true;
+    Next::Pause
+}
