@@ -27,8 +27,6 @@ use Today::{Always, Nothing};
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "workers", Always("1")),
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "max_prepared_statements", Always("0")),
-    ("[defaults]", "unnamed_statements", Always("as_sent")),
     ("[defaults]", "session_state", Nothing),
     ("[defaults]", "reset_on_handover", Always("seen")),
     ("[defaults]", "pin_timeout", Always("off")),

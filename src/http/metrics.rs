@@ -45,7 +45,11 @@ fn whole(page: &mut Page, snapshot: &Snapshot, hall: &Hall) {
         admitted,
     );
     let statements = snapshot.statements as u64;
-    gauge("pgweir_known_statements", "Different unnamed statements that are kept.", statements);
+    gauge(
+        "pgweir_known_statements",
+        "Different texts of prepared statements that are kept, named and unnamed.",
+        statements,
+    );
     let name = "pgweir_client_login_failures_total";
     page.family(name, Kind::Counter, "Logins that were refused, by why.");
     for (reason, count) in hall.tally().all() {

@@ -35,6 +35,8 @@ pub struct Limits {
     pub idle_ms: Option<u64>,
     /// Prepared statements that clients share, per server; 0: none are shared.
     pub prepared: u32,
+    /// Unnamed statements that come again are among them.
+    pub repeated: bool,
 }
 
 /// Where the server connections of a pool stand; their sum is what is open at Postgres, or is

@@ -180,6 +180,7 @@ impl PoolSpec {
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),
             prepared: settings.max_prepared_statements,
+            repeated: settings.unnamed_statements == crate::config::UnnamedStatements::Shared,
         }
     }
 

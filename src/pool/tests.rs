@@ -27,6 +27,7 @@ fn limits(size: u32) -> Limits {
         lifetime_ms: None,
         idle_ms: None,
         prepared: 500,
+        repeated: true,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Which {
     Unnamed(Option<StatementId>),
     /// One that clients share, under pgweir's name. A Close holds a reference to it.
     Shared(StatementId),
+    /// The unnamed one of its client, which the server keeps under pgweir's name.
+    Repeated(StatementId),
 }
 
 /// Answers that pgweir gives in a server's place.
@@ -60,6 +62,9 @@ pub enum Answer {
     ParseComplete,
     /// The server keeps the statement for others.
     CloseComplete,
+    /// The server had the unnamed statement under a name, and its Bind succeeded: a Parse that
+    /// fails would have come before it.
+    Repeated(StatementId),
     /// None, behind a Query or Execute that says DEALLOCATE of a shared statement.
     Deallocated,
     /// None, behind a Query or Execute of DEALLOCATE ALL.
@@ -72,7 +77,7 @@ impl Answer {
     /// Whether it belongs to the message before it, and falls with that.
     fn is_consequence(self) -> bool {
         match self {
-            Answer::ParseComplete | Answer::CloseComplete => false,
+            Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_) => false,
             Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
@@ -80,7 +85,10 @@ impl Answer {
     /// Whether it says something of the server, whoever holds it.
     fn is_about_the_server(self) -> bool {
         match self {
-            Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => false,
+            Answer::ParseComplete
+            | Answer::CloseComplete
+            | Answer::Repeated(_)
+            | Answer::Deallocated => false,
             Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
@@ -113,8 +121,8 @@ impl Sent {
         match self {
             Sent::Parse(Which::Unnamed(statement)) => statement,
             Sent::Close(Which::Shared(statement)) => Some(statement),
-            Sent::Parse(Which::Own | Which::Shared(_))
-            | Sent::Close(Which::Own | Which::Unnamed(_))
+            Sent::Parse(Which::Own | Which::Shared(_) | Which::Repeated(_))
+            | Sent::Close(Which::Own | Which::Unnamed(_) | Which::Repeated(_))
             | Sent::Query(_)
             | Sent::FunctionCall
             | Sent::Bind(_)
@@ -461,7 +469,9 @@ impl Ledger {
             | Sent::Execute
             | Sent::Close(_)
             | Sent::Flush
-            | Sent::Local(Answer::ParseComplete | Answer::CloseComplete) => self.batch_open = true,
+            | Sent::Local(Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_)) => {
+                self.batch_open = true;
+            }
             Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());

@@ -421,6 +421,7 @@ impl<D: Driver> Engine<D> {
         for statement in entry.server.ledger.held_statements() {
             self.statements.release(statement);
         }
+        self.repeats.redefined_if(entry.server.redefines);
         entry.server.prepared.clear(&mut self.statements);
         self.statements.assign(&mut entry.server.unnamed, None);
         self.pools[entry.pool.0 as usize].counters.servers_closed += 1;

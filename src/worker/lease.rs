@@ -84,6 +84,9 @@ impl<D: Driver> Engine<D> {
         };
         client.session.state = State::Attached(server_id);
         client.session.batch_sets_unnamed = false;
+        client.session.batch_repeats = None;
+        client.session.repeat_parse_due = false;
+        client.session.repeat_unit = 0;
         client.session.batch_ending = Ending::No;
         entry.conn.taken = false;
         entry.server.cancel = Cancel::None;

@@ -25,6 +25,7 @@ pub mod mail;
 mod mailbox;
 mod mio_driver;
 mod reload;
+mod repeats;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use crate::ids::{Arena, ClientId, PoolId, ServerId};
 use crate::metrics::Counters;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
-use crate::prepared::Statements;
+use crate::prepared::{Repeats, Statements};
 use crate::server::{Server, User};
 use crate::session::ParamSet;
 use bounds::{Node, Zombie};
@@ -162,6 +163,8 @@ pub struct Engine<D: Driver> {
     /// Statements that want a database to themselves.
     vacating: Vec<Vacating>,
     statements: Statements,
+    /// Unnamed statements that come again.
+    repeats: Repeats,
     no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
     spare: Vec<Scratch>,
@@ -214,6 +217,7 @@ impl<D: Driver> Engine<D> {
             zombies: HashMap::new(),
             vacating: Vec::new(),
             statements: Statements::default(),
+            repeats: Repeats::default(),
             no_params,
             spare: Vec::new(),
             sealed: Vec::new(),
