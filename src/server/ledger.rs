@@ -89,6 +89,8 @@ pub enum Deliver {
 struct Owed {
     sent: Sent,
     deliver: Deliver,
+    /// Extended messages stood before it, without a Sync between.
+    joins_batch: bool,
 }
 
 /// What a reply meant.
@@ -149,6 +151,10 @@ pub struct Ledger {
     doubtful: bool,
     /// The server got a message in a COPY that makes it end the connection.
     ending: bool,
+    /// A Query or FunctionCall in the middle of a batch left a transaction open.
+    joined: bool,
+    /// Sync ended such a batch.
+    half_ended: bool,
     units_done: u64,
 }
 
@@ -194,6 +200,15 @@ impl Ledger {
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.doubtful
+    }
+
+    /// Whether the server may stand in a transaction although it says that it is idle. Postgres 18 does after
+    /// `Execute, Query, Sync`: the Query leaves the batch's implicit transaction open, and the Sync neither
+    /// commits it nor rolls it back (`finish_xact_command`: nothing to do). The next statement fails with
+    /// XX000, whoever sends it.
+    #[must_use]
+    pub fn is_half_ended(&self) -> bool {
+        self.half_ended
     }
 
     /// Whether the server will end the connection over a message it got, once it has said so.
@@ -287,6 +302,7 @@ impl Ledger {
                 | Sent::Flush => self.end_in_doubt(),
             }
         }
+        let joins_batch = self.batch_open;
         match sent {
             Sent::Sync(_) => {
                 self.skipping = false;
@@ -305,7 +321,7 @@ impl Ledger {
             | Sent::Close { .. }
             | Sent::Flush => self.batch_open = true,
         }
-        self.owed.push_back(Owed { sent, deliver });
+        self.owed.push_back(Owed { sent, deliver, joins_batch });
         true
     }
 
@@ -330,7 +346,7 @@ impl Ledger {
             };
             return Ok(Receipt { deliver, meaning: Meaning::Asynchronous });
         }
-        let Some(&Owed { sent: front, deliver }) = self.owed.front() else {
+        let Some(&Owed { sent: front, deliver, joins_batch }) = self.owed.front() else {
             // Between units only an error may come: the server says why it ends the connection.
             return match reply {
                 tag::ERROR_RESPONSE => {
@@ -358,6 +374,7 @@ impl Ledger {
                 self.copy_in = false;
                 self.front_failed = false;
                 self.units_done += 1;
+                self.follow_batch(front, joins_batch, status);
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
                     _ => Meaning::Ready(status),
@@ -422,6 +439,17 @@ impl Ledger {
             }
             (tag::FUNCTION_CALL_RESPONSE, Sent::FunctionCall) => plain,
             _ => desync,
+        }
+    }
+
+    /// What a ReadyForQuery says about the implicit transaction of a batch that the front stood in.
+    fn follow_batch(&mut self, front: Sent, joins_batch: bool, status: TransactionStatus) {
+        if matches!(front, Sent::Sync(_)) {
+            self.half_ended |= self.joined && status == TransactionStatus::Idle;
+            self.joined = false;
+        } else {
+            let open = status == TransactionStatus::InTransaction;
+            self.joined = open && (self.joined || joins_batch);
         }
     }
 
