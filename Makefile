@@ -24,7 +24,7 @@ test: ## everything that we check: format, lints, a short demo, all tests
 	@.ci/setup test
 	@.ci/test
 
-test-majors: ## the behaviour tests with real Postgres 14 to 18, about MINUTES minutes (MAJORS="17 18")
+test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minutes (MAJORS="17 18")
 	@.ci/setup majors
 	@.ci/postgres $(MAJORS)
 	@.ci/test-majors $(MAJORS)
