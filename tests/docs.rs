@@ -66,6 +66,7 @@ fn what_the_documents_link_to_is_there() {
         "docs/errors.md",
         "docs/configuration.md",
         "docs/drivers.md",
+        "docs/postgres.md",
         "benches/README.md",
     ] {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -224,6 +224,9 @@ impl Server {
         if self.status != TransactionStatus::Idle {
             return CleanStep::Rollback;
         }
+        if self.ledger.is_half_ended() {
+            return CleanStep::Close;
+        }
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
