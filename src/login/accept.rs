@@ -165,7 +165,7 @@ fn log_refusal(peer: Peer, refusal: &Refusal) {
 
 /// Gives a client to its loop. From here on the hall has nothing to do with it.
 fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
-    let Some((home, mailbox)) = hall.home() else { return };
+    let Some((home, mailbox)) = hall.seat_for(&proved.pool) else { return };
     let secret_len = if proved.minor >= LONG_KEYS_MINOR { LONG_SECRET } else { 4 };
     let registration = match hall.registry().register(home, secret_len) {
         Ok(registration) => registration,
@@ -193,6 +193,7 @@ fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
             return;
         }
     };
+    proved.pool.servers().board().client_came(usize::from(home));
     mailbox.send(Mail::Client(Box::new(NewClient {
         handed: Handed {
             socket,

@@ -20,6 +20,7 @@ use crate::net::tls::{
     CertificateAndKey, ClientCertificates, ServerTlsContext, ServerTlsSettings, TlsContextError,
     TlsVersion,
 };
+use crate::pool::PoolSpec;
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, Mail};
 
@@ -105,7 +106,7 @@ impl Hall {
             tls,
             secrets,
             params,
-            pools: Arc::default(),
+            pools: Arc::new(Pools::over(loops.len())),
             registry,
             loops,
             admitted: Arc::default(),
@@ -172,7 +173,6 @@ impl Hall {
     /// Opens ahead what `min_pool_size` asks for, where it is known what logs in: for the roles
     /// that the configuration names. Others follow at their first login.
     pub fn open_pools(&self) {
-        let Some((_, home)) = self.home() else { return };
         for database in self.config.databases().filter(|database| !database.is_wildcard()) {
             let name = &database.name;
             let mut roles: Vec<String> =
@@ -190,7 +190,9 @@ impl Hall {
                 let pool = self.pools.find_or_make(&self.config, name, &role, settings);
                 if pool.servers().limits().min > 0 {
                     pool.servers().set_credential(credential);
-                    home.send(Mail::Open(pool.servers().clone()));
+                    if let Some(home) = self.loops.get(pool.servers().home()) {
+                        home.send(Mail::Open(pool.servers().clone()));
+                    }
                 }
             }
         }
@@ -246,10 +248,10 @@ impl Hall {
         }
     }
 
-    /// The loop that a new client goes to, and its number. One loop until loops can pass servers
-    /// to each other.
-    pub(super) fn home(&self) -> Option<(u16, &Arc<dyn Loop>)> {
-        self.loops.first().map(|first| (0, first))
+    /// The loop that a new client of a pool goes to, and its number.
+    pub(super) fn seat_for(&self, pool: &Arc<PoolSpec>) -> Option<(u16, &Arc<dyn Loop>)> {
+        let seat = pool.servers().loop_for_client();
+        Some((u16::try_from(seat).ok()?, self.loops.get(seat)?))
     }
 
     /// The keys of all clients.

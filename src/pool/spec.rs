@@ -1,11 +1,17 @@
 //! Who uses a pool and how its servers are reached.
 
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::Board;
 use crate::auth::ServerCredential;
 use crate::config::Effective;
+use crate::wire::Report;
+
+/// A pool with fewer servers than this for each loop lives on one loop with all its clients.
+const SERVERS_PER_LOOP: usize = 2;
 
 /// One (database, role): made by the login hall at the first login, shared by everyone after it.
 #[derive(Debug)]
@@ -23,6 +29,12 @@ pub struct PoolSpec {
     credential: Mutex<Option<ServerCredential>>,
     /// The pool whose servers it uses; `None`: servers of its own.
     shared: Option<Arc<PoolSpec>>,
+    /// What the loops know of each other's part of it.
+    board: Arc<Board>,
+    /// The loop that dials its servers.
+    home: usize,
+    /// Why the last dial failed, while none has succeeded since. For the loops that do not dial.
+    failure: Mutex<Option<Report>>,
 }
 
 impl PoolSpec {
@@ -36,7 +48,50 @@ impl PoolSpec {
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: None,
+            board: Arc::new(Board::new(1)),
+            home: 0,
+            failure: Mutex::new(None),
         }
+    }
+
+    /// The same over so many loops. All pools that can share a limit have the same home.
+    #[must_use]
+    pub fn over(self, loops: usize) -> Self {
+        let table = self.settings.load().database.table.clone();
+        let hash = foldhash::fast::FixedState::default().hash_one(table);
+        let home = usize::try_from(hash % loops.max(1) as u64).unwrap_or(0);
+        PoolSpec { board: Arc::new(Board::new(loops)), home, ..self }
+    }
+
+    /// What the loops know of each other's part of it.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The loop that dials its servers and decides how many there are.
+    #[must_use]
+    pub fn home(&self) -> usize {
+        self.home
+    }
+
+    /// The loop for a new client: with a small pool its home, since few servers would travel more
+    /// than they work; else the one with the fewest of its clients.
+    #[must_use]
+    pub fn loop_for_client(&self) -> usize {
+        let per_loop = self.limits().size as usize / self.board.loops();
+        if per_loop < SERVERS_PER_LOOP { self.home } else { self.board.emptiest() }
+    }
+
+    /// Why the last dial failed, while none has succeeded since.
+    #[must_use]
+    pub fn failure(&self) -> Option<Report> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A dial failed, or one succeeded.
+    pub fn set_failure(&self, failure: Option<Report>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     /// The same with the servers of another pool: of one `server_role`, whoever the client is.

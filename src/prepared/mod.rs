@@ -12,11 +12,13 @@ use crate::wire::build;
 use crate::wire::frame::split_cstr;
 
 mod names;
+mod numbers;
 mod on_server;
 mod rows;
 
 pub use names::Names;
-pub use on_server::{OnServer, Standing};
+pub use numbers::Numbers;
+pub use on_server::{OnServer, PackedStatements, Standing};
 pub use rows::RowFormat;
 
 /// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
@@ -34,12 +36,23 @@ const ENTRY_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatementId(u32);
 
-impl StatementId {
-    /// What servers call it. A number is used again only when no server knows it any more.
-    #[must_use]
-    pub fn server_name(self) -> ServerName {
+/// How the names begin that servers know statements by.
+pub const PREFIX: &[u8] = b"_pgweir_";
+
+/// Digits of the largest number.
+const LONGEST_NAME: usize = PREFIX.len() + 20;
+
+/// A statement's name on servers.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerName {
+    bytes: [u8; LONGEST_NAME],
+    start: usize,
+}
+
+impl ServerName {
+    fn of(number: u64) -> Self {
         let mut name = ServerName { bytes: [0; LONGEST_NAME], start: LONGEST_NAME };
-        let mut rest = self.0;
+        let mut rest = number;
         loop {
             name.start -= 1;
             name.bytes[name.start] = b'0' + (rest % 10) as u8;
@@ -53,27 +66,11 @@ impl StatementId {
         name
     }
 
-    /// The statement that servers call `name`, if it is a name of ours.
-    #[must_use]
-    pub fn of_server_name(name: &[u8]) -> Option<Self> {
-        let digits = std::str::from_utf8(name.strip_prefix(PREFIX)?).ok()?;
-        digits.parse().ok().map(StatementId)
+    /// The number in a name of ours.
+    fn number(name: &[u8]) -> Option<u64> {
+        std::str::from_utf8(name.strip_prefix(PREFIX)?).ok()?.parse().ok()
     }
-}
 
-/// How the names begin that servers know statements by.
-pub const PREFIX: &[u8] = b"_pgweir_";
-
-const LONGEST_NAME: usize = PREFIX.len() + 10;
-
-/// A statement's name on servers.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerName {
-    bytes: [u8; LONGEST_NAME],
-    start: usize,
-}
-
-impl ServerName {
     /// The name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -89,6 +86,18 @@ struct Entry {
     references: u32,
     /// Parameter types as a server has described them, where the client left some open.
     described: Option<Box<[u8]>>,
+    /// What servers know it by, once one does.
+    number: Option<u64>,
+}
+
+/// A statement on its way to another loop.
+#[derive(Debug)]
+struct Packed {
+    key: Key,
+    content_len: usize,
+    effects: TextEffects,
+    described: Option<Box<[u8]>>,
+    number: u64,
 }
 
 /// The statements of one loop, counted by reference; one that nobody knows any more is forgotten.
@@ -96,12 +105,20 @@ struct Entry {
 pub struct Statements {
     by_key: HashMap<Key, StatementId, foldhash::fast::RandomState>,
     entries: slab::Slab<Entry>,
+    by_number: HashMap<u64, StatementId, foldhash::fast::RandomState>,
+    numbers: Arc<Numbers>,
     bytes: usize,
     /// Where keys of more than one part are put together.
     scratch: Vec<u8>,
 }
 
 impl Statements {
+    /// An empty table whose statements bear the numbers that they have in all tables.
+    #[must_use]
+    pub fn numbered(numbers: Arc<Numbers>) -> Self {
+        Statements { numbers, ..Statements::default() }
+    }
+
     /// Finds or enters a statement and takes one reference to it. Statements with equal content are
     /// the same only under the same parameters: the search path decides what the names in the text
     /// mean, the time zone what a literal does, the encoding what each byte does. `under` is
@@ -136,11 +153,80 @@ impl Statements {
 
     fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
         self.bytes += key.len() + ENTRY_BYTES;
-        let entry =
-            Entry { key: key.clone(), content_len, effects, references: 1, described: None };
+        let entry = Entry {
+            key: key.clone(),
+            content_len,
+            effects,
+            references: 1,
+            described: None,
+            number: None,
+        };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 statements");
         self.by_key.insert(key, StatementId(index));
         StatementId(index)
+    }
+
+    /// What servers call it.
+    #[must_use]
+    pub fn server_name(&mut self, id: StatementId) -> ServerName {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else { return ServerName::of(0) };
+        let number = *entry.number.get_or_insert_with(|| {
+            let current = self.by_key.get(&entry.key) == Some(&id);
+            let number = if current { self.numbers.take(&entry.key) } else { self.numbers.next() };
+            self.by_number.insert(number, id);
+            number
+        });
+        ServerName::of(number)
+    }
+
+    /// The statement that servers call `name`, if it is a name of ours.
+    #[must_use]
+    pub fn called(&self, name: &[u8]) -> Option<StatementId> {
+        self.by_number.get(&ServerName::number(name)?).copied()
+    }
+
+    /// A statement for another loop, with the number that servers know it by.
+    fn pack(&mut self, id: StatementId) -> Option<Packed> {
+        let name = self.server_name(id);
+        let number = ServerName::number(name.as_bytes())?;
+        let entry = self.entries.get(id.0 as usize)?;
+        let Entry { key, content_len, effects, described, .. } = entry;
+        let (key, described) = (key.clone(), described.clone());
+        Some(Packed { key, content_len: *content_len, effects: *effects, described, number })
+    }
+
+    /// Enters a statement of another loop's under its number, and takes one reference to it.
+    fn unpack(&mut self, packed: Packed) -> StatementId {
+        let Packed { key, content_len, effects, described, number } = packed;
+        if let Some(&known) = self.by_number.get(&number) {
+            self.retain(known);
+            return known;
+        }
+        let current = self.numbers.take_if(&key, number);
+        let id = match self.by_key.get(&key) {
+            // It has no number yet.
+            Some(&known) if current && self.entries[known.0 as usize].number.is_none() => {
+                self.retain(known);
+                known
+            }
+            other => {
+                // Without the place under its text where that has another meaning by now.
+                let before = other.copied();
+                let id = self.enter(key.clone(), content_len, effects);
+                match before {
+                    Some(before) => drop(self.by_key.insert(key, before)),
+                    None if !current => drop(self.by_key.remove(&key)),
+                    None => {}
+                }
+                id
+            }
+        };
+        self.entries[id.0 as usize].number = Some(number);
+        self.by_number.insert(number, id);
+        if let Some(types) = described {
+            self.described(id, &types);
+        }
+        id
     }
 
     /// Whether another statement would be one too many: whoever brings it keeps it on a server of
@@ -156,6 +242,9 @@ impl Statements {
         if let Some(entry) = self.entries.get(id.0 as usize)
             && self.by_key.get(&entry.key) == Some(&id)
         {
+            if let Some(number) = entry.number {
+                self.numbers.spoil(&entry.key, number);
+            }
             self.by_key.remove(&entry.key);
         }
     }
@@ -227,6 +316,10 @@ impl Statements {
             self.bytes = self.bytes.saturating_sub(entry.key.len() + ENTRY_BYTES + described);
             if self.by_key.get(&entry.key) == Some(&id) {
                 self.by_key.remove(&entry.key);
+            }
+            if let Some(number) = entry.number {
+                self.by_number.remove(&number);
+                self.numbers.give_back(&entry.key, number);
             }
         }
     }
@@ -330,13 +423,75 @@ mod tests {
 
     #[test]
     fn server_names_are_read_back() {
-        for number in [0, 7, 10, 4_294_967_295] {
-            let id = StatementId(number);
-            let name = id.server_name();
+        for number in [0, 7, 10, u64::MAX] {
+            let name = ServerName::of(number);
             assert_eq!(name.as_bytes(), format!("_pgweir_{number}").as_bytes());
-            assert_eq!(StatementId::of_server_name(name.as_bytes()), Some(id));
+            assert_eq!(ServerName::number(name.as_bytes()), Some(number));
         }
-        assert_eq!(StatementId::of_server_name(b"_pgweir_"), None);
-        assert_eq!(StatementId::of_server_name(b"mine"), None);
+        assert_eq!(ServerName::number(b"_pgweir_"), None);
+        assert_eq!(ServerName::number(b"mine"), None);
+    }
+
+    fn enter(statements: &mut Statements, text: &str) -> StatementId {
+        statements.intern(format!("{text}\0\0\0").as_bytes(), b"", || TextEffects::NOTHING)
+    }
+
+    fn name(statements: &mut Statements, id: StatementId) -> Vec<u8> {
+        statements.server_name(id).as_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_statement_has_one_name_on_all_loops() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let a = enter(&mut here, "select 1");
+        let other = enter(&mut there, "select 2");
+        let b = enter(&mut there, "select 1");
+        assert_ne!(name(&mut here, a), name(&mut there, other));
+        assert_eq!(name(&mut here, a), name(&mut there, b));
+        assert_eq!(there.called(&name(&mut here, a)), Some(b));
+        // One that is prepared anew is another one, everywhere from now on.
+        let old = name(&mut here, a);
+        here.spoil(a);
+        let again = enter(&mut here, "select 1");
+        let new = name(&mut here, again);
+        assert_ne!(new, old);
+        assert_eq!(name(&mut there, b), old);
+        let packed = here.pack(again).unwrap();
+        let arrived = there.unpack(packed);
+        assert_ne!(arrived, b);
+        assert_eq!(name(&mut there, arrived), new);
+        for id in [a, again] {
+            here.release(id);
+        }
+        for id in [other, b, arrived] {
+            there.release(id);
+        }
+        assert!(here.is_empty() && there.is_empty() && numbers.is_empty());
+        assert_eq!((here.bytes, there.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_statement_of_another_loop_is_found_by_its_text() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let a = enter(&mut here, "select $1");
+        here.described(a, b"\0\x01\0\0\0\x17");
+        let known = enter(&mut there, "select $1");
+        let packed = here.pack(a).unwrap();
+        here.release(a);
+        assert!(here.is_empty());
+        assert_eq!(there.unpack(packed), known);
+        assert_eq!(enter(&mut there, "select $1"), known);
+        let mut out = Vec::new();
+        there.write_parse(&mut out, known, b"x");
+        assert!(out.ends_with(b"\0\x01\0\0\0\x17"));
+        for _ in 0..3 {
+            there.release(known);
+        }
+        assert!(there.is_empty() && numbers.is_empty());
+        assert_eq!(there.bytes, 0);
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -31,29 +31,18 @@ use crate::net::listen::{ListenError, Listener};
 use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
 use crate::worker::mail::Mail;
-use crate::worker::{self, LoopHandle};
+use crate::worker::{self, Company, LoopHandle, Loops, Start};
 use orders::{OrderBook, order_books};
 
 /// Threads for logins, dials and HTTP. Statements do not pass through them.
 const HALL_THREADS: usize = 2;
+/// Most event loops.
+const MOST_LOOPS: usize = 64;
 /// How long loops may take to end after they were told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether clients are left.
 const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(20);
-
-/// What a loop is started with.
-#[derive(Debug)]
-pub struct LoopStart {
-    /// Its number, from 0.
-    pub home: usize,
-    /// Where it puts its orders.
-    pub orders: OrderBook,
-    /// The interned empty set of parameters.
-    pub no_params: Arc<ParamSet>,
-    /// The longest Query or Parse text, in bytes.
-    pub max_statement_size: usize,
-}
 
 /// Why the process cannot run, or did not end as it should.
 #[derive(Debug)]
@@ -92,14 +81,6 @@ impl std::error::Error for RunError {}
 
 /// Runs pgweir with the configuration in `path` until a signal ends it.
 pub fn run(path: &Path) -> ExitCode {
-    run_with(path, start_loop)
-}
-
-/// The same with loops that `start_loop` starts.
-pub fn run_with(
-    path: &Path,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
-) -> ExitCode {
     let loaded = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -107,7 +88,7 @@ pub fn run_with(
             return ExitCode::from(if problems.unreadable { 2 } else { 1 });
         }
     };
-    match run_loaded(loaded, start_loop) {
+    match run_loaded(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pgweir: {error}");
@@ -117,12 +98,9 @@ pub fn run_with(
 }
 
 /// Starts an event loop on a thread of its own.
-fn start_loop(start: LoopStart) -> io::Result<Arc<dyn Loop>> {
-    let LoopStart { home, orders, no_params, max_statement_size } = start;
-    let name = format!("pgweir-loop-{home}");
+fn start_loop(start: Start, orders: OrderBook) -> io::Result<Arc<dyn Loop>> {
     // The thread is not joined: that it has ended is its last order.
-    let (handle, _thread) =
-        worker::spawn(&name, no_params, max_statement_size, move |order| orders.give(order))?;
+    let (handle, _thread) = worker::spawn(start, move |order| orders.give(order))?;
     Ok(Arc::new(handle))
 }
 
@@ -132,10 +110,7 @@ impl Loop for LoopHandle {
     }
 }
 
-fn run_loaded(
-    loaded: Loaded,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
-) -> Result<(), RunError> {
+fn run_loaded(loaded: Loaded) -> Result<(), RunError> {
     let Loaded { config, warnings } = loaded;
     logging::start(&config.log).map_err(RunError::Log)?;
     for warning in warnings {
@@ -150,7 +125,7 @@ fn run_loaded(
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    let result = runtime.block_on(serve(Arc::new(config), start_loop));
+    let result = runtime.block_on(serve(Arc::new(config)));
     // A look-up of a name that never ends must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -166,10 +141,7 @@ struct Running {
     asks: mpsc::UnboundedReceiver<Ask>,
 }
 
-async fn serve(
-    config: Arc<Config>,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
-) -> Result<(), RunError> {
+async fn serve(config: Arc<Config>) -> Result<(), RunError> {
     // Before anything can be asked to end, it must be able to hear that.
     let signals = Signals::new().map_err(RunError::Start)?;
     // Whoever can connect as a client can ask for the state as well.
@@ -179,11 +151,20 @@ async fn serve(
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
     let dialler = Arc::new(Dialler::default());
-    let (books, orders) = order_books(1);
+    let count = loops_for(config.server.workers);
+    let (books, orders) = order_books(count);
     let no_params = params.intern(ParamSet::default());
-    let start = |(home, orders)| {
-        let max_statement_size = config.server.max_statement_size;
-        start_loop(LoopStart { home, orders, no_params: no_params.clone(), max_statement_size })
+    let (company, mailboxes, started) = (Company::of(count), Loops::of(count), Instant::now());
+    let start = |(seat, orders)| {
+        let start = Start {
+            seat,
+            company: company.clone(),
+            loops: mailboxes.clone(),
+            started,
+            no_params: no_params.clone(),
+            max_statement_size: config.server.max_statement_size,
+        };
+        start_loop(start, orders)
     };
     let loops: Vec<_> = books
         .into_iter()
@@ -211,6 +192,13 @@ async fn serve(
         tokio::spawn(http::serve(listener, hall.clone(), loops.clone(), registry));
     }
     Running { config, hall, loops, listening, orders, asks }.until_the_end(signals).await
+}
+
+/// How many event loops to start.
+fn loops_for(workers: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = if workers == 0 { cores() } else { workers };
+    wanted.min(MOST_LOOPS)
 }
 
 async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {

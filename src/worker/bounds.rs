@@ -5,7 +5,7 @@
 
 use super::conn::{Conn, Scratch};
 use super::driver::Driver;
-use super::mail::Order;
+use super::mail::{Mail, Order};
 use super::{Engine, Phase, PoolEntry, Todo};
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{PoolId, ServerId};
@@ -94,6 +94,9 @@ impl<D: Driver> Engine<D> {
         if self.phase == Phase::Stopped || self.is_being_vacated(id) {
             return;
         }
+        if !self.is_home(id) {
+            return self.tell_home(id);
+        }
         let entry = &self.pools[id.0 as usize];
         if let Some(next) = entry.pool.next_dial(now) {
             self.check_at(Deadline::after(next, Some(0)));
@@ -124,16 +127,50 @@ impl<D: Driver> Engine<D> {
                 Move::Dial(n) => self.dial(self.nodes[node].pools[n]),
                 Move::CloseIdle(n) => {
                     let pool = self.nodes[node].pools[n];
-                    let Some((server, _)) = self.pool(pool).pool.longest_idle() else { return };
                     self.nodes[node].starved = true;
-                    self.say_goodbye(server);
+                    if !self.close_longest_idle(pool) {
+                        return;
+                    }
                 }
                 Move::Rest { starved, again } => {
                     self.nodes[node].starved = starved;
+                    self.call_in_servers(node);
                     return self.check_at(again);
                 }
             }
         }
+    }
+
+    /// Closes the server of a pool that has been idle for longest, on whatever loop it is. Whether
+    /// there was one.
+    fn close_longest_idle(&mut self, id: PoolId) -> bool {
+        let seat = self.seat;
+        let entry = self.pool(id);
+        let abroad = entry.pool.is_shared().then(|| entry.pool.board().longest_idle()).flatten();
+        if let Some((other, _)) = abroad.filter(|(other, _)| *other != seat) {
+            entry.closing_abroad = true;
+            let spec = entry.spec.clone();
+            self.driver.post(other, Mail::CloseForHome(spec));
+            return true;
+        }
+        let Some((server, _)) = entry.pool.longest_idle() else { return false };
+        self.say_goodbye(server);
+        true
+    }
+
+    /// Has servers of pools that must give some up brought home when they come free on other loops.
+    fn call_in_servers(&mut self, node: usize) {
+        let shared = |id: &PoolId| self.pools[id.0 as usize].pool.is_shared();
+        if !self.nodes[node].pools.iter().any(shared) {
+            return;
+        }
+        let standings = self.standings(node);
+        let Node { limit, starved, ref pools, .. } = self.nodes[node];
+        for (n, pool) in pools.iter().enumerate() {
+            let yields = starved && share::must_yield(limit, &standings, n, self.now);
+            self.pools[pool.0 as usize].pool.board().call_in(yields);
+        }
+        self.standings = standings;
     }
 
     /// How the pools of a node stand; in a buffer that is to be put back.
@@ -142,7 +179,12 @@ impl<D: Driver> Engine<D> {
         standings.clear();
         let pools = &self.pools;
         for &id in &self.nodes[node].pools {
-            let standing = Standing::of(&pools[id.0 as usize].pool, self.now);
+            let entry = &pools[id.0 as usize];
+            let mut standing = Standing::of(&entry.pool, self.now);
+            if entry.closing_abroad {
+                // It is being done.
+                standing.idle_since = None;
+            }
             let dials = !self.is_being_vacated(id);
             standings.push(if dials { standing } else { standing.without_wants() });
         }
@@ -212,10 +254,21 @@ impl<D: Driver> Engine<D> {
     /// for as long as an idle server is kept.
     pub(super) fn forget_if_unused(&mut self, id: PoolId) {
         let entry = &self.pools[id.0 as usize];
-        if entry.clients > 0 || !entry.spec.is_evictable() || self.phase == Phase::Stopped {
+        if entry.clients > 0
+            || entry.asked > 0
+            || !entry.spec.is_evictable()
+            || self.phase == Phase::Stopped
+        {
             return;
         }
         let limit = entry.pool.limits().idle_ms.unwrap_or(FORGET_AFTER_MS);
+        let home = self.is_home(id);
+        if home && entry.pool.board().clients() > 0 {
+            // On other loops.
+            let now = self.now;
+            self.pool(id).unused_since = now;
+            return self.check_at(Deadline::after(now, Some(limit)));
+        }
         let until = Deadline::after(entry.unused_since, Some(limit));
         if !until.reached(self.now) {
             return self.check_at(until);
@@ -226,7 +279,13 @@ impl<D: Driver> Engine<D> {
             self.say_goodbye(server);
         }
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.slots().total() > 0 {
+        let left = if home {
+            entry.pool.slots().total() > 0
+        } else {
+            self.servers.iter().any(|(_, entry)| entry.pool == id)
+                || self.zombies.values().any(|zombie| zombie.pool == id)
+        };
+        if left {
             // A dial is under way, or a zombie, whose end comes back here.
             return self.check_at(Deadline::after(self.now, Some(FORGET_AGAIN_MS)));
         }
@@ -239,7 +298,9 @@ impl<D: Driver> Engine<D> {
         } else {
             self.refresh_node(entry.node);
         }
-        self.orders.push(Order::Unused(entry.spec));
+        if home {
+            self.orders.push(Order::Unused(entry.spec));
+        }
     }
 
     /// Ends a connection and keeps its slot until the server's own end has been seen: only then
@@ -279,7 +340,7 @@ impl<D: Driver> Engine<D> {
         let Some(Zombie { conn, pool, .. }) = self.zombies.remove(&id) else { return };
         conn.close(&mut self.driver);
         self.pools[pool.0 as usize].pool.zombie_gone();
-        self.dial_if_wanted(pool);
+        self.slot_changed(pool);
         self.wake_vacating();
         self.forget_if_unused(pool);
     }

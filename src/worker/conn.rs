@@ -145,6 +145,27 @@ impl<S> Conn<S> {
         driver.add(&mut self.socket, token)
     }
 
+    /// Takes the connection out of this loop, with what was read and not looked at.
+    ///
+    /// # Errors
+    /// The poller does not let it go; the socket is closed.
+    pub(super) fn hand_over<D: Driver<Socket = S>>(
+        mut self,
+        driver: &mut D,
+    ) -> io::Result<Handed<S>> {
+        debug_assert!(self.unsent.is_empty() && self.skip == 0, "nothing is half done");
+        if let Err(error) = driver.release(&mut self.socket) {
+            self.close(driver);
+            return Err(error);
+        }
+        let Conn { socket, tls, stash: unread, .. } = self;
+        let (tls, undecrypted) = match tls {
+            Some(secured) => (Some(Box::new(secured.session)), secured.undecrypted),
+            None => (None, Vec::new()),
+        };
+        Ok(Handed { socket, tls, undecrypted, unread })
+    }
+
     /// The socket's addresses.
     pub(super) fn ends<D: Driver<Socket = S>>(&self, driver: &D) -> Ends {
         driver.ends(&self.socket)

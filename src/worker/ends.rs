@@ -247,6 +247,7 @@ impl<D: Driver> Engine<D> {
         client.conn.close(&mut self.driver);
         let entry = &mut self.pools[client.pool.0 as usize];
         entry.clients -= 1;
+        entry.pool.board().client_went(self.seat);
         if entry.clients == 0 {
             entry.unused_since = self.now;
             self.forget_if_unused(client.pool);

@@ -6,14 +6,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::cancel::{CancelTarget, Registration};
+use crate::config::Host;
 use crate::ids::ClientId;
 use crate::metrics::Counters;
 
 pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
+use crate::prepared::PackedStatements;
+use crate::server::Server;
 use crate::session::ParamSet;
 use crate::wire::Report;
 
@@ -86,6 +90,23 @@ pub struct NewServer<S> {
     pub cancel: Option<Arc<CancelTarget>>,
 }
 
+/// A server on its way from one loop to another: clean, and used by nobody.
+#[derive(Debug)]
+pub struct Traveller<S> {
+    /// The connection.
+    pub handed: Handed<S>,
+    /// Its protocol side, without its statements.
+    pub server: Server,
+    /// Those.
+    pub prepared: PackedStatements,
+    /// Whose it is.
+    pub spec: Arc<PoolSpec>,
+    /// It is closed when it is given back.
+    pub close_needed: bool,
+    /// The loop that it goes to has asked for it.
+    pub asked: bool,
+}
+
 /// Why a dial failed.
 #[derive(Clone, Debug)]
 pub struct DialFailure {
@@ -130,6 +151,31 @@ pub enum Mail<S> {
     Open(Arc<PoolSpec>),
     /// The settings of pools have changed: their limits are read anew.
     LimitsChanged,
+    /// A server from another loop.
+    Server(Box<Traveller<S>>),
+    /// Another loop's clients wait: an idle server of the pool is to go there. Answered by
+    /// [`Mail::Server`] or [`Mail::NothingToGive`].
+    Give {
+        /// The pool.
+        pool: Arc<PoolSpec>,
+        /// The loop that asks.
+        to: usize,
+    },
+    /// The answer of a loop that had no idle server any more.
+    NothingToGive(Arc<PoolSpec>),
+    /// To a pool's home: clients wait elsewhere, or a slot has come free.
+    LookAt(Arc<PoolSpec>),
+    /// From a pool's home: dialling is hopeless, so whoever waits is told.
+    Refused(Arc<PoolSpec>, Report),
+    /// From a pool's home: an idle server is to make room for another pool; answered by
+    /// [`Mail::ClosedForHome`].
+    CloseForHome(Arc<PoolSpec>),
+    /// The answer, whether there was one or not.
+    ClosedForHome(Arc<PoolSpec>),
+    /// A statement on another loop wants a database to itself.
+    Vacate(Arc<Vacancy>),
+    /// It is over.
+    Vacated,
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// Asks for every connection of the loop.
@@ -143,6 +189,19 @@ pub enum Mail<S> {
     },
     /// Close everything now and stop.
     Stop,
+}
+
+/// A database that a statement wants to itself.
+#[derive(Debug)]
+pub struct Vacancy {
+    /// The database, by its name on the server.
+    pub database: String,
+    /// The server.
+    pub hosts: Vec<Host>,
+    /// The statement is over.
+    pub over: AtomicBool,
+    /// Loops that still have something there, as bits. The loop of the statement has none.
+    pub busy: AtomicU64,
 }
 
 /// Databases whose clients are held: no server is given out for them.

@@ -1,14 +1,15 @@
 //! How others reach a loop: a queue and a wake.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use mio::Waker;
 
-use super::Engine;
 use super::mail::{Mail, Order};
 use super::mio_driver::MioDriver;
+use super::{Company, Engine};
 use crate::net::socket::Socket;
 use crate::session::ParamSet;
 
@@ -33,22 +34,64 @@ impl LoopHandle {
     }
 }
 
+/// The mailboxes of all loops of a process.
+#[derive(Default)]
+pub struct Loops {
+    handles: Box<[OnceLock<LoopHandle>]>,
+}
+
+impl Loops {
+    /// Room for `loops` mailboxes.
+    #[must_use]
+    pub fn of(loops: usize) -> Arc<Self> {
+        Arc::new(Loops { handles: (0..loops).map(|_| OnceLock::new()).collect() })
+    }
+
+    /// Puts a message into a loop's mailbox. Loops have business with each other only when clients
+    /// have come, and by then all have started.
+    pub(super) fn send(&self, to: usize, mail: Mail<Socket>) {
+        match self.handles.get(to).and_then(OnceLock::get) {
+            Some(handle) => handle.send(mail),
+            None => tracing::error!(to, "a message for an event loop that has not started"),
+        }
+    }
+}
+
+/// What a loop is started with.
+pub struct Start {
+    /// Its number, from 0.
+    pub seat: usize,
+    /// What all loops share.
+    pub company: Arc<Company>,
+    /// The mailboxes of all loops.
+    pub loops: Arc<Loops>,
+    /// Since when all loops count.
+    pub started: Instant,
+    /// The interned empty set of parameters.
+    pub no_params: Arc<ParamSet>,
+    /// The longest Query or Parse text, in bytes.
+    pub max_statement_size: usize,
+}
+
 /// Starts a loop on a thread of its own. `order` carries the loop's orders to the hall; it must not
 /// block.
 ///
 /// # Errors
 /// The poller or the thread cannot be made.
 pub fn spawn(
-    name: &str,
-    no_params: Arc<ParamSet>,
-    max_statement_size: usize,
+    start: Start,
     mut order: impl FnMut(Order) + Send + 'static,
 ) -> io::Result<(LoopHandle, JoinHandle<io::Result<()>>)> {
-    let driver = MioDriver::new()?;
+    let Start { seat, company, loops, started, no_params, max_statement_size } = start;
+    let driver = MioDriver::new(loops.clone(), started)?;
     let queue = Arc::new(Mutex::new(Vec::new()));
     let handle = LoopHandle { queue: queue.clone(), waker: driver.waker() };
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut engine = Engine::new(driver, no_params, max_statement_size);
+    if let Some(place) = loops.handles.get(seat) {
+        place.get_or_init(|| handle.clone());
+    }
+    let name = format!("pgweir-loop-{seat}");
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let mut engine = Engine::new(driver, (seat, company), no_params, max_statement_size);
         while !engine.is_stopped() {
             let turned = engine.turn(|| {
                 std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner))

@@ -26,6 +26,7 @@ mod mio_driver;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod travel;
 mod vacate;
 #[cfg(test)]
 mod world;
@@ -33,6 +34,7 @@ mod world;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use slab::Slab;
 
@@ -43,17 +45,17 @@ use crate::ids::{Arena, ClientId, PoolId, ServerId};
 use crate::metrics::Counters;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
-use crate::prepared::Statements;
+use crate::prepared::{Numbers, Statements};
 use crate::server::{Server, User};
 use crate::session::ParamSet;
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
-use mail::{Admission, Holds, Mail, NewClient, Order};
+use mail::{Admission, Holds, Mail, NewClient, Order, Vacancy};
 use vacate::Vacating;
 
-pub use mailbox::{LoopHandle, spawn};
+pub use mailbox::{LoopHandle, Loops, Start, spawn};
 
 /// Bytes that one connection may move in a turn before others get theirs.
 const BYTES_PER_TURN: usize = 256 * 1024;
@@ -108,6 +110,10 @@ struct PoolEntry {
     /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
     greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
     clients: usize,
+    /// Servers that other loops have been asked for.
+    asked: u32,
+    /// Another loop has been told to close an idle server.
+    closing_abroad: bool,
     /// When its last client left.
     unused_since: Tick,
     counters: Counters,
@@ -138,6 +144,25 @@ enum Phase {
     Stopped,
 }
 
+/// What the loops of a process share.
+#[derive(Debug)]
+pub struct Company {
+    /// How many there are.
+    loops: usize,
+    /// How many of them have no clients left while the process ends.
+    emptied: AtomicUsize,
+    /// What servers call the statements.
+    numbers: Arc<Numbers>,
+}
+
+impl Company {
+    /// What `loops` loops share.
+    #[must_use]
+    pub fn of(loops: usize) -> Arc<Self> {
+        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers: Arc::default() })
+    }
+}
+
 /// One event loop over a [`Driver`].
 pub struct Engine<D: Driver> {
     driver: D,
@@ -152,7 +177,15 @@ pub struct Engine<D: Driver> {
     zombies: HashMap<ServerId, Zombie<D::Socket>>,
     /// Statements that want a database to themselves.
     vacating: Vec<Vacating>,
+    /// Databases that statements on other loops want to themselves.
+    vacating_elsewhere: Vec<Arc<Vacancy>>,
     statements: Statements,
+    /// This loop's number, from 0.
+    seat: usize,
+    /// What all loops share.
+    company: Arc<Company>,
+    /// This loop has counted itself among those without clients.
+    emptied: bool,
     no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
     spare: Vec<Scratch>,
@@ -187,21 +220,30 @@ pub struct Engine<D: Driver> {
 }
 
 impl<D: Driver> Engine<D> {
-    /// A loop without connections. `no_params` is the interned empty set.
-    pub fn new(driver: D, no_params: Arc<ParamSet>, max_statement_size: usize) -> Self {
+    /// The loop with the number `seat`, without connections. `no_params` is the interned empty set.
+    pub fn new(
+        driver: D,
+        (seat, company): (usize, Arc<Company>),
+        no_params: Arc<ParamSet>,
+        max_statement_size: usize,
+    ) -> Self {
         let now_us = driver.micros();
         let now = Tick(now_us / 1_000);
         Engine {
             driver,
-            clients: Arena::default(),
-            servers: Arena::default(),
+            clients: Arena::of_loop(seat, company.loops),
+            servers: Arena::of_loop(seat, company.loops),
             pools: Slab::new(),
             pool_ids: HashMap::new(),
             nodes: Slab::new(),
             standings: Vec::new(),
             zombies: HashMap::new(),
             vacating: Vec::new(),
-            statements: Statements::default(),
+            vacating_elsewhere: Vec::new(),
+            statements: Statements::numbered(company.numbers.clone()),
+            seat,
+            company,
+            emptied: false,
             no_params,
             spare: Vec::new(),
             sealed: Vec::new(),
@@ -334,6 +376,18 @@ impl<D: Driver> Engine<D> {
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::Open(spec) => self.open_pool(&spec),
+            Mail::Server(traveller) => self.server_came(*traveller),
+            Mail::Give { pool, to } => self.asked_for_server(pool, to),
+            Mail::NothingToGive(spec) => self.got_nothing(&spec),
+            Mail::LookAt(spec) => {
+                let pool = self.pool_for(&spec);
+                self.dial_if_wanted(pool);
+            }
+            Mail::Refused(spec, report) => self.refuse_waiters(&spec, &report),
+            Mail::CloseForHome(spec) => self.close_for_home(spec),
+            Mail::ClosedForHome(spec) => self.closed_for_home(&spec),
+            Mail::Vacate(vacancy) => self.vacate_for_other(vacancy),
+            Mail::Vacated => self.vacated_elsewhere(),
             Mail::LimitsChanged => self.refresh_limits(),
             Mail::Inspect(answer) => {
                 // Whoever asked may have gone; then nobody needs the picture.
@@ -390,7 +444,7 @@ impl<D: Driver> Engine<D> {
         let place = self.pools.vacant_key();
         let id = PoolId(u32::try_from(place).expect("fewer than 2^32 pools"));
         let node = self.join_node(spec.node_key(), id);
-        let mut pool = Pool::new(spec.limits());
+        let mut pool = Pool::at(spec.limits(), spec.board().clone(), self.seat);
         if self.holds.hold(&spec.database) {
             pool.pause();
         }
@@ -400,6 +454,8 @@ impl<D: Driver> Engine<D> {
             node,
             greetings: HashMap::new(),
             clients: 0,
+            asked: 0,
+            closing_abroad: false,
             unused_since: self.now,
             counters: Counters::default(),
         });
@@ -431,6 +487,7 @@ impl<D: Driver> Engine<D> {
         for id in pools {
             self.check_waiters(id);
             self.check_idle_servers(id);
+            self.send_idle_home(id);
             self.dial_if_wanted(id);
             self.forget_if_unused(id);
         }
@@ -506,13 +563,27 @@ impl<D: Driver> Engine<D> {
     }
 
     fn stop_if_drained(&mut self) {
-        if matches!(self.phase, Phase::Draining(_)) && self.clients.is_empty() {
-            self.stop();
+        if !matches!(self.phase, Phase::Draining(_)) || !self.clients.is_empty() || self.emptied {
+            return;
         }
+        // Until the last loop has no clients, those of others may need servers that are dialled
+        // here.
+        self.emptied = true;
+        let loops = self.company.loops;
+        if self.company.emptied.fetch_add(1, Ordering::AcqRel) + 1 < loops {
+            return;
+        }
+        for other in (0..loops).filter(|other| *other != self.seat) {
+            self.driver.post(other, Mail::Stop);
+        }
+        self.stop();
     }
 
     /// Closes everything.
     fn stop(&mut self) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
         self.phase = Phase::Stopped;
         for id in self.clients.ids_where(|_| true) {
             self.end_client(id, Some(errors::shutting_down()));

@@ -1,0 +1,378 @@
+//! What the event loops know of each other's part of one pool: where its server connections stand,
+//! who waits where and since when, and where servers are idle.
+//!
+//! The slots are the pool's one ledger. A loop writes its own seat only and reads the others':
+//!
+//! ```text
+//!   a client queues:      queue of this seat is written, then idle servers of the others are read
+//!   a server comes free:  stock of this seat is written, then queues of the others are read
+//! ```
+//!
+//! All of these are sequentially consistent, so that of a client that queues on one loop and a
+//! server that comes free on another at the same moment at least one sees the other: nobody waits
+//! beside an idle server.
+//!
+//! Deliberately absent: which client, which server, and how a server travels.
+
+use crate::deadline::Tick;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+use Ordering::{Relaxed, SeqCst};
+
+/// How much longer a client must have waited on another loop than the one at the front of this
+/// loop's queue before a server goes to that loop. It keeps servers from travelling at every turn.
+pub const PATIENCE_MS: u64 = 20;
+
+/// Where the server connections of a pool stand; their sum is what is open at Postgres, or is
+/// being opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Being dialled or logging in.
+    pub connecting: u32,
+    /// Logged in: idle, leased, being cleaned, held back by a cancel request, or on the way from
+    /// one loop to another.
+    pub open: u32,
+    /// Given up by pgweir, but not known to be gone at Postgres.
+    pub zombie: u32,
+}
+
+impl Slots {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u32 {
+        self.connecting + self.open + self.zombie
+    }
+
+    /// Those that the pool has for its clients, now or soon: all but zombies.
+    #[must_use]
+    pub fn held(self) -> u32 {
+        self.connecting + self.open
+    }
+}
+
+/// Bits of one count among a pool's slots.
+const COUNT_BITS: u32 = 21;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+const CONNECTING: u64 = 1;
+const OPEN: u64 = 1 << COUNT_BITS;
+const ZOMBIE: u64 = 1 << (2 * COUNT_BITS);
+
+/// So many of something, the first of it since a moment; in one word, so that it is read whole.
+#[derive(Debug, Default)]
+struct Line(AtomicU64);
+
+/// Bits of the count in a [`Line`]; the others are milliseconds, good for 500 years.
+const LINE_BITS: u32 = 20;
+const LINE_MASK: u64 = (1 << LINE_BITS) - 1;
+
+impl Line {
+    fn write(&self, count: usize, since: Tick) {
+        let count = (count as u64).min(LINE_MASK);
+        let word = if count == 0 { 0 } else { since.0 << LINE_BITS | count };
+        // Only this loop writes it, so what it reads here is what it wrote last.
+        if self.0.load(Relaxed) != word {
+            self.0.store(word, SeqCst);
+        }
+    }
+
+    fn read(&self) -> (u32, Tick) {
+        let word = self.0.load(SeqCst);
+        (u32::try_from(word & LINE_MASK).unwrap_or(u32::MAX), Tick(word >> LINE_BITS))
+    }
+}
+
+/// One loop's part. On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seat {
+    /// Clients that wait.
+    queue: Line,
+    /// Idle servers.
+    stock: Line,
+    /// Servers on the loop.
+    servers: AtomicU32,
+    /// Servers on their way to the loop.
+    inbound: AtomicU32,
+    /// Clients of the loop, those included that are on their way to it.
+    clients: AtomicU32,
+}
+
+/// One pool as all loops see it.
+#[derive(Debug)]
+pub struct Board {
+    slots: AtomicU64,
+    seats: Box<[Seat]>,
+    /// An idle server of this pool is to make room for another pool: servers that come free on
+    /// other loops go to its home.
+    called_in: AtomicU32,
+}
+
+impl Board {
+    /// A pool without servers and clients over so many loops.
+    #[must_use]
+    pub fn new(loops: usize) -> Self {
+        Board {
+            slots: AtomicU64::default(),
+            seats: (0..loops.max(1)).map(|_| Seat::default()).collect(),
+            called_in: AtomicU32::default(),
+        }
+    }
+
+    /// Over how many loops it is.
+    #[must_use]
+    pub fn loops(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Where its server connections stand.
+    #[must_use]
+    #[inline]
+    pub fn slots(&self) -> Slots {
+        let word = self.slots.load(SeqCst);
+        let count = |unit: u64| u32::try_from(word / unit & COUNT_MASK).unwrap_or(u32::MAX);
+        Slots { connecting: count(CONNECTING), open: count(OPEN), zombie: count(ZOMBIE) }
+    }
+
+    /// A dial begins.
+    pub fn dial_started(&self) {
+        self.slots.fetch_add(CONNECTING, SeqCst);
+    }
+
+    /// A dial failed.
+    pub fn dial_failed(&self) {
+        self.slots.fetch_sub(CONNECTING, SeqCst);
+    }
+
+    /// A dial succeeded: a server has come to this loop.
+    pub fn dial_succeeded(&self, seat: usize) {
+        self.slots.fetch_add(OPEN - CONNECTING, SeqCst);
+        self.seats[seat].servers.fetch_add(1, SeqCst);
+    }
+
+    /// A server of this loop was given up, but its backend may still run.
+    pub fn became_zombie(&self, seat: usize) {
+        self.slots.fetch_add(ZOMBIE - OPEN, SeqCst);
+        self.seats[seat].servers.fetch_sub(1, SeqCst);
+    }
+
+    /// A zombie is known to be gone.
+    pub fn zombie_gone(&self) {
+        self.slots.fetch_sub(ZOMBIE, SeqCst);
+    }
+
+    /// A server leaves one loop for another.
+    pub fn departed(&self, from: usize, to: usize) {
+        self.seats[to].inbound.fetch_add(1, SeqCst);
+        self.seats[from].servers.fetch_sub(1, SeqCst);
+    }
+
+    /// A server has come to this loop from another.
+    pub fn arrived(&self, seat: usize) {
+        self.seats[seat].servers.fetch_add(1, SeqCst);
+        self.seats[seat].inbound.fetch_sub(1, SeqCst);
+    }
+
+    /// A client is given to a loop.
+    pub fn client_came(&self, seat: usize) {
+        self.seats[seat].clients.fetch_add(1, SeqCst);
+    }
+
+    /// A client of a loop has gone, or never got there.
+    pub fn client_went(&self, seat: usize) {
+        self.seats[seat].clients.fetch_sub(1, SeqCst);
+    }
+
+    /// How many clients there are on all loops.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.seats.iter().map(|seat| seat.clients.load(SeqCst)).sum()
+    }
+
+    /// The loop with the fewest clients.
+    #[must_use]
+    pub fn emptiest(&self) -> usize {
+        let clients = |seat: &usize| self.seats[*seat].clients.load(SeqCst);
+        (0..self.seats.len()).min_by_key(clients).unwrap_or(0)
+    }
+
+    /// So many clients wait on a loop, the first of them since then.
+    #[inline]
+    pub fn show_queue(&self, seat: usize, waiting: usize, since: Tick) {
+        self.seats[seat].queue.write(waiting, since);
+    }
+
+    /// So many servers are idle on a loop, the first of them since then.
+    #[inline]
+    pub fn show_stock(&self, seat: usize, idle: usize, since: Tick) {
+        self.seats[seat].stock.write(idle, since);
+    }
+
+    /// How many clients wait on all loops.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.seats.iter().map(|seat| seat.queue.read().0).sum()
+    }
+
+    /// Since when the clients at the fronts of the other loops' queues have waited.
+    pub fn fronts_beside(&self, seat: usize) -> impl Iterator<Item = Tick> + '_ {
+        let others = self.seats.iter().enumerate().filter(move |(other, _)| *other != seat);
+        let queues = others.map(|(_, seat)| seat.queue.read());
+        queues.filter(|(waiting, _)| *waiting > 0).map(|(_, since)| since)
+    }
+
+    /// How many servers are idle on other loops, and on which.
+    pub fn stocks_beside(&self, seat: usize) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let others = self.seats.iter().enumerate().filter(move |(other, _)| *other != seat);
+        others.map(|(other, seat)| (other, seat.stock.read().0)).filter(|(_, idle)| *idle > 0)
+    }
+
+    /// Servers that waiting clients will have without a dial: those that are idle, and those that
+    /// travel.
+    #[must_use]
+    pub fn to_be_had(&self) -> u32 {
+        self.seats.iter().map(|seat| seat.stock.read().0 + seat.inbound.load(SeqCst)).sum()
+    }
+
+    /// The loop whose idle server has been idle for longest, and since when.
+    #[must_use]
+    pub fn longest_idle(&self) -> Option<(usize, Tick)> {
+        let stocks = self.seats.iter().enumerate().map(|(n, seat)| (n, seat.stock.read()));
+        let idle = stocks.filter(|(_, (idle, _))| *idle > 0).map(|(n, (_, since))| (n, since));
+        idle.min_by_key(|(_, since)| *since)
+    }
+
+    /// Whether no server is idle and none is on its way to or from Postgres or between loops.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        let slots = self.slots();
+        slots.connecting == 0 && slots.zombie == 0 && self.to_be_had() == 0
+    }
+
+    /// Which other loop a server that has come free on `seat` is to go to; `None`: it stays.
+    /// `front`: since when the client at the front of this loop's own queue has waited.
+    #[must_use]
+    pub fn heir(&self, seat: usize, front: Option<Tick>) -> Option<usize> {
+        let mut heir: Option<(usize, Tick)> = None;
+        for (other, theirs) in self.seats.iter().enumerate() {
+            if other == seat {
+                continue;
+            }
+            let (waiting, since) = theirs.queue.read();
+            let unserved = waiting > theirs.inbound.load(SeqCst);
+            if unserved && heir.is_none_or(|(_, best)| since < best) {
+                heir = Some((other, since));
+            }
+        }
+        let (other, since) = heir?;
+        let Some(front) = front else { return Some(other) };
+        let has = |seat: usize| {
+            self.seats[seat].servers.load(SeqCst) + self.seats[seat].inbound.load(SeqCst)
+        };
+        // Who has two fewer has been short of its share for a while.
+        let patience = if has(other) + 2 <= has(seat) { 0 } else { PATIENCE_MS };
+        (since.plus(patience) < front || (patience == 0 && since <= front)).then_some(other)
+    }
+
+    /// Calls the servers that come free home, or no longer.
+    pub fn call_in(&self, called_in: bool) {
+        self.called_in.store(u32::from(called_in), SeqCst);
+    }
+
+    /// Whether servers that come free are to go to the pool's home.
+    #[must_use]
+    #[inline]
+    pub fn is_called_in(&self) -> bool {
+        self.called_in.load(SeqCst) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_stands_in_one_slot_at_a_time() {
+        let board = Board::new(2);
+        board.dial_started();
+        board.dial_started();
+        assert_eq!(board.slots(), Slots { connecting: 2, open: 0, zombie: 0 });
+        board.dial_succeeded(0);
+        board.dial_failed();
+        assert_eq!(board.slots(), Slots { connecting: 0, open: 1, zombie: 0 });
+        board.departed(0, 1);
+        assert_eq!((board.slots().open, board.to_be_had()), (1, 1));
+        board.arrived(1);
+        assert_eq!((board.slots().open, board.to_be_had()), (1, 0));
+        board.became_zombie(1);
+        assert_eq!(board.slots(), Slots { connecting: 0, open: 0, zombie: 1 });
+        assert!(!board.is_still());
+        board.zombie_gone();
+        assert_eq!(board.slots(), Slots::default());
+        assert!(board.is_still());
+    }
+
+    fn with_servers(servers: [usize; 2]) -> Board {
+        let board = Board::new(2);
+        for (seat, count) in servers.into_iter().enumerate() {
+            for _ in 0..count {
+                board.dial_started();
+                board.dial_succeeded(seat);
+            }
+        }
+        board
+    }
+
+    #[test]
+    fn a_free_server_goes_where_somebody_waits() {
+        let board = with_servers([2, 2]);
+        assert_eq!(board.heir(0, None), None);
+        board.show_queue(1, 1, Tick(0));
+        assert_eq!(board.heir(0, None), Some(1));
+        assert_eq!(board.heir(1, None), None);
+        // One that is on its way serves that client.
+        board.departed(0, 1);
+        assert_eq!(board.heir(0, None), None);
+        board.show_queue(1, 2, Tick(0));
+        assert_eq!(board.heir(0, None), Some(1));
+    }
+
+    #[test]
+    fn a_client_that_has_waited_longer_elsewhere_comes_first() {
+        let board = with_servers([3, 2]);
+        board.show_queue(1, 10, Tick(1_000));
+        assert_eq!(board.heir(0, Some(Tick(1_000))), None);
+        assert_eq!(board.heir(0, Some(Tick(1_000 + PATIENCE_MS))), None);
+        assert_eq!(board.heir(0, Some(Tick(1_001 + PATIENCE_MS))), Some(1));
+    }
+
+    #[test]
+    fn a_loop_that_is_short_of_servers_gets_one_without_patience() {
+        let board = with_servers([3, 1]);
+        board.show_queue(1, 10, Tick(1_000));
+        assert_eq!(board.heir(0, Some(Tick(999))), None);
+        assert_eq!(board.heir(0, Some(Tick(1_000))), Some(1));
+    }
+
+    #[test]
+    fn idle_servers_are_found() {
+        let board = with_servers([2, 2]);
+        assert_eq!(board.stocks_beside(0).count(), 0);
+        board.show_stock(1, 2, Tick(5));
+        assert_eq!(board.stocks_beside(0).collect::<Vec<_>>(), [(1, 2)]);
+        assert_eq!(board.stocks_beside(1).count(), 0);
+        board.show_stock(0, 1, Tick(4));
+        assert_eq!(board.longest_idle(), Some((0, Tick(4))));
+        assert_eq!(board.to_be_had(), 3);
+    }
+
+    #[test]
+    fn clients_are_spread() {
+        let board = Board::new(3);
+        for _ in 0..7 {
+            board.client_came(board.emptiest());
+        }
+        assert_eq!(board.clients(), 7);
+        board.client_went(2);
+        assert_eq!(board.emptiest(), 2);
+    }
+}
