@@ -274,8 +274,7 @@ async fn cancelling(entrance: &Entrance, seen: &mut Seen) {
     seen.see("goes on", sleeper.query_one("select 5", &[]).await.unwrap().get::<_, i32>(0));
 }
 
-/// The driver names every statement that it describes. Only those with types given, and simple queries, share servers
-/// today: see `stage::SESSION_SERVERS`.
+/// The driver names every statement that it describes, and drops it afterwards; those with types given have no name.
 async fn crowd(entrance: &Entrance, seen: &mut Seen) {
     let watching = client(entrance).await;
     watching
@@ -299,6 +298,8 @@ async fn crowd(entrance: &Entrance, seen: &mut Seen) {
                     transaction.query_typed(question, &[(&asked, Type::INT4)]).await.unwrap();
                 assert_eq!(rows[0].get::<_, i32>(0), asked);
                 servers.insert(rows[0].get::<_, i32>(1));
+                let named = transaction.query_one("select $1::int4", &[&asked]).await.unwrap();
+                assert_eq!(named.get::<_, i32>(0), asked);
                 transaction.commit().await.unwrap();
             }
             servers

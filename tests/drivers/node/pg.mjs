@@ -200,8 +200,9 @@ async function crowd() {
   const work = async (number) => {
     const client = await pool.connect();
     await client.query('begin');
-    await client.query('update tally set total = total + $1', [1]);
-    const { rows } = await client.query('select pg_backend_pid() as pid, $1::int as answer', [number]);
+    await client.query({ name: 'add', text: 'update tally set total = total + $1', values: [1] });
+    const text = 'select pg_backend_pid() as pid, $1::int as answer';
+    const { rows } = await client.query({ name: 'ask', text, values: [number] });
     if (rows[0].answer !== number) throw new Error(`${rows[0].answer} instead of ${number}`);
     pids.push(rows[0].pid);
     await client.query('commit');

@@ -152,7 +152,7 @@ async function cancelling() {
 async function crowd() {
   await withSql({}, (sql) => sql`create table tally (total int); insert into tally values (0)`.simple());
   // Ten times as many pipelined queries as connections, three times as many connections as servers.
-  await withSql({ database: CROWD_DATABASE, max: CROWD, prepare: false, ssl: { ca: authority } }, async (sql) => {
+  await withSql({ database: CROWD_DATABASE, max: CROWD, ssl: { ca: authority } }, async (sql) => {
     const pids = await Promise.all(Array.from({ length: 200 }, (_, number) => sql.begin(async (tx) => {
       await tx`update tally set total = total + ${1}`;
       const [{ pid, answer }] = await tx`select pg_backend_pid() as pid, ${number}::int as answer`;

@@ -163,7 +163,7 @@ async def crowd() -> None:
 
     async def work(client: int) -> set[int]:
         pids = set()
-        own = await asyncpg.connect(database=stage.CROWD_DATABASE, statement_cache_size=0)
+        own = await asyncpg.connect(database=stage.CROWD_DATABASE)
         for number in range(30):
             async with own.transaction():
                 await own.execute("update tally set total = total + $1", 1)

@@ -68,7 +68,8 @@ async def crowd() -> None:
         f"dbname={stage.CROWD_DATABASE}",
         min_size=stage.CROWD,
         max_size=stage.CROWD,
-        kwargs={"prepare_threshold": None},
+        # Each statement is prepared under a name when it comes for the second time.
+        kwargs={"prepare_threshold": 1},
         open=False,
     )
 

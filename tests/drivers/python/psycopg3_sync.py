@@ -300,7 +300,8 @@ def cancelling() -> None:
 
 def crowd() -> None:
     def configure(conn: Connection) -> None:
-        conn.prepare_threshold = None
+        # Each statement is prepared under a name when it comes first.
+        conn.prepare_threshold = 0
 
     with psycopg.connect(autocommit=True) as conn:
         conn.execute("create table tally (id int primary key, total int)")

@@ -18,8 +18,6 @@ use crate::harness::raw::RawClient;
 const CLIENTS: usize = 30;
 const SERVERS: u32 = 5;
 const MAX_PREPARED: u64 = 20;
-/// What one batch may add before there is an occasion to close others.
-const SLACK: u64 = 3;
 const TABLES: usize = 4;
 
 const INT4: u32 = 23;
@@ -258,7 +256,7 @@ fn a_crowd_with_one_name_gets_its_own_rows_in_the_format_it_was_told() {
                     if sequence % 50 == 0 {
                         let there = "select count(*) from pg_prepared_statements";
                         let there: u64 = member.wire.ask_value(there).parse().unwrap();
-                        assert!(there <= MAX_PREPARED + SLACK, "{there} on a server");
+                        assert!(there <= MAX_PREPARED, "{there} on a server");
                     }
                 }
                 changed.fetch_add(member.changed, Ordering::SeqCst);

@@ -25,7 +25,9 @@ fn pgbench_with_prepared_statements_runs_clean() {
     client(&pgweir).ask("select 1");
     let accounts = Accounting::of(&pgweir, &[node]);
     for script in ["tpcb-like", "select-only"] {
-        let run = ["-n", "-M", "prepared", "-c", "32", "-j", "2", "-t", "100", "-b", script];
+        // A thread waits for each PREPARE of one client while others of its clients are in
+        // transactions: with fewer threads than clients it would wait for a server that they hold.
+        let run = ["-n", "-M", "prepared", "-c", "32", "-j", "32", "-t", "100", "-b", script];
         let said = pgbench(pgweir.listen().port(), &run);
         assert!(said.contains("number of transactions actually processed: 3200/3200"), "{said}");
     }
