@@ -102,10 +102,15 @@ struct Seat {
 pub struct Board {
     slots: AtomicU64,
     seats: Box<[Seat]>,
-    /// An idle server of this pool is to make room for another pool: servers that come free on
-    /// other loops go to its home.
-    called_in: AtomicU32,
+    /// What its home has found out about pools that it shares a limit with: [`STARVED`],
+    /// [`CALLED_IN`].
+    room: AtomicU32,
 }
+
+/// Another pool wants a place: idle servers are of interest to the home.
+const STARVED: u32 = 1;
+/// This pool is to give one up: servers that come free go to the home.
+const CALLED_IN: u32 = 2;
 
 impl Board {
     /// A pool without servers and clients over so many loops.
@@ -114,7 +119,7 @@ impl Board {
         Board {
             slots: AtomicU64::default(),
             seats: (0..loops.max(1)).map(|_| Seat::default()).collect(),
-            called_in: AtomicU32::default(),
+            room: AtomicU32::default(),
         }
     }
 
@@ -273,16 +278,25 @@ impl Board {
         (since.plus(patience) < front || (patience == 0 && since <= front)).then_some(other)
     }
 
-    /// Calls the servers that come free home, or no longer.
-    pub fn call_in(&self, called_in: bool) {
-        self.called_in.store(u32::from(called_in), SeqCst);
+    /// Another pool wants a place, or none does; and servers of this pool that come free are to go
+    /// home for that.
+    pub fn show_room(&self, starved: bool, called_in: bool) {
+        let bits = if starved { STARVED } else { 0 } | if called_in { CALLED_IN } else { 0 };
+        self.room.store(bits, SeqCst);
+    }
+
+    /// Whether another pool wants a place.
+    #[must_use]
+    #[inline]
+    pub fn is_starved(&self) -> bool {
+        self.room.load(SeqCst) & STARVED != 0
     }
 
     /// Whether servers that come free are to go to the pool's home.
     #[must_use]
     #[inline]
     pub fn is_called_in(&self) -> bool {
-        self.called_in.load(SeqCst) != 0
+        self.room.load(SeqCst) & CALLED_IN != 0
     }
 }
 

@@ -98,6 +98,8 @@ struct Packed {
     effects: TextEffects,
     described: Option<Box<[u8]>>,
     number: u64,
+    /// Whoever prepares its text gets this one.
+    current: bool,
 }
 
 /// The statements of one loop, counted by reference; one that nobody knows any more is forgotten.
@@ -191,18 +193,20 @@ impl Statements {
         let number = ServerName::number(name.as_bytes())?;
         let entry = self.entries.get(id.0 as usize)?;
         let Entry { key, content_len, effects, described, .. } = entry;
+        let current = self.by_key.get(key) == Some(&id);
         let (key, described) = (key.clone(), described.clone());
-        Some(Packed { key, content_len: *content_len, effects: *effects, described, number })
+        let (content_len, effects) = (*content_len, *effects);
+        Some(Packed { key, content_len, effects, described, number, current })
     }
 
     /// Enters a statement of another loop's under its number, and takes one reference to it.
     fn unpack(&mut self, packed: Packed) -> StatementId {
-        let Packed { key, content_len, effects, described, number } = packed;
+        let Packed { key, content_len, effects, described, number, current } = packed;
         if let Some(&known) = self.by_number.get(&number) {
             self.retain(known);
             return known;
         }
-        let current = self.numbers.take_if(&key, number);
+        let current = current && self.numbers.adopt(&key, number);
         let id = match self.by_key.get(&key) {
             // It has no number yet.
             Some(&known) if current && self.entries[known.0 as usize].number.is_none() => {

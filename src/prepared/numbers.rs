@@ -41,16 +41,20 @@ impl Numbers {
         number
     }
 
-    /// Takes a number that another table has given a statement. Whether it is the number that
-    /// whoever prepares the statement from now on will get.
-    pub(super) fn take_if(&self, key: &Key, number: u64) -> bool {
+    /// Takes a number that a statement had in another table. Whether it is the one that whoever
+    /// prepares the statement from now on will get.
+    pub(super) fn adopt(&self, key: &Key, number: u64) -> bool {
         let mut inner = self.lock();
         match inner.by_key.get_mut(key) {
             Some((current, tables)) if *current == number => {
                 *tables += 1;
                 true
             }
-            Some(_) | None => false,
+            Some(_) => false,
+            None => {
+                inner.by_key.insert(key.clone(), (number, 1));
+                true
+            }
         }
     }
 

@@ -18,6 +18,9 @@ const GOODBYE_LIMIT_MS: u64 = 10_000;
 /// The same for one that was given up in the middle of something.
 const ABANDONED_LIMIT_MS: u64 = 60_000;
 
+/// How often the home of pools looks who of them is to give a server up on another loop.
+const LOOK_AT_SHARES_MS: u64 = 50;
+
 /// How long an unused pool is remembered where idle servers are kept for ever.
 const FORGET_AFTER_MS: u64 = 3_600_000;
 /// How soon it is looked again whether the last connection of an unused pool is gone.
@@ -39,6 +42,13 @@ pub(super) struct Zombie<S> {
     conn: Conn<S>,
     pool: PoolId,
     until: Deadline,
+}
+
+impl<S> Zombie<S> {
+    /// Whose it was.
+    pub(super) fn pool(&self) -> PoolId {
+        self.pool
+    }
 }
 
 impl<D: Driver> Engine<D> {
@@ -166,11 +176,14 @@ impl<D: Driver> Engine<D> {
         }
         let standings = self.standings(node);
         let Node { limit, starved, ref pools, .. } = self.nodes[node];
+        let again = starved.then_some(LOOK_AT_SHARES_MS);
         for (n, pool) in pools.iter().enumerate() {
             let yields = starved && share::must_yield(limit, &standings, n, self.now);
-            self.pools[pool.0 as usize].pool.board().call_in(yields);
+            self.pools[pool.0 as usize].pool.board().show_room(starved, yields);
         }
         self.standings = standings;
+        // Whose turn it is depends on the time as well.
+        self.check_at(Deadline::after(self.now, again));
     }
 
     /// How the pools of a node stand; in a buffer that is to be put back.
@@ -215,9 +228,12 @@ impl<D: Driver> Engine<D> {
     /// A server has become idle: another pool may want its place.
     #[inline]
     pub(super) fn make_room_if_wanted(&mut self, id: PoolId) {
-        let node = self.pools[id.0 as usize].node;
+        let entry = &self.pools[id.0 as usize];
+        let node = entry.node;
         if self.nodes[node].starved {
             self.balance(node);
+        } else if entry.pool.is_shared() && !self.is_home(id) && entry.pool.board().is_starved() {
+            self.slot_changed(id);
         }
     }
 

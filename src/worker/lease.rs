@@ -295,20 +295,26 @@ impl<D: Driver> Engine<D> {
     /// A clean server goes to the client that waits longest, else back to the pool.
     pub(super) fn give_back(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
+        let entry = &self.pools[entry.pool.0 as usize];
+        if entry.pool.is_shared() && entry.pool.board().is_called_in() {
+            let home = entry.spec.home();
+            if home != self.seat {
+                return self.send_away(id, home, false);
+            }
+        }
+        self.hand_out(id);
+    }
+
+    /// The same for one that has just come to this loop.
+    pub(super) fn hand_out(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
         let too_old = entry.server.retire_at.reached(self.now) || entry.close_needed;
         if too_old || self.must_give_up(pool) {
             return self.say_goodbye(id);
         }
-        if self.pools[pool.0 as usize].pool.is_shared() {
-            let entry = &self.pools[pool.0 as usize];
-            let home = entry.spec.home();
-            if home != self.seat && entry.pool.board().is_called_in() {
-                return self.send_away(id, home, false);
-            }
-            if let Some(heir) = entry.pool.heir() {
-                return self.send_away(id, heir, false);
-            }
+        if let Some(heir) = self.pools[pool.0 as usize].pool.heir() {
+            return self.send_away(id, heir, false);
         }
         let clients = &self.clients;
         let waits =

@@ -4,7 +4,8 @@
 //! loop orders dials and cancel requests. Every answer carries the id it is for, and ids have
 //! generations: an answer for something that is gone is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -296,7 +297,40 @@ pub struct Inspection {
     pub statements: usize,
 }
 
-/// A picture of one pool on one loop. `idle + leased + login + cancel + zombie = open` always.
+impl Inspection {
+    /// The pictures of all loops as one: each pool once, ordered by database and role.
+    #[must_use]
+    pub fn add_up(of_loops: Vec<Inspection>) -> Self {
+        let mut all = Inspection::default();
+        let mut pools: BTreeMap<_, PoolInspection> = BTreeMap::new();
+        for inspection in of_loops {
+            let Inspection { clients, pools: of_loop, statements } = inspection;
+            all.clients += clients;
+            all.statements += statements;
+            for pool in of_loop {
+                let key = (pool.database.clone(), pool.role.clone(), pool.id);
+                match pools.entry(key) {
+                    Entry::Vacant(place) => drop(place.insert(pool)),
+                    Entry::Occupied(mut known) => known.get_mut().add(&pool),
+                }
+            }
+        }
+        all.pools = pools.into_values().collect();
+        for pool in &mut all.pools {
+            pool.moving = pool.open.saturating_sub(pool.placed());
+        }
+        all
+    }
+
+    /// Whether the pictures were taken while no server passed from one place to another.
+    #[must_use]
+    pub fn is_sharp(&self) -> bool {
+        self.pools.iter().all(|pool| pool.placed() == pool.open)
+    }
+}
+
+/// A picture of one pool on one loop. Added up, `idle + leased + login + cancel + zombie + moving =
+/// open` always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolInspection {
     /// Database as clients name it.
@@ -315,7 +349,9 @@ pub struct PoolInspection {
     pub cancel: usize,
     /// Servers given up whose backends may still run.
     pub zombie: usize,
-    /// All of these.
+    /// Servers on their way from one loop to another.
+    pub moving: usize,
+    /// All of these, by the pool's ledger. Told by its home.
     pub open: usize,
     /// Clients that wait for a server.
     pub waiting: usize,
@@ -345,4 +381,32 @@ pub struct PoolInspection {
     pub paused: bool,
     /// Everything counted since the loop started.
     pub counters: Counters,
+}
+
+impl PoolInspection {
+    /// How many server connections are in some place.
+    fn placed(&self) -> usize {
+        self.idle + self.leased + self.login + self.cancel + self.zombie
+    }
+
+    /// Adds what another loop says of the same pool.
+    fn add(&mut self, other: &PoolInspection) {
+        self.idle += other.idle;
+        self.leased += other.leased;
+        self.login += other.login;
+        self.cancel += other.cancel;
+        self.zombie += other.zombie;
+        self.open += other.open;
+        self.waiting += other.waiting;
+        self.clients += other.clients;
+        self.pinned += other.pinned;
+        self.cleaning += other.cleaning;
+        self.being_canceled += other.being_canceled;
+        self.attached += other.attached;
+        self.cancel_ordered += other.cancel_ordered;
+        self.close_needed += other.close_needed;
+        self.oldest_wait_ms = self.oldest_wait_ms.max(other.oldest_wait_ms);
+        self.paused |= other.paused;
+        self.counters.add(&other.counters);
+    }
 }

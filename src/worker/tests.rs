@@ -863,7 +863,7 @@ fn draining_lets_transactions_end() {
     assert_eq!(sqlstates(&mut world, idle), ["57P01"]);
     assert_eq!(world.ask(busy, "select 1"), "DCZ");
     assert_eq!(world.ask(busy, "COMMIT"), "DCZE");
-    assert!(world.engine.is_stopped());
+    assert!(world.engines[0].is_stopped());
 }
 
 #[test]
@@ -873,9 +873,9 @@ fn draining_ends_at_its_limit() {
     world.ask(busy, "BEGIN");
     world.drain(Some(10_000));
     world.advance(9_999);
-    assert!(!world.engine.is_stopped());
+    assert!(!world.engines[0].is_stopped());
     world.advance(1);
-    assert!(world.engine.is_stopped() && world.is_closed(busy));
+    assert!(world.engines[0].is_stopped() && world.is_closed(busy));
 }
 
 #[test]
@@ -982,7 +982,7 @@ proptest::proptest! {
                 }
                 _ => world.advance(1),
             }
-            world.engine.turn(Vec::new).unwrap();
+            world.engines[0].turn(Vec::new).unwrap();
             world.check_accounts();
         }
         world.run();

@@ -153,7 +153,7 @@ impl<D: Driver> Engine<D> {
         // What was read ahead is looked at first: no edge comes for it.
         self.read_server(id);
         if self.servers.get(id).is_some_and(|entry| entry.server.user == User::Nobody) {
-            self.give_back(id);
+            self.hand_out(id);
         }
     }
 
