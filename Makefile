@@ -2,6 +2,7 @@
 
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+MAJORS ?= 14 15 16 17 18
 # PgBouncer's executable to compare with; without one, pgweir is measured alone.
 export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
 ifeq ($(PGWEIR_BENCH_PGBOUNCER),)
@@ -9,7 +10,7 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench bench-counts
+.PHONY: help demo test test-majors build bench bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,11 @@ demo: ## throw-away Postgres, pgweir in front of it, traffic (DEMO_ARGS="--secon
 test: ## everything that we check: format, lints, a short demo, all tests
 	@.ci/setup test
 	@.ci/test
+
+test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minutes (MAJORS="17 18")
+	@.ci/setup majors
+	@.ci/postgres $(MAJORS)
+	@.ci/test-majors $(MAJORS)
 
 build: ## target/release/pgweir
 	@.ci/setup build

@@ -112,6 +112,25 @@ pub fn shutting_down() -> Report {
     Report::fatal(b"57P01", TERMINATED).detail("pgweir is shutting down.").hint("Reconnect.")
 }
 
+/// 57P05 FATAL, as Postgres says it for `idle_session_timeout`: the client said nothing for
+/// `client_idle_timeout`. Fault: client.
+#[must_use]
+pub fn client_idle(limit_ms: u64) -> Report {
+    Report::fatal(b"57P05", "terminating connection due to idle-session timeout")
+        .detail(format!("The client was idle for {limit_ms} ms (client_idle_timeout)."))
+        .hint("Reconnect.")
+}
+
+/// 57P01 FATAL: a reload took the session's database or role out of the configuration. Fault:
+/// operator.
+#[must_use]
+pub fn configuration_gone() -> Report {
+    Report::fatal(
+        b"57P01",
+        "terminating connection because pgweir is no longer configured for this database and role",
+    )
+    .hint("Whoever configured pgweir can tell where to connect instead.")
+}
 /// 57P01 FATAL: an administrator closed this session. Fault: operator.
 #[must_use]
 pub fn killed() -> Report {

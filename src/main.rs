@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use pgweir::cli::check::{CheckFormat, check};
 use pgweir::cli::demo::{self, DemoOptions};
+use pgweir::cli::explain::{ExplainFormat, Question, explain};
+use pgweir::cli::reload::reload;
 use pgweir::process;
 
 /// A Postgres connection pooler and query guard.
@@ -38,6 +40,32 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Have the pgweir that runs with a configuration read it again, and say what changed.
+    ///
+    /// Nothing changes when the configuration has problems: they are printed, and the exit code is
+    /// 1. It takes the user that pgweir runs as, or root. SIGHUP does the same without an answer.
+    Reload {
+        /// The configuration, named as for `run`.
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Print every value that holds for a role in a database, and the file and line that set it.
+    ///
+    /// Secrets are shown as ***. Values that no file sets are marked "default".
+    Explain {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// The database, as clients name it.
+        #[arg(long, value_name = "NAME")]
+        database: String,
+        /// The role. Without it: what holds for any role without tables of its own.
+        #[arg(long, value_name = "NAME")]
+        role: Option<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        format: ExplainFormat,
+    },
     /// Show what pgweir does: a throw-away Postgres, pgweir in front of it, and traffic.
     ///
     /// Every claim it prints is checked: exit code 0 when all held, 1 when one did not, 2 when it
@@ -61,6 +89,11 @@ fn main() -> ExitCode {
         Command::Run { config } => process::run(&config),
         Command::Check { file, format, strict } => {
             ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
+        }
+        Command::Reload { config } => ExitCode::from(reload(&config)),
+        Command::Explain { config, database, role, format } => {
+            let question = Question { database: &database, role: role.as_deref() };
+            ExitCode::from(explain(&config, question, format))
         }
         Command::Demo { seconds, keep } => ExitCode::from(demo::run(DemoOptions { seconds, keep })),
     }

@@ -1,6 +1,9 @@
 //! The documents say what the program does.
 
+use std::collections::BTreeSet;
+
 use pgweir::admin::Show;
+use pgweir::config::not_yet::NOT_YET;
 use pgweir::errors;
 use pgweir::wire::Report;
 
@@ -25,6 +28,8 @@ fn every_error_of_a_session_is_explained() {
         errors::failed_transaction(),
         errors::cancelled_while_waiting(),
         errors::shutting_down(),
+        errors::client_idle(1),
+        errors::configuration_gone(),
         errors::killed(),
         errors::unknown_message_type(b'?'),
         errors::message_in_copy(b'P'),
@@ -61,6 +66,7 @@ fn what_the_documents_link_to_is_there() {
         "docs/errors.md",
         "docs/configuration.md",
         "docs/drivers.md",
+        "docs/postgres.md",
         "benches/README.md",
     ] {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -87,5 +93,28 @@ fn every_table_of_the_console_is_explained() {
         for (column, _) in show.columns() {
             assert!(document.contains(&format!("`{column}`")), "docs/console.md lacks {column}");
         }
+    }
+}
+
+#[test]
+fn the_keys_that_do_nothing_yet_are_those_that_the_reference_lists() {
+    let document = read("docs/configuration.md");
+    let (_, section) = document.split_once("## What does nothing yet").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let rows = section.lines().filter(|line| line.starts_with("| `["));
+    let listed: BTreeSet<(&str, &str)> = rows
+        .flat_map(|row| {
+            let cells: Vec<&str> = row.split('|').collect();
+            let [tables, keys] = [1, 2].map(|cell| cells[cell].split('`').skip(1).step_by(2));
+            let tables: Vec<&str> = tables.collect();
+            keys.flat_map(move |key| tables.clone().into_iter().map(move |table| (table, key)))
+        })
+        .collect();
+    for (table, key, _) in NOT_YET {
+        assert!(listed.contains(&(table, key)), "docs/configuration.md lacks {key} of {table}");
+    }
+    let known: BTreeSet<&str> = NOT_YET.iter().map(|(_, key, _)| *key).collect();
+    for (_, key) in listed {
+        assert!(known.contains(key), "docs/configuration.md says that {key} does nothing yet");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::averages::Averages;
 use super::chatter::{Chat, Known};
@@ -60,15 +60,14 @@ pub struct Console {
     averages: Averages,
     sessions: Mutex<BTreeMap<i32, SessionLine>>,
     queries: AtomicU64,
-    /// The port that clients connect to.
-    port: u16,
 }
 
 /// What a command is answered with, besides its CommandComplete.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
-    pub(super) notice: Option<Report>,
+    /// Notices and warnings, which come first.
+    pub(super) notices: Vec<Report>,
     /// Where the session's transaction stands from now on; `None`: where it stood.
     pub(super) status: Option<TransactionStatus>,
 }
@@ -80,13 +79,8 @@ pub(super) struct Asker<'a> {
 }
 
 impl Console {
-    /// A console over these loops. `port` is the one that clients connect to.
-    pub fn new(
-        hall: Arc<Hall>,
-        loops: Vec<Arc<dyn Loop>>,
-        orders: Arc<dyn Orders>,
-        port: u16,
-    ) -> Self {
+    /// A console over these loops.
+    pub fn new(hall: Arc<Hall>, loops: Vec<Arc<dyn Loop>>, orders: Arc<dyn Orders>) -> Self {
         Console {
             hall,
             loops,
@@ -95,16 +89,26 @@ impl Console {
             averages: Averages::start(),
             sessions: Mutex::default(),
             queries: AtomicU64::new(0),
-            port,
         }
     }
 
     /// Ends a period of averages after the other, for as long as the process lives.
     pub async fn keep_averages(&self) {
-        let period = self.hall.config().admin.stats_period.as_duration();
-        let Some(period) = period else { return };
+        let mut reloads = self.hall.reloads();
+        let mut begun = Instant::now();
         loop {
-            sleep(period).await;
+            let period = self.hall.config().admin.stats_period.as_duration();
+            // The configuration refuses "off".
+            let Some(period) = period else { return };
+            tokio::select! {
+                () = sleep_until(begun + period) => {}
+                reload = reloads.changed() => match reload {
+                    // It may be a shorter one now.
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+            begun = Instant::now();
             match Snapshot::take(&self.loops).await {
                 Ok(snapshot) => {
                     let totals = snapshot.by_database().into_iter();
@@ -150,13 +154,11 @@ impl Console {
                 let rows = self.rows(*show).await.map_err(|error| no_answer(&error))?;
                 return Ok(Answer { rows, ..Answer::default() });
             }
-            Command::Help => return Ok(Answer { notice: Some(help()), ..Answer::default() }),
+            Command::Help => return Ok(Answer { notices: vec![help()], ..Answer::default() }),
             Command::Chat(chat) => return Ok(small_talk(*chat, asker)),
             Command::Reload => {
-                let outcome = self.orders.reload().await;
-                let done = outcome.map_err(|why| Report::error(b"F0000", why))?;
-                let notice = Report::new(Severity::Notice, b"00000", done);
-                return Ok(Answer { notice: Some(notice), ..Answer::default() });
+                let notices = self.orders.reload().await?;
+                return Ok(Answer { notices, ..Answer::default() });
             }
             Command::SetOwn(key) => {
                 return Err(Report::error(b"55P02", format!("\"{key}\" cannot be changed here"))
@@ -195,7 +197,7 @@ impl Console {
             console_queries: self.queries.load(Ordering::Relaxed),
             admitted: self.hall.clients(),
             cancel_keys: self.hall.registry().len(),
-            port: self.port,
+            port: self.hall.port(),
         };
         show.rows(&sight).await
     }
@@ -268,20 +270,19 @@ impl Console {
         Ok(met.into_iter().sum())
     }
 
-    /// Refuses databases that do not exist, and the console's own.
+    /// Refuses databases that do not exist, and the console's own. One that was held or disabled
+    /// before a reload took it away can still be let go.
     async fn known(&self, scope: &Scope, what: &str) -> Result<(), Report> {
         let Scope::Database(name) = scope else { return Ok(()) };
         let config = self.hall.config();
         if config.admin.serves(name) {
             return Err(Report::error(b"0A000", format!("cannot {what} admin db: {name}")));
         }
-        let configured = config.databases().any(|database| database.name == *name && name != "*");
-        let pools = || Snapshot::take(&self.loops);
-        if configured || config.resolve(name, "").is_some() {
+        if config.resolve(name, "").is_some() || self.gates.names(name) {
             return Ok(());
         }
         // A reload may have taken a database away whose clients are still there.
-        let snapshot = pools().await.map_err(|error| no_answer(&error))?;
+        let snapshot = Snapshot::take(&self.loops).await.map_err(|error| no_answer(&error))?;
         if snapshot.pools.iter().any(|pool| pool.database == *name) {
             return Ok(());
         }

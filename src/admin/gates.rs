@@ -53,6 +53,13 @@ impl Gates {
         })
     }
 
+    /// Whether a database is held or closed under its own name.
+    pub fn names(&self, database: &str) -> bool {
+        self.with(|state| {
+            state.holds.databases.contains(database) || state.disabled.contains(database)
+        })
+    }
+
     /// Closes a database to new clients, or opens it again.
     pub fn set_disabled(&self, database: &str, disabled: bool) {
         self.with(|state| {
@@ -85,5 +92,6 @@ mod tests {
         assert!(!gates.holds().hold("shop") && !gates.release(&shop));
         gates.set_disabled("shop", true);
         assert!(gates.is_disabled("shop") && !gates.is_disabled("other"));
+        assert!(gates.names("shop") && !gates.names("other"));
     }
 }

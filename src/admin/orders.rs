@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::wire::Report;
+
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownMode {
@@ -14,8 +16,8 @@ pub enum ShutdownMode {
     WaitForClients,
 }
 
-/// What an order came to: a word about what was done, or why it was not.
-pub type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+/// What an order came to: notices and warnings about what was done, or why it was not.
+pub type Outcome<'a> = Pin<Box<dyn Future<Output = Result<Vec<Report>, Report>> + Send + 'a>>;
 
 /// The process, as the console may order it about.
 pub trait Orders: Send + Sync {

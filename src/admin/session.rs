@@ -243,8 +243,8 @@ impl<'a> Session<'a> {
         }
         let asker = Asker { role: &self.visitor.role, database: &self.visitor.database };
         let answer = self.console.carry_out(command, &asker).await?;
-        if let Some(notice) = &answer.notice {
-            debug_assert!(notice.severity == Severity::Notice);
+        for notice in &answer.notices {
+            debug_assert!(matches!(notice.severity, Severity::Notice | Severity::Warning));
             notice.write(&mut self.out);
         }
         self.status = answer.status.unwrap_or(self.status);

@@ -125,6 +125,19 @@ impl Userlist {
         Ok(())
     }
 
+    /// Keeps the verifiers that `before` made of passwords which are the same here: making one is
+    /// slow, and a salt that changed would tell a role that exists from one that does not.
+    pub fn keep_verifiers_of(&mut self, before: &Self) {
+        for (role, entry) in &mut self.roles {
+            if let (Some(StoredSecret::Plain(here)), Some(StoredSecret::Plain(there))) =
+                (&mut entry.secret, before.secret(role))
+                && here.password().matches(there.password().expose())
+            {
+                here.clone_from(there);
+            }
+        }
+    }
+
     /// A role's secret. `None` also where the role is listed with an empty one: it cannot log in
     /// by password.
     pub fn secret(&self, role: &str) -> Option<&StoredSecret> {

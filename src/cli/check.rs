@@ -2,9 +2,11 @@
 
 use super::json;
 use crate::config::{BudgetRow, Config, Location, Problem, Severity, summary};
+use crate::process::prepare::{Prepared, prepare};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How `pgweir check` prints what it found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -37,25 +39,25 @@ pub fn check(path: &Path, format: CheckFormat, strict: bool) -> i32 {
 
 /// Checks a file. Prints nothing.
 pub fn examine(path: &Path, format: CheckFormat, strict: bool) -> CheckResult {
-    let (mut problems, budget, unreadable) = match Config::load(path) {
-        Ok(loaded) => {
-            let mut problems = loaded.warnings;
-            problems.extend(open_files_warning(&loaded.config));
-            (problems, loaded.config.budget(), false)
+    let (mut problems, not_yet, budget, unreadable) = match prepare(path, Arc::default(), None) {
+        Ok(Prepared { edition, warnings: mut problems, not_yet, .. }) => {
+            problems.extend(open_files_warning(&edition.config));
+            (problems, not_yet, edition.config.budget(), false)
         }
-        Err(refused) => (refused.problems, Vec::new(), refused.unreadable),
+        Err(refused) => (refused.problems, Vec::new(), Vec::new(), refused.unreadable),
     };
     problems.sort_by_key(|problem| problem.location.is_none());
-    let has = |severity| problems.iter().any(|problem| problem.severity == severity);
+    let all = || problems.iter().chain(&not_yet);
+    let has = |severity| all().any(|problem| problem.severity == severity);
     let exit_code = match () {
         () if unreadable => 2,
         () if has(Severity::Error) || (strict && has(Severity::Warning)) => 1,
         () => 0,
     };
     let output = match format {
-        CheckFormat::Text => text(path, &problems, &budget),
-        CheckFormat::Json => as_json(&problems, &budget, exit_code == 0),
-        CheckFormat::Github => github(&problems),
+        CheckFormat::Text => text(path, &problems, &not_yet, &budget),
+        CheckFormat::Json => as_json(all(), &budget, exit_code == 0),
+        CheckFormat::Github => github(all()),
     };
     CheckResult { exit_code, output }
 }
@@ -82,12 +84,24 @@ fn open_files_warning(config: &Config) -> Option<Problem> {
     })
 }
 
-fn text(path: &Path, problems: &[Problem], budget: &[BudgetRow]) -> String {
+fn text(path: &Path, problems: &[Problem], not_yet: &[Problem], budget: &[BudgetRow]) -> String {
     let mut out = String::new();
     for problem in problems {
         let _ = writeln!(out, "{problem}");
     }
-    let found = if problems.is_empty() { "ok".to_owned() } else { summary(problems) };
+    if !not_yet.is_empty() {
+        out.push_str("Read and checked, but this version does not act on it:\n");
+        for problem in not_yet {
+            let _ = writeln!(out, "  {}", problem.in_one_line());
+        }
+        out.push('\n');
+    }
+    let mut found = if problems.is_empty() { "ok".to_owned() } else { summary(problems) };
+    match not_yet.len() {
+        0 => {}
+        1 => found.push_str(", 1 key without effect"),
+        n => found.push_str(&format!(", {n} keys without effect")),
+    }
     let _ = writeln!(out, "{}: {found}", path.display());
     if !budget.is_empty() {
         out.push('\n');
@@ -142,8 +156,12 @@ fn budget_table(budget: &[BudgetRow]) -> String {
     out
 }
 
-fn as_json(problems: &[Problem], budget: &[BudgetRow], ok: bool) -> String {
-    let problems: Vec<String> = problems.iter().map(problem_json).collect();
+fn as_json<'a>(
+    problems: impl Iterator<Item = &'a Problem>,
+    budget: &[BudgetRow],
+    ok: bool,
+) -> String {
+    let problems: Vec<String> = problems.map(problem_json).collect();
     let budget: Vec<String> = budget.iter().map(budget_json).collect();
     format!(
         "{{\"ok\":{ok},\"problems\":[{}],\"budget\":[{}]}}\n",
@@ -180,7 +198,7 @@ fn budget_json(row: &BudgetRow) -> String {
 }
 
 /// Workflow commands; their escapes are percent signs for the characters that end a command or a property.
-fn github(problems: &[Problem]) -> String {
+fn github<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut out = String::new();

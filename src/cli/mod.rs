@@ -4,4 +4,6 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 mod json;
+pub mod reload;

@@ -77,6 +77,18 @@ pub struct Session {
     pub types_told: bool,
     /// In the current batch a message was sent that decides what the unnamed statement is.
     pub batch_sets_unnamed: bool,
+    /// The unnamed statement of the current batch is this one of the server's.
+    pub batch_repeats: Option<StatementId>,
+    /// The server had it, and its Parse has not been answered.
+    pub repeat_parse_due: bool,
+    /// The last unit in which the unnamed statement was one of the server's, by its server's count.
+    pub repeat_unit: u64,
+    /// Nothing may follow `repeat_unit` before that is done, for it may have to be sent again.
+    pub repeat_alone: bool,
+    /// The next Parse goes to the server as it is.
+    pub as_sent_next: bool,
+    /// It sends batches without waiting for the one before.
+    pub pipelines: bool,
     /// How the current batch may end the transaction.
     pub batch_ending: Ending,
     /// How often its request found a dead server and was put back into the queue.
@@ -108,6 +120,12 @@ impl Session {
             bound: None,
             types_told: false,
             batch_sets_unnamed: false,
+            batch_repeats: None,
+            repeat_parse_due: false,
+            repeat_unit: 0,
+            repeat_alone: false,
+            as_sent_next: false,
+            pipelines: false,
             batch_ending: Ending::No,
             retries: 0,
             held: false,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +20,12 @@ pub struct Binaries {
 impl Binaries {
     /// The first installation found in `$PGWEIR_PG_BIN` (a folder, or several separated by
     /// colons), what `pg_config` names, the distribution's versioned folders from the highest
-    /// major version down, and `PATH`.
+    /// major version down, and `PATH`. Where `$PGWEIR_PG_MAJOR` names a major version, the first
+    /// of that one: no other takes its place.
     pub fn find() -> Result<Self, ClusterError> {
+        if let Some(wanted) = env::var_os("PGWEIR_PG_MAJOR") {
+            return Self::find_major(parse_major(&wanted)?);
+        }
         let searched = candidate_folders();
         let found = searched.iter().find_map(|folder| Self::at(folder).ok());
         found.ok_or(ClusterError::NoPostgres { major: None, searched })
@@ -80,6 +85,20 @@ impl Binaries {
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+
+    /// A client program such as `psql`: this installation's, or else the first of another one,
+    /// whose version may differ. `None` when there is none on this machine.
+    pub fn client_program(&self, name: &str) -> Option<PathBuf> {
+        let others = candidate_folders();
+        let mut paths = std::iter::once(&self.folder).chain(&others).map(|f| f.join(name));
+        paths.find(|path| path.is_file())
+    }
+}
+
+/// Reads `$PGWEIR_PG_MAJOR`.
+pub(super) fn parse_major(text: &OsStr) -> Result<u32, ClusterError> {
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| ClusterError::NotAMajor { text: text.to_string_lossy().into_owned() })
 }
 
 /// Reads `postgres (PostgreSQL) 15.18 (Debian …)` into version and major version.

@@ -14,6 +14,11 @@ pub enum ClusterError {
         /// Every folder that was looked into.
         searched: Vec<PathBuf>,
     },
+    /// `PGWEIR_PG_MAJOR` is no major version.
+    NotAMajor {
+        /// What it is.
+        text: String,
+    },
     /// A program of Postgres (or the system) ended with a failure.
     Program {
         /// The program, as it was started.
@@ -67,6 +72,9 @@ impl fmt::Display for ClusterError {
                      folder of its programs in PGWEIR_PG_BIN"
                 )
             }
+            Self::NotAMajor { text } => {
+                write!(f, "PGWEIR_PG_MAJOR is {text:?}: write a major version, such as 17")
+            }
             Self::Program { program, output } => write!(f, "{program} failed: {}", output.trim()),
             Self::NotReady { awaited, log } => {
                 write!(f, "Postgres did not get there: {awaited}. The end of its log:\n{log}")
@@ -85,6 +93,7 @@ impl std::error::Error for ClusterError {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::NoPostgres { .. }
+            | Self::NotAMajor { .. }
             | Self::Program { .. }
             | Self::NotReady { .. }
             | Self::Refused { .. }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::binaries::parse_version;
+use super::binaries::{parse_major, parse_version};
 use super::process::{Account, account_named, parent_in_stat};
 use super::{ClusterError, quote_identifier, quote_literal};
 
@@ -46,5 +46,17 @@ fn a_missing_postgres_names_the_package_and_the_folders() {
     let text = error.to_string();
     for part in ["no Postgres 17", "/some/bin", "apt-get install postgresql-17", "PGWEIR_PG_BIN"] {
         assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_major_version_is_a_number_or_an_error_that_names_it() {
+    assert_eq!(parse_major("17".as_ref()).ok(), Some(17));
+    for odd in ["", "17.10", "seventeen", " 17"] {
+        let text = parse_major(odd.as_ref()).err().map(|error| error.to_string());
+        assert_eq!(
+            text,
+            Some(format!("PGWEIR_PG_MAJOR is {odd:?}: write a major version, such as 17"))
+        );
     }
 }

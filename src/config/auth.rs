@@ -156,13 +156,17 @@ impl FromNode for Network {
 impl AccessRule {
     /// Whether it is about this client. `peer` is `None` for the Unix socket, which counts as encrypted.
     pub fn matches(&self, database: &str, role: &str, peer: Option<IpAddr>, tls: bool) -> bool {
+        self.names(database, role)
+            && (self.from.is_empty() || self.from.iter().any(|network| network.contains(peer)))
+            && (!self.tls || tls || peer.is_none())
+    }
+
+    /// Whether it is about this role in this database, for some client.
+    pub fn names(&self, database: &str, role: &str) -> bool {
         let named = |names: &[String], name: &str| {
             names.is_empty() || names.iter().any(|known| known == name)
         };
-        named(&self.databases, database)
-            && named(&self.roles, role)
-            && (self.from.is_empty() || self.from.iter().any(|network| network.contains(peer)))
-            && (!self.tls || tls || peer.is_none())
+        named(&self.databases, database) && named(&self.roles, role)
     }
 
     fn read(mut section: Section<'_>) -> Self {

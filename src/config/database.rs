@@ -4,7 +4,7 @@ use super::layer::layered;
 use super::node::{Node, Table, Value, join};
 use super::report::Report;
 use super::section::{Section, Set};
-use super::settings::{Layer, Level};
+use super::settings::{Effective, Layer, Level};
 use super::source::{Origin, Place};
 use super::target::Target;
 use super::timeout::Timeout;
@@ -49,6 +49,25 @@ impl DatabaseConfig {
             replicas: Vec::new(),
             routing: RoutingConfig::default(),
         }
+    }
+}
+
+impl Effective {
+    /// The role that logs in to Postgres.
+    pub fn logs_in_as(&self) -> &str {
+        self.server_role.as_deref().unwrap_or(&self.role)
+    }
+
+    /// Whether server connections made under `before` are what these settings would make: the same place, the same
+    /// way there, the same login.
+    pub fn has_servers_of(&self, before: &Self) -> bool {
+        let exposed = |settings: &Self| {
+            settings.server_password.as_ref().map(|secret| secret.expose().to_owned())
+        };
+        self.database.server_database == before.database.server_database
+            && self.database.primary.reaches_as(&before.database.primary)
+            && self.logs_in_as() == before.logs_in_as()
+            && exposed(self) == exposed(before)
     }
 }
 
@@ -123,6 +142,7 @@ pub(super) struct RoleTable {
 #[derive(Clone, Debug)]
 pub(super) struct ReplicaTable {
     pub place: Place,
+    pub origin: Origin,
     pub target: Target,
     pub weight: u32,
     pub max_lag: Option<Timeout>,
@@ -170,7 +190,8 @@ impl FromNode for ReplicaTable {
         let place = node.place;
         let Value::Table(table) = &node.value else {
             let target = Target::from_node(node, path, report)?;
-            return Some(ReplicaTable { place, target, weight: 1, max_lag: None });
+            let origin = report.sources.origin(place);
+            return Some(ReplicaTable { place, origin, target, weight: 1, max_lag: None });
         };
         let mut section = Section::new(path, place, table, report);
         let target = section.optional::<Target>("url");
@@ -188,8 +209,9 @@ impl FromNode for ReplicaTable {
             );
         }
         let max_lag = section.optional("max_lag").map(|set| set.value);
+        let origin = section.report.sources.origin(place);
         section.finish();
-        Some(ReplicaTable { place, target: target?.value, weight, max_lag })
+        Some(ReplicaTable { place, origin, target: target?.value, weight, max_lag })
     }
 }
 

@@ -3,6 +3,8 @@
 //! It runs after the file is parsed, so that no secret can change the file's structure.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -24,6 +26,51 @@ impl Surroundings for Process {
 
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+}
+
+/// Surroundings that remember the secrets that were found there, so that no message repeats one.
+pub(super) struct Discreet<'a> {
+    inner: &'a dyn Surroundings,
+    secrets: RefCell<BTreeSet<String>>,
+}
+
+/// In the name of a variable: it holds a secret.
+const SECRET_WORDS: [&str; 5] = ["PASS", "PWD", "SECRET", "TOKEN", "KEY"];
+
+impl<'a> Discreet<'a> {
+    pub fn new(inner: &'a dyn Surroundings) -> Self {
+        Discreet { inner, secrets: RefCell::default() }
+    }
+
+    /// What was read: files' texts, and variables whose names say that they hold a secret.
+    pub fn into_secrets(self) -> BTreeSet<String> {
+        self.secrets.into_inner()
+    }
+
+    fn remember(&self, text: &str) {
+        let text = text.trim_end();
+        // Two characters are in every message.
+        if text.len() > 2 {
+            self.secrets.borrow_mut().insert(text.to_owned());
+        }
+    }
+}
+
+impl Surroundings for Discreet<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = self.inner.variable(name)?;
+        let upper = name.to_ascii_uppercase();
+        if SECRET_WORDS.iter().any(|word| upper.contains(word)) {
+            self.remember(&value);
+        }
+        Some(value)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = self.inner.read(path)?;
+        self.remember(&text);
+        Ok(text)
     }
 }
 

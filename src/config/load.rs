@@ -3,9 +3,10 @@
 use super::auth::{AuthConfig, read_access};
 use super::checks::{self, Checked};
 use super::database::{read_databases, read_roles};
+use super::diff::Written;
 use super::guard::read_policies;
 use super::include::{matching_files, merge};
-use super::interpolate::{Process, Surroundings};
+use super::interpolate::{Discreet, Process, Surroundings};
 use super::node::{Entry, Node, Table, TreeReader, Value};
 use super::problem::{ConfigProblems, Location, Problem, Severity};
 use super::report::Report;
@@ -16,7 +17,7 @@ use super::settings::{Layer, Level};
 use super::source::Place;
 use super::surface::{AdminConfig, HttpConfig, LogConfig};
 use super::value::FromNode;
-use super::{Config, Loaded};
+use super::{Config, Loaded, Places, not_yet};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl Config {
     /// Reads a file, the files that it includes, and checks everything.
     pub fn load(path: &Path) -> Result<Loaded, ConfigProblems> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match read_text(path) {
             Ok(text) => read(&text, &name, &Process, Files::Look),
             Err(error) => Err(unreadable(&name, &error)),
         }
@@ -47,6 +48,16 @@ impl Config {
 pub(super) enum Files {
     Look,
     Ignore,
+}
+
+/// A file's text. Where it is not UTF-8, the error says in which line.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let message = format!("line {line} is not UTF-8");
+        std::io::Error::new(std::io::ErrorKind::InvalidData, message)
+    })
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> ConfigProblems {
@@ -70,16 +81,20 @@ pub(super) fn read(
 ) -> Result<Loaded, ConfigProblems> {
     let mut report = Report::default();
     let mut syntax = SyntaxErrors::default();
-    let mut root = read_file(text, name, surroundings, &mut report, &mut syntax);
-    read_includes(&mut root, name, surroundings, &mut report, &mut syntax);
+    let surroundings = Discreet::new(surroundings);
+    let mut root = read_file(text, name, &surroundings, &mut report, &mut syntax);
+    read_includes(&mut root, name, &surroundings, &mut report, &mut syntax);
     let tables = Tables::read(&root, &mut report);
     // After a syntax error, absence proves nothing: only what is there was judged.
     let config =
         if syntax.lines.is_empty() { Some(tables.check(files, &mut report)) } else { None };
     syntax.settle(&mut report);
+    report.hide(&surroundings.into_secrets());
     match config {
         Some(config) if !report.has_errors() => {
-            Ok(Loaded { config, warnings: report.into_sorted() })
+            let not_yet = not_yet::find(&root, &config, &report.sources);
+            let (warnings, sources) = report.into_sorted_with_sources();
+            Ok(Loaded { config, warnings, not_yet, places: Places::of(&root, sources) })
         }
         _ => Err(ConfigProblems { problems: report.into_sorted(), unreadable: false }),
     }
@@ -192,7 +207,7 @@ fn read_includes(
                 continue;
             }
             let included = path.display().to_string();
-            match std::fs::read_to_string(&path) {
+            match read_text(&path) {
                 Ok(text) => {
                     let mut table = read_file(&text, &included, surroundings, report, syntax);
                     if let Some(entry) = table.entries.remove("include") {
@@ -262,6 +277,7 @@ impl Tables {
             log,
             policies,
             files: report.sources.names(),
+            written: Written::of(root),
             defaults,
             tables,
             settled: Default::default(),

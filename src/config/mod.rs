@@ -11,6 +11,8 @@ mod budget;
 mod checks;
 mod database;
 mod defaults;
+mod diff;
+mod explain;
 mod guard;
 mod include;
 mod interpolate;
@@ -18,6 +20,8 @@ pub mod keys;
 mod layer;
 mod load;
 mod node;
+pub mod not_yet;
+mod places;
 mod problem;
 mod report;
 mod resolve;
@@ -40,7 +44,9 @@ pub use auth::{AccessRule, AuthConfig, Network};
 pub use budget::BudgetRow;
 pub use database::{DatabaseConfig, ReplicaConfig, RoutingConfig};
 pub use defaults::{DEFAULT_AUTH_QUERY, DEFAULT_LISTEN_PORT};
+pub use diff::{Change, Effect};
 pub use guard::GuardPolicy;
+pub use places::Places;
 pub use problem::{ConfigProblems, Location, Problem, Severity, summary};
 pub use secret::Secret;
 pub use server::{ClientTls, ListenAddress, ServerConfig};
@@ -84,6 +90,8 @@ pub struct Config {
     pub policies: BTreeMap<String, Arc<GuardPolicy>>,
     /// The files that it was read from, the main one first.
     pub files: Vec<Arc<str>>,
+    /// What the files set, to tell what a reload changes.
+    written: diff::Written,
     defaults: Layer,
     tables: BTreeMap<String, DatabaseTable>,
     settled: BTreeMap<String, Arc<DatabaseConfig>>,
@@ -97,6 +105,10 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings and notes, ordered by place.
     pub warnings: Vec<Problem>,
+    /// A warning for each key that is set and that nothing acts on yet, ordered by place.
+    pub not_yet: Vec<Problem>,
+    /// Where its keys stand.
+    pub places: Places,
 }
 
 impl Config {
@@ -116,9 +128,13 @@ impl Config {
         unique.into_iter().collect()
     }
 
-    /// Every password and verifier in `[roles]`.
+    /// Every password and verifier that clients may prove to know: of roles, and in connection strings.
     pub fn passwords(&self) -> impl Iterator<Item = &Secret> {
-        self.roles.keys().filter_map(|role| self.role_password(role))
+        let tables = self.tables.values();
+        let narrower = tables.clone().flat_map(|table| table.roles.values());
+        let roles = self.roles.values().chain(narrower);
+        let strings = tables.filter_map(|table| table.primary.as_ref()?.value.password.as_ref());
+        roles.filter_map(|role| role.layer.password.as_ref()?.value.as_ref()).chain(strings)
     }
 
     /// The password or verifier in `[roles.Y]`.
@@ -139,5 +155,12 @@ impl Config {
         let Some(rules) = &self.access else { return Some(self.auth.method) };
         let rule = rules.iter().find(|rule| rule.matches(database, role, peer, tls))?;
         Some(rule.method.unwrap_or(self.auth.method))
+    }
+
+    /// Every method that clients of a role may prove themselves by in a database, wherever they come from.
+    pub fn access_methods(&self, database: &str, role: &str) -> impl Iterator<Item = AuthMethod> {
+        let everywhere = self.access.is_none().then_some(self.auth.method);
+        let rules = self.access.iter().flatten().filter(move |rule| rule.names(database, role));
+        everywhere.into_iter().chain(rules.map(|rule| rule.method.unwrap_or(self.auth.method)))
     }
 }

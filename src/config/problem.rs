@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and how it is shown: place, key path, excerpt, advice.
 
+use super::Places;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,6 +58,44 @@ pub struct Problem {
     pub also: Option<(String, Location)>,
     /// What to do about it.
     pub help: Option<String>,
+}
+
+impl Problem {
+    /// An error found outside the file's text: in what it names, or when it is used. `key` is
+    /// empty where it is about no single key.
+    #[must_use]
+    pub fn error(key: &str, message: impl Into<String>) -> Self {
+        Problem {
+            severity: Severity::Error,
+            message: message.into(),
+            key: (!key.is_empty()).then(|| key.to_owned()),
+            location: None,
+            also: None,
+            help: None,
+        }
+    }
+
+    /// Its place and message, for a list.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match &self.location {
+            Some(Location { file, line, .. }) => format!("{file}:{line}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same, where its key stands.
+    #[must_use]
+    pub fn placed(mut self, places: &Places) -> Self {
+        self.location = self.key.as_ref().and_then(|key| places.find(key));
+        self
+    }
+}
+
+impl From<Vec<Problem>> for ConfigProblems {
+    fn from(problems: Vec<Problem>) -> Self {
+        ConfigProblems { problems, unreadable: false }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -16,6 +16,22 @@ pub(super) struct Report {
     noted: BTreeSet<String>,
 }
 
+/// The longest message, in characters.
+const LONGEST: usize = 500;
+
+/// A text of bearable length, in one line.
+fn shortened(text: &str) -> String {
+    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let len = one_line.chars().count();
+    if len <= LONGEST {
+        return one_line;
+    }
+    let part =
+        |skip: usize, take: usize| one_line.chars().skip(skip).take(take).collect::<String>();
+    // What is wrong stands before the value or behind it.
+    format!("{} … {}", part(0, LONGEST - 150), part(len - 150, 150))
+}
+
 impl Report {
     fn add(
         &mut self,
@@ -64,13 +80,35 @@ impl Report {
         }
     }
 
+    /// Takes secrets out of what is said, and makes long texts short: a forgotten quote makes a
+    /// value of half a file.
+    pub fn hide(&mut self, secrets: &BTreeSet<String>) {
+        let tidy = |text: &mut String| {
+            for secret in secrets {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+            *text = shortened(text);
+        };
+        for problem in &mut self.problems {
+            tidy(&mut problem.message);
+            problem.help.as_mut().map(tidy);
+        }
+    }
+
     /// Whether the configuration is refused.
     pub fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Every problem, in the order of the files and lines.
-    pub fn into_sorted(mut self) -> Vec<Problem> {
+    pub fn into_sorted(self) -> Vec<Problem> {
+        self.into_sorted_with_sources().0
+    }
+
+    /// The same, and the texts.
+    pub fn into_sorted_with_sources(mut self) -> (Vec<Problem>, SourceMap) {
         let order = self.sources.names();
         self.problems.sort_by_key(|problem| {
             let place = problem.location.as_ref().map(|at| {
@@ -85,6 +123,6 @@ impl Report {
             (place.is_none(), place)
         });
         self.problems.dedup();
-        self.problems
+        (self.problems, self.sources)
     }
 }

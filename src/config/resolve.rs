@@ -6,8 +6,7 @@
 use super::database::{DatabaseConfig, DatabaseTable, RoutingConfig};
 use super::node::join;
 use super::report::Report;
-use super::settings::{Effective, Explained, Layer, Settings};
-use super::source::Origin;
+use super::settings::{Effective, Layer, Settings};
 use super::words::nearest;
 use super::{Config, GuardPolicy};
 use crate::rules::BuiltinPolicy;
@@ -59,7 +58,7 @@ fn check_alias(path: &str, table: &DatabaseTable, report: &mut Report) {
 }
 
 /// Why an alias leads nowhere.
-enum BrokenAlias {
+pub(super) enum BrokenAlias {
     Unknown(String),
     Circle,
 }
@@ -92,7 +91,7 @@ impl BrokenAlias {
 }
 
 /// The tables from the real database to `name` itself.
-fn alias_chain<'a>(
+pub(super) fn alias_chain<'a>(
     tables: &'a BTreeMap<String, DatabaseTable>,
     name: &str,
 ) -> Result<Vec<(&'a str, &'a DatabaseTable)>, BrokenAlias> {
@@ -133,6 +132,12 @@ fn settle_one(name: &str, chain: &[(&str, &DatabaseTable)]) -> Option<DatabaseCo
     Some(database)
 }
 
+/// Whether the most specific `server_role` stands above every `server_password`, which then belongs to another role.
+pub(super) fn names_other_role(layers: &[&Layer]) -> bool {
+    let last = |has: fn(&Layer) -> bool| layers.iter().rposition(|layer| has(layer));
+    last(|layer| layer.server_role.is_some()) > last(|layer| layer.server_password.is_some())
+}
+
 impl Config {
     /// Every value for a role in a database; `None` when there is no such database.
     ///
@@ -154,17 +159,14 @@ impl Config {
     }
 
     /// Pairs roles with passwords: a password goes with the role beside it, not with one that a narrower table names.
-    fn settle_secrets(
+    pub(super) fn settle_secrets(
         &self,
         settings: &mut Settings,
         layers: &[&Layer],
         database: &DatabaseConfig,
         role: &str,
     ) {
-        let last = |has: fn(&Layer) -> bool| layers.iter().rposition(|layer| has(layer));
-        let named = last(|layer| layer.server_role.is_some());
-        let secret = last(|layer| layer.server_password.is_some());
-        if named > secret {
+        if names_other_role(layers) {
             let own = settings.server_role.as_ref().and_then(|role| self.roles.get(role));
             settings.server_password =
                 own.and_then(|role| role.layer.password.as_ref()).and_then(|set| set.value.clone());
@@ -176,7 +178,7 @@ impl Config {
     }
 
     /// The database of that name, or what `[databases."*"]` makes of it.
-    fn find_database(&self, name: &str) -> Option<Arc<DatabaseConfig>> {
+    pub(super) fn find_database(&self, name: &str) -> Option<Arc<DatabaseConfig>> {
         if self.admin.serves(name) || name.is_empty() {
             return None;
         }
@@ -194,10 +196,15 @@ impl Config {
         }))
     }
 
+    /// The tables of a database, from the real one to that of its own name.
+    pub(super) fn tables_of(&self, database: &str) -> Vec<(&str, &DatabaseTable)> {
+        let table = if self.tables.contains_key(database) { database } else { ANY_DATABASE };
+        alias_chain(&self.tables, table).unwrap_or_default()
+    }
+
     /// The layers that hold for a role in a database, the most specific last.
     pub(super) fn layers(&self, database: &str, role: &str) -> Vec<&Layer> {
-        let table = if self.tables.contains_key(database) { database } else { ANY_DATABASE };
-        let chain = alias_chain(&self.tables, table).unwrap_or_default();
+        let chain = self.tables_of(database);
         let mut layers = vec![&self.defaults];
         for (index, (_, table)) in chain.iter().enumerate() {
             layers.push(&table.layer);
@@ -207,43 +214,5 @@ impl Config {
             layers.extend(table.roles.get(role).map(|role| &role.layer));
         }
         layers
-    }
-
-    /// Where the value of `key` for a role in a database comes from: a setting, or `routing.KEY`.
-    ///
-    /// `None` when there is no such database or key.
-    pub fn origin(&self, database: &str, role: &str, key: &str) -> Option<Origin> {
-        self.find_database(database)?;
-        if let Some(key) = key.strip_prefix("routing.") {
-            let table = if self.tables.contains_key(database) { database } else { ANY_DATABASE };
-            let chain = alias_chain(&self.tables, table).unwrap_or_default();
-            let set = chain.iter().rev().find_map(|(_, table)| table.routing.origin(key));
-            return RoutingConfig::KEYS
-                .contains(&key)
-                .then(|| set.cloned().unwrap_or(Origin::BuiltIn));
-        }
-        let layers = self.layers(database, role);
-        let set = layers.iter().rev().find_map(|layer| layer.origin(key));
-        Settings::KEYS.contains(&key).then(|| set.cloned().unwrap_or(Origin::BuiltIn))
-    }
-
-    /// Every value for a role in a database with its origin, secrets as `***`; `None` when there is no such database.
-    pub fn explain(&self, database: &str, role: &str) -> Option<Vec<Explained>> {
-        let found = self.find_database(database)?;
-        let layers = self.layers(database, role);
-        let mut settings = Settings::default();
-        for layer in &layers {
-            layer.apply(&mut settings);
-        }
-        self.settle_secrets(&mut settings, &layers, &found, role);
-        let routing =
-            found.routing.shown().into_iter().map(|(key, value)| (format!("routing.{key}"), value));
-        let all =
-            settings.shown().into_iter().map(|(key, value)| (key.to_owned(), value)).chain(routing);
-        let explained = all.map(|(key, value)| {
-            let origin = self.origin(database, role, &key).unwrap_or(Origin::BuiltIn);
-            Explained { key, value, origin }
-        });
-        Some(explained.collect())
     }
 }

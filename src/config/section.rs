@@ -28,6 +28,12 @@ const PGBOUNCER_SPELLINGS: &[(&str, &str)] = &[
     ("viewers", "stats_users"),
 ];
 
+/// Our name for a key that may be PgBouncer's.
+pub(super) fn ours(key: &str) -> &str {
+    let spelling = PGBOUNCER_SPELLINGS.iter().find(|(_, foreign)| *foreign == key);
+    spelling.map_or(key, |(ours, _)| ours)
+}
+
 /// A value that the file sets, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Set<T> {

@@ -28,6 +28,8 @@ pub struct Explained {
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Whether anything acts on it today; see [`super::not_yet`].
+    pub acted_on: bool,
 }
 
 /// Which tables may set a value.
@@ -138,7 +140,8 @@ settings! {
     server_lifetime: Timeout,
     /// Prepared statements kept on each server connection. 0: none are shared. Default: 500. Reloadable.
     max_prepared_statements: u32,
-    /// Which name unnamed statements that come again bear on the server. Default: `shared`. Reloadable.
+    /// Whether unnamed statements that come again are kept on the server, for a second at most.
+    /// Default: `shared`. Reloadable.
     unnamed_statements: UnnamedStatements,
     /// What happens to session state under transaction pooling. Default: `track`. Reloadable for new sessions.
     session_state: SessionStateMode,

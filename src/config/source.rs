@@ -256,12 +256,20 @@ fn secret_value(line: &str) -> Option<Range<usize>> {
         ["passw", "pasw", "secret", "pwd"].iter().filter_map(|word| lower.find(word)).min()?;
     let equals = word + lower[word..].find('=')?;
     let value = &line[equals + 1..];
+    if value.trim().is_empty() {
+        return None;
+    }
     let start = equals + 1 + (value.len() - value.trim_start().len());
     let end = equals + 1 + value.trim_end().len();
-    let value = line[start..end].trim_start_matches(['"', '\'']);
-    // References name a secret without holding it; numbers and `true` are mistakes worth seeing.
-    let harmless =
-        value.is_empty() || value.starts_with("${") || !line[start..end].contains(['"', '\'']);
+    let whole = &line[start..end];
+    let value = whole.trim_start_matches(['"', '\'']);
+    // References name a secret without holding it; numbers, lists and `true` are mistakes worth
+    // seeing. Other words without quotes may be a secret whose quotes were forgotten.
+    let is_word = whole.contains(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-' | '[' | ']'));
+    let harmless = value.is_empty()
+        || value.starts_with("${")
+        || !is_word
+        || matches!(whole, "true" | "false");
     (!harmless).then_some(start..end)
 }
 
@@ -279,6 +287,11 @@ mod tests {
         check("pool_size = 5", "pool_size = 5");
         check("password = \"hunter2\"", "password = ***");
         check("pasword = 'hunter2'", "pasword = ***");
+        check("password = hunter2", "password = ***");
+        check("password = 5432", "password = 5432");
+        check("password = true", "password = true");
+        check("password = ", "password = ");
+        check("password =", "password =");
         check("password = \"${WEB}\"", "password = \"${WEB}\"");
         check("primary = \"postgres://u:hunter2@h/d\"", "primary = \"postgres://u:***@h/d\"");
         check(

@@ -31,6 +31,7 @@ impl Config {
             tables: std::collections::BTreeMap::new(),
             settled: std::collections::BTreeMap::new(),
             roles: std::collections::BTreeMap::new(),
+            written: super::diff::Written::default(),
         }
     }
 

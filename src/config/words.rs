@@ -46,9 +46,9 @@ words! {
         Session = "session",
     }
 
-    /// Which name an unnamed prepared statement bears on the server.
+    /// What becomes of unnamed statements that come again.
     UnnamedStatements {
-        /// Texts that come again are kept under a name, so that Postgres plans them once.
+        /// The server keeps them under a name, for a second at most.
         Shared = "shared",
         /// Sent exactly as the client sent them.
         AsSent = "as_sent",

@@ -15,6 +15,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::cancel::CancelTarget;
@@ -94,13 +95,13 @@ fn calls_for_next_attempt(attempt: Attempt, error: &DialError) -> bool {
 /// Dials servers. One for the process.
 #[derive(Debug, Default)]
 pub struct Dialler {
-    contexts: TlsContexts,
+    contexts: ArcSwap<TlsContexts>,
 }
 
 impl Dialler {
-    /// The TLS contexts, so that a reload can have files read again.
-    pub fn contexts(&self) -> &TlsContexts {
-        &self.contexts
+    /// Takes over certificates that were read again. Dials under way go on with those they have.
+    pub fn use_contexts(&self, contexts: TlsContexts) {
+        self.contexts.store(Arc::new(contexts));
     }
 
     /// Dials for a pool: the primary of its database, as its server role.
@@ -110,8 +111,10 @@ impl Dialler {
     /// # Errors
     /// What the loop and its clients are to know. The whole story is logged here.
     pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
+        // Before the settings: when a reload comes in between, the server counts as an old one.
+        let place = pool.place();
         let settings = pool.settings.load_full();
-        let role = pool.server_role();
+        let role = settings.server_role.clone().unwrap_or_else(|| pool.role.clone());
         let target = &settings.database.primary;
         let errand = Errand {
             target,
@@ -124,7 +127,7 @@ impl Dialler {
             limit: settings.connect_timeout.as_duration(),
         };
         let result = match self.dial(errand).await {
-            Ok(connected) => connected.into_server(),
+            Ok(connected) => connected.into_server(place),
             Err(error) => Err(error),
         };
         result.map_err(|error| {
@@ -147,7 +150,8 @@ impl Dialler {
     /// No address served; the error is that of the one that came furthest.
     pub async fn dial(&self, errand: Errand<'_>) -> Result<Connected, DialError> {
         let deadline = errand.limit.map(|limit| Instant::now() + limit);
-        let context = self.contexts.for_target(errand.target).map_err(DialError::TlsFiles)?;
+        let context =
+            self.contexts.load().for_target(errand.target).map_err(DialError::TlsFiles)?;
         let mut failed: Option<DialError> = None;
         let hosts = &errand.target.hosts;
         for (n, host) in hosts.iter().enumerate() {
@@ -292,7 +296,7 @@ fn host_name(host: &Host) -> String {
 
 impl Connected {
     /// Hands the connection over to a loop.
-    fn into_server(self) -> Result<NewServer<Socket>, DialError> {
+    fn into_server(self, place: u64) -> Result<NewServer<Socket>, DialError> {
         let parts = self.link.into_parts();
         let socket = parts.io.into_socket().map_err(DialError::Write)?;
         let cancel = self.login.key.map(|(pid, secret)| {
@@ -307,6 +311,7 @@ impl Connected {
             },
             statuses: self.login.statuses,
             cancel,
+            place,
         })
     }
 }

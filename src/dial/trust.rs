@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dashmap::DashMap;
 
-use crate::config::{SslMode, Target};
+use crate::config::{Config, SslMode, Target};
 use crate::net::tls::{
     self, CertificateAndKey, ClientTlsContext, ClientTlsSettings, Roots, TlsContextError,
     TlsVersion,
@@ -72,8 +72,22 @@ impl TlsContexts {
         Ok(Some(context))
     }
 
-    /// Forgets every context, so that the files are read again: for a reload.
-    pub fn forget(&self) {
-        self.known.clear();
+    /// Reads the files of every server in a configuration, which blocks.
+    ///
+    /// # Errors
+    /// Every database with a file that cannot be used, and why.
+    pub fn for_config(config: &Config) -> Result<Self, Vec<(String, TlsContextError)>> {
+        let contexts = Self::default();
+        let mut errors = Vec::new();
+        // An alias has the servers of the database that it is an alias of.
+        for database in config.databases().filter(|database| database.alias_of.is_none()) {
+            let replicas = database.replicas.iter().map(|replica| &replica.target);
+            for target in std::iter::once(&database.primary).chain(replicas) {
+                if let Err(error) = contexts.for_target(target) {
+                    errors.push((database.name.clone(), error));
+                }
+            }
+        }
+        if errors.is_empty() { Ok(contexts) } else { Err(errors) }
     }
 }

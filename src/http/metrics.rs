@@ -4,14 +4,15 @@ use super::metrics_process::process;
 use crate::admin::Snapshot;
 use crate::login::Hall;
 use crate::metrics::text::{Kind, Page};
-use crate::metrics::{Counters, Histogram};
+use crate::metrics::{Counters, Histogram, Reloads};
 use crate::worker::mail::PoolInspection;
 
 /// The page for one picture of the process.
-pub(super) fn page(snapshot: &Snapshot, hall: &Hall) -> String {
+pub(super) fn page(snapshot: &Snapshot, hall: &Hall, of_config: &Reloads) -> String {
     let mut page = Page::default();
     build(&mut page);
     whole(&mut page, snapshot, hall);
+    reloads(&mut page, of_config);
     clients(&mut page, &snapshot.pools);
     servers(&mut page, &snapshot.pools);
     counters(&mut page, &snapshot.pools);
@@ -44,12 +45,29 @@ fn whole(page: &mut Page, snapshot: &Snapshot, hall: &Hall) {
         admitted,
     );
     let statements = snapshot.statements as u64;
-    gauge("pgweir_known_statements", "Different unnamed statements that are kept.", statements);
+    gauge(
+        "pgweir_known_statements",
+        "Different texts of prepared statements that are kept, named and unnamed.",
+        statements,
+    );
     let name = "pgweir_client_login_failures_total";
     page.family(name, Kind::Counter, "Logins that were refused, by why.");
     for (reason, count) in hall.tally().all() {
         page.sample(name, &[("reason", reason.word())], count);
     }
+}
+
+fn reloads(page: &mut Page, reloads: &Reloads) {
+    let name = "pgweir_config_reloads_total";
+    page.family(name, Kind::Counter, "Reloads of the configuration by what came of them.");
+    page.sample(name, &[("result", "done")], reloads.succeeded());
+    page.sample(name, &[("result", "refused")], reloads.refused());
+    let name = "pgweir_config_last_reload_successful";
+    page.family(name, Kind::Gauge, "0 when the last reload was refused.");
+    page.sample(name, &[], u64::from(reloads.last_succeeded()));
+    let name = "pgweir_config_last_reload_timestamp_seconds";
+    page.family(name, Kind::Gauge, "When the last reload ended, or the process started.");
+    page.sample(name, &[], reloads.last_at());
 }
 
 fn clients(page: &mut Page, pools: &[PoolInspection]) {

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use crate::admin::snapshot::{NoAnswer, Snapshot};
 use crate::cancel::CancelRegistry;
 use crate::login::{Hall, Loop};
+use crate::metrics::Reloads;
 use crate::net::listen::Listener;
 use crate::worker::mail::PoolInspection;
 
@@ -41,6 +42,7 @@ struct Sources {
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
     registry: Arc<CancelRegistry>,
+    reloads: Arc<Reloads>,
 }
 
 /// Serves requests for as long as the process lives.
@@ -49,8 +51,9 @@ pub async fn serve(
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
     registry: Arc<CancelRegistry>,
+    reloads: Arc<Reloads>,
 ) {
-    let sources = Arc::new(Sources { hall, loops, registry });
+    let sources = Arc::new(Sources { hall, loops, registry, reloads });
     let open = Arc::new(Semaphore::new(OPEN_CONNECTIONS));
     loop {
         let Ok(place) = open.clone().acquire_owned().await else { return };
@@ -114,7 +117,7 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 async fn metrics(sources: &Sources) -> Answer {
     match Snapshot::take(&sources.loops).await {
         Ok(snapshot) => {
-            let page = metrics::page(&snapshot, &sources.hall);
+            let page = metrics::page(&snapshot, &sources.hall, &sources.reloads);
             respond(StatusCode::OK, METRICS, Bytes::from(page))
         }
         Err(NoAnswer) => text(StatusCode::SERVICE_UNAVAILABLE, "an event loop does not answer\n"),

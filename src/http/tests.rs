@@ -11,7 +11,13 @@ async fn start(world: &World) -> SocketAddr {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.tcp_address().unwrap();
     let loops: Vec<Arc<dyn Loop>> = vec![world.mailbox.clone()];
-    tokio::spawn(serve(listener, world.hall.clone(), loops, world.registry.clone()));
+    tokio::spawn(serve(
+        listener,
+        world.hall.clone(),
+        loops,
+        world.registry.clone(),
+        Arc::default(),
+    ));
     address
 }
 

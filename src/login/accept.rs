@@ -125,8 +125,10 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer,
 ) -> Option<Visit> {
     let progress = Progress::default();
-    let visiting = visit(hall, link, peer, &progress);
-    let visited = match hall.login_limit() {
+    let edition = hall.edition();
+    let limit = edition.login_limit();
+    let visiting = visit(hall, edition, link, peer, &progress);
+    let visited = match limit {
         None => Some(visiting.await),
         Some(limit) => timeout(limit, visiting).await.ok(),
     };
@@ -193,7 +195,7 @@ fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
             return;
         }
     };
-    proved.pool.servers().board().client_came(usize::from(home));
+    let occupancy = proved.pool.servers().board().occupy(usize::from(home));
     mailbox.send(Mail::Client(Box::new(NewClient {
         handed: Handed {
             socket,
@@ -206,5 +208,6 @@ fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
         params: proved.params,
         registration,
         admission: proved.admission,
+        occupancy,
     })));
 }

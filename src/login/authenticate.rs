@@ -5,7 +5,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::claim::Claim;
-use super::hall::Hall;
+use super::edition::Edition;
 use super::refusal::Refusal;
 use super::secrets::Revealed;
 use super::shown::Shown;
@@ -43,7 +43,7 @@ pub struct Proof {
 /// # Errors
 /// The client did not prove it, or left.
 pub async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
-    hall: &Hall,
+    edition: &Edition,
     link: &mut Link<S>,
     peer: Peer,
     claim: &Claim,
@@ -57,10 +57,10 @@ pub async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
         AuthMethod::Cert => certificate(link, claim)?,
         AuthMethod::Peer => system_user(peer, claim)?,
         AuthMethod::Md5 => {
-            return by_password(hall, link, claim, settings, PasswordMethod::Md5).await;
+            return by_password(edition, link, claim, settings, PasswordMethod::Md5).await;
         }
         AuthMethod::ScramSha256 => {
-            return by_password(hall, link, claim, settings, PasswordMethod::ScramSha256).await;
+            return by_password(edition, link, claim, settings, PasswordMethod::ScramSha256).await;
         }
     }
     let mut proof = Proof { unsent, method: name, revealed: Revealed::Nothing };
@@ -125,17 +125,17 @@ fn name_of_user(uid: u32) -> Option<String> {
 }
 
 async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(
-    hall: &Hall,
+    edition: &Edition,
     link: &mut Link<S>,
     claim: &Claim,
     settings: Option<&Effective>,
     method: PasswordMethod,
 ) -> Result<Proof, Refusal> {
-    let secret = hall.secrets.find(claim, settings).await.map_err(|error| {
+    let secret = edition.secrets.find(claim, settings).await.map_err(|error| {
         let report = Report::fatal(b"57P03", "the role's secret cannot be looked up now");
         Refusal::from(report).because(error.to_string())
     })?;
-    let unknown = hall.secrets.unknown();
+    let unknown = edition.secrets.unknown();
     // As PgBouncer: a stored MD5 hash can only be proved by MD5.
     let method = match secret.as_ref().map_or_else(|| unknown.kind(), StoredSecret::kind) {
         SecretKind::Md5 => PasswordMethod::Md5,
@@ -146,7 +146,7 @@ async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(
         let known = known.clone();
         let _ = tokio::task::spawn_blocking(move || drop(known.verifier().clone())).await;
     }
-    let binding = link.tls().and(hall.tls.as_ref());
+    let binding = link.tls().and(edition.tls.as_ref());
     let binding = binding.and_then(|context| tls_server_end_point(context.certificate()));
     let role = claim.role.as_bytes();
     let exchange = PasswordExchange::new(method, role, secret.as_ref(), unknown, binding);
@@ -157,7 +157,7 @@ async fn by_password<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Wrong(error)) => {
-            hall.secrets.doubt(claim, settings);
+            edition.secrets.doubt(claim, settings);
             Err(told(error, claim, secret.is_some()))
         }
     }

@@ -7,9 +7,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::authenticate::authenticate;
 use super::claim::Claim;
+use super::edition::Edition;
 use super::hall::Hall;
 use super::refusal::Refusal;
 use super::visit::{Visit, no_access};
+use crate::config::Config;
 use crate::net::link::Link;
 use crate::net::socket::{Peer, Stream};
 use crate::session::ParamSet;
@@ -62,6 +64,7 @@ pub trait ConsoleDoor: Send + Sync {
 /// Has an operator prove itself. No server is asked: the console must work when there is none.
 pub(super) async fn visit_console<S: AsyncRead + AsyncWrite + Unpin>(
     hall: &Hall,
+    edition: &Edition,
     link: &mut Link<S>,
     peer: Peer,
     claim: Claim,
@@ -75,12 +78,12 @@ pub(super) async fn visit_console<S: AsyncRead + AsyncWrite + Unpin>(
         (Rank::Admin, unsent, "own user")
     } else {
         let tls = link.tls().is_some();
-        let Some(method) = hall.method(&claim.database, &claim.role, peer, tls) else {
+        let Some(method) = edition.method(&claim.database, &claim.role, peer, tls) else {
             return Err(no_access(&claim, tls));
         };
-        let proof = authenticate(hall, link, peer, &claim, None, method).await?;
+        let proof = authenticate(edition, link, peer, &claim, None, method).await?;
         // Only those who have proved who they are learn who may.
-        let rank = rank(hall, &claim.role).ok_or_else(|| {
+        let rank = rank(&edition.config, &claim.role).ok_or_else(|| {
             let message = format!("role \"{}\" may not use the console", claim.role);
             Report::fatal(b"28000", message)
                 .hint("Roles that may stand in [admin] as admins or viewers.")
@@ -100,8 +103,8 @@ pub(super) async fn visit_console<S: AsyncRead + AsyncWrite + Unpin>(
     })))
 }
 
-fn rank(hall: &Hall, role: &str) -> Option<Rank> {
-    let admin = &hall.config.admin;
+fn rank(config: &Config, role: &str) -> Option<Rank> {
+    let admin = &config.admin;
     let among = |roles: &[String]| roles.iter().any(|known| known == role);
     if among(&admin.admins) {
         Some(Rank::Admin)

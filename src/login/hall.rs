@@ -1,28 +1,23 @@
 //! What all logins share.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
 
 use super::door::ConsoleDoor;
+use super::edition::Edition;
 use super::pools::Pools;
-use super::secrets::{Revealed, Secrets, SecretsError};
+use super::secrets::Revealed;
 use super::tally::LoginTally;
 use crate::cancel::CancelRegistry;
-use crate::config::{AuthMethod, Config, TlsMode};
-use crate::dial::{Chain, Dialler};
-use crate::net::socket::{Peer, Socket};
-use crate::net::tls::{
-    CertificateAndKey, ClientCertificates, ServerTlsContext, ServerTlsSettings, TlsContextError,
-    TlsVersion,
-};
+use crate::config::Config;
+use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
 use crate::session::ParamSets;
-use crate::worker::mail::{Admission, Mail};
+use crate::worker::mail::{Admission, LoopSettings, Mail};
 
 /// Console sessions at a time, besides `max_client_connections`.
 const CONSOLE_PLACES: u32 = 16;
@@ -36,10 +31,7 @@ pub trait Loop: Send + Sync {
 
 /// What all logins share. One for the process.
 pub struct Hall {
-    pub(super) config: Arc<Config>,
-    /// TLS that clients can have.
-    pub(super) tls: Option<ServerTlsContext>,
-    pub(super) secrets: Secrets,
+    edition: ArcSwap<Edition>,
     pub(super) params: Arc<ParamSets>,
     pub(super) pools: Arc<Pools>,
     registry: Arc<CancelRegistry>,
@@ -47,12 +39,18 @@ pub struct Hall {
     admitted: Arc<AtomicU32>,
     /// Connections that may be logging in at a time; more wait to be accepted.
     pub(super) arrivals: Arc<Semaphore>,
+    /// Its places, taken ones included.
+    arrival_places: AtomicUsize,
     closing: AtomicBool,
     /// Where operators go, once there is one.
     door: OnceLock<Arc<dyn ConsoleDoor>>,
     /// Places of theirs that are taken.
     visitors: Arc<AtomicU32>,
     pub(super) tally: LoginTally,
+    /// The port that clients connect to.
+    port: AtomicU16,
+    /// Sends when a reload has taken effect.
+    reloads: watch::Sender<()>,
 }
 
 impl fmt::Debug for Hall {
@@ -64,64 +62,88 @@ impl fmt::Debug for Hall {
     }
 }
 
-/// Why the hall cannot be opened.
-#[derive(Debug)]
-pub enum HallError {
-    /// The certificates for clients cannot be used.
-    Tls(TlsContextError),
-    /// The userlist cannot be used.
-    Secrets(SecretsError),
-}
-
-impl fmt::Display for HallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HallError::Tls(error) => write!(f, "[server.tls]: {}", Chain(error)),
-            HallError::Secrets(error) => write!(f, "[auth].userlist: {}", Chain(error)),
-        }
-    }
-}
-
-impl std::error::Error for HallError {}
-
 impl Hall {
-    /// Reads the certificates and secrets that the configuration names.
-    ///
-    /// # Errors
-    /// A file cannot be used.
-    pub fn open(
-        config: Arc<Config>,
+    /// A hall that nobody has come to yet.
+    #[must_use]
+    pub fn new(
+        edition: Edition,
         loops: Vec<Arc<dyn Loop>>,
         registry: Arc<CancelRegistry>,
         params: Arc<ParamSets>,
-        dialler: Arc<Dialler>,
-    ) -> Result<Self, HallError> {
-        let tls = client_tls(&config).transpose().map_err(HallError::Tls)?;
-        let secrets = Secrets::open(config.clone(), dialler).map_err(HallError::Secrets)?;
-        // Half as many again as may be logged in, so that a full house can still be told so.
-        let clients = usize::try_from(config.server.max_client_connections).unwrap_or(usize::MAX);
-        let arrivals = clients.saturating_add(clients / 2).clamp(64, 20_000);
-        Ok(Hall {
-            config,
-            tls,
-            secrets,
+    ) -> Self {
+        let places = arrival_places(&edition.config);
+        Hall {
+            edition: ArcSwap::new(Arc::new(edition)),
             params,
             pools: Arc::new(Pools::over(loops.len())),
             registry,
             loops,
             admitted: Arc::default(),
-            arrivals: Arc::new(Semaphore::new(arrivals)),
+            arrivals: Arc::new(Semaphore::new(places)),
+            arrival_places: AtomicUsize::new(places),
             closing: AtomicBool::new(false),
             door: OnceLock::new(),
             visitors: Arc::default(),
             tally: LoginTally::default(),
-        })
+            port: AtomicU16::new(0),
+            reloads: watch::Sender::new(()),
+        }
+    }
+
+    /// What logins go by now.
+    #[must_use]
+    pub fn edition(&self) -> Arc<Edition> {
+        self.edition.load_full()
     }
 
     /// The configuration in force.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        self.config.clone()
+        self.edition.load().config.clone()
+    }
+
+    /// Logins that begin from now on go by `edition`, and so do all pools and loops. Called by one
+    /// task at a time.
+    pub fn follow(&self, edition: Edition) {
+        let edition = Arc::new(edition);
+        // First the edition, then the pools: a login that makes a pool looks at the edition after
+        // that, so that either it or this sees the pool.
+        self.edition.store(edition.clone());
+        self.resize_arrivals(arrival_places(&edition.config));
+        self.pools.follow(&edition);
+        for mailbox in &self.loops {
+            mailbox.send(Mail::Reload(LoopSettings::of(&edition.config.server)));
+        }
+        self.open_pools();
+        self.reloads.send_replace(());
+    }
+
+    /// Changes whenever a reload has taken effect.
+    pub fn reloads(&self) -> watch::Receiver<()> {
+        self.reloads.subscribe()
+    }
+
+    fn resize_arrivals(&self, places: usize) {
+        let before = self.arrival_places.load(Ordering::Relaxed);
+        if places >= before {
+            self.arrivals.add_permits(places - before);
+            self.arrival_places.store(places, Ordering::Relaxed);
+        } else {
+            // Places that are taken now are not waited for: the next reload sees to them.
+            let gone = self.arrivals.forget_permits(before - places);
+            self.arrival_places.store(before - gone, Ordering::Relaxed);
+        }
+    }
+
+    /// The port that clients connect to; 0 when they come through the Unix socket only.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// Clients connect to this port from now on.
+    pub fn listens_at(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
     }
 
     /// Opens the console; once.
@@ -173,68 +195,35 @@ impl Hall {
     /// Opens ahead what `min_pool_size` asks for, where it is known what logs in: for the roles
     /// that the configuration names. Others follow at their first login.
     pub fn open_pools(&self) {
-        for database in self.config.databases().filter(|database| !database.is_wildcard()) {
+        let edition = self.edition();
+        let config = &edition.config;
+        for database in config.databases().filter(|database| !database.is_wildcard()) {
             let name = &database.name;
             let mut roles: Vec<String> =
-                self.config.roles_of(name).into_iter().map(str::to_owned).collect();
+                config.roles_of(name).into_iter().map(str::to_owned).collect();
             // A role without a table, for what holds for everybody.
-            roles.extend(self.config.resolve(name, "").and_then(|any| any.server_role));
+            roles.extend(config.resolve(name, "").and_then(|any| any.server_role));
             roles.sort_unstable();
             roles.dedup();
             for role in roles {
-                let Some(settings) = self.config.resolve(name, &role).map(Arc::new) else {
-                    continue;
-                };
-                let known = self.secrets.server_credential(&settings, Revealed::Nothing);
+                let Some(settings) = edition.settings(name, &role) else { continue };
+                let known = edition.secrets.server_credential(&settings, Revealed::Nothing);
                 let Some(credential) = known else { continue };
-                let pool = self.pools.find_or_make(&self.config, name, &role, settings);
+                let pool = self.pools.find_or_make(config, name, &role, settings);
                 if pool.servers().limits().min > 0 {
                     pool.servers().set_credential(credential);
-                    if let Some(home) = self.loops.get(pool.servers().home()) {
-                        home.send(Mail::Open(pool.servers().clone()));
+                    let servers = pool.servers();
+                    if let Some(home) = self.loops.get(servers.home()) {
+                        home.send(Mail::Open(servers));
                     }
                 }
             }
         }
     }
 
-    /// How long a login may take, TLS included.
-    pub(super) fn login_limit(&self) -> Option<Duration> {
-        self.config.server.login_timeout.as_duration()
-    }
-
-    /// TLS for a peer: none on Unix sockets, as in Postgres.
-    pub(super) fn tls_for(&self, peer: Peer) -> Option<&ServerTlsContext> {
-        match peer {
-            Peer::Tcp(_) => self.tls.as_ref(),
-            Peer::Unix { .. } => None,
-        }
-    }
-
-    /// Whether clients over TCP must have TLS.
-    pub(super) fn requires_tls(&self) -> bool {
-        let mode = self.config.server.tls.as_ref().map(|tls| tls.mode);
-        matches!(mode, Some(TlsMode::Require | TlsMode::VerifyFull))
-    }
-
     /// A place among `max_client_connections`; `None` when all are taken.
     pub(super) fn admit(&self) -> Option<Admission> {
-        Admission::take(&self.admitted, self.config.server.max_client_connections)
-    }
-
-    /// How a client may prove who it is; `None` when the access rules keep it out.
-    pub(super) fn method(
-        &self,
-        database: &str,
-        role: &str,
-        peer: Peer,
-        tls: bool,
-    ) -> Option<AuthMethod> {
-        let address: Option<IpAddr> = match peer {
-            Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix { .. } => None,
-        };
-        self.config.access_method(database, role, address, tls)
+        Admission::take(&self.admitted, self.edition.load().config.server.max_client_connections)
     }
 
     /// Passes a client's cancel request on, if its key is one of ours.
@@ -260,20 +249,8 @@ impl Hall {
     }
 }
 
-/// Reads the certificates for clients, where TLS is on.
-fn client_tls(config: &Config) -> Option<Result<ServerTlsContext, TlsContextError>> {
-    let tls = config.server.tls.as_ref()?;
-    let client_certificates = match (tls.mode, &tls.client_ca) {
-        (TlsMode::VerifyFull, Some(ca)) => ClientCertificates::Required(ca.clone()),
-        (_, Some(ca)) => ClientCertificates::Optional(ca.clone()),
-        (_, None) => ClientCertificates::NotAsked,
-    };
-    Some(ServerTlsContext::load(&ServerTlsSettings {
-        identity: CertificateAndKey {
-            certificate: tls.certificate.clone(),
-            key: tls.private_key.clone(),
-        },
-        client_certificates,
-        min_version: TlsVersion::default(),
-    }))
+/// Half as many again as may be logged in, so that a full house can still be told so.
+fn arrival_places(config: &Config) -> usize {
+    let clients = usize::try_from(config.server.max_client_connections).unwrap_or(usize::MAX);
+    clients.saturating_add(clients / 2).clamp(64, 20_000)
 }

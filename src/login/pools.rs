@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
 
+use super::edition::Edition;
+use super::secrets::Revealed;
 use crate::config::{Config, Effective};
 use crate::pool::PoolSpec;
 
@@ -69,10 +71,61 @@ impl Pools {
         self.known.remove_if(&key, unused);
     }
 
+    /// Has every pool follow what an edition says.
+    pub(super) fn follow(&self, edition: &Edition) {
+        // First who uses whose servers, which may make pools; then what holds for each.
+        self.all().iter().for_each(|pool| self.link(edition, pool));
+        let all = self.sorted();
+        all.iter().for_each(|pool| settle(edition, pool, &all));
+    }
+
+    /// The same for one pool that the others' following may have missed.
+    pub(super) fn follow_one(&self, edition: &Edition, pool: &Arc<PoolSpec>) {
+        self.link(edition, pool);
+        settle(edition, pool, &self.sorted());
+    }
+
+    /// Leads a pool to the servers that it is to use.
+    fn link(&self, edition: &Edition, pool: &Arc<PoolSpec>) {
+        let settings = edition.settings(&pool.database, &pool.role);
+        let owner = settings.and_then(|settings| owner_settings(&edition.config, &settings));
+        pool.lead_to(owner.map(|owner| {
+            let name = owner.role.clone();
+            self.find_or_make(&edition.config, &pool.database, &name, Arc::new(owner))
+        }));
+    }
+
+    /// Every pool, in an order that does not change.
+    fn sorted(&self) -> Vec<Arc<PoolSpec>> {
+        let mut all = self.all();
+        all.sort_by(|a, b| (&a.database, &a.role).cmp(&(&b.database, &b.role)));
+        all
+    }
+
     /// Every pool there is.
     pub fn all(&self) -> Vec<Arc<PoolSpec>> {
         self.known.iter().map(|entry| entry.value().clone()).collect()
     }
+}
+
+/// Has a pool take over what an edition says, when it is known who uses its servers.
+fn settle(edition: &Edition, pool: &Arc<PoolSpec>, all: &[Arc<PoolSpec>]) {
+    let Some(own) = edition.settings(&pool.database, &pool.role) else {
+        return pool.keep(false, false);
+    };
+    let leader = all.iter().find(|other| other.leads_to(pool));
+    let stay = edition.lets_in(&own);
+    pool.keep(stay, leader.is_some() || (stay && !pool.leads_elsewhere()));
+    let as_owner = leader.and_then(|leader| {
+        let settings = edition.settings(&leader.database, &leader.role)?;
+        owner_settings(&edition.config, &settings).map(Arc::new)
+    });
+    let settings = as_owner.unwrap_or(own);
+    // Where the configuration has none, what a client's login revealed stays.
+    if let Some(known) = edition.secrets.server_credential(&settings, Revealed::Nothing) {
+        pool.set_credential(known);
+    }
+    pool.follow(settings);
 }
 
 /// What holds for the pool of a client's `server_role`: what the tables say of that very role, so

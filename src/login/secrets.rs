@@ -3,6 +3,7 @@
 //! In this order: the configuration, the userlist, `auth_query`. Deliberately absent: how a client
 //! proves that it has the password.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -75,15 +76,22 @@ pub struct Secrets {
     /// Secrets of the configuration by role, told apart once: the verifier made of a password is
     /// kept with it. A role has several where databases have their own.
     configured: DashMap<String, Vec<(Secret, StoredSecret)>>,
+    /// The same of the configuration before a reload.
+    inherited: HashMap<String, Vec<(Secret, StoredSecret)>>,
 }
 
 impl Secrets {
-    /// Reads the userlist that the configuration names.
+    /// Reads the userlist that the configuration names. From what was known `before` it keeps what
+    /// it made of passwords itself.
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn open(config: Arc<Config>, dialler: Arc<Dialler>) -> Result<Self, SecretsError> {
-        let userlist = match &config.auth.userlist {
+    pub fn open(
+        config: Arc<Config>,
+        dialler: Arc<Dialler>,
+        before: Option<&Self>,
+    ) -> Result<Self, SecretsError> {
+        let mut userlist = match &config.auth.userlist {
             None => Userlist::default(),
             Some(path) => {
                 let contents =
@@ -96,11 +104,19 @@ impl Secrets {
             tracing::warn!(role, line, "the userlist has the role twice; the later entry counts");
         }
         let lookups = Lookups::new(&config, dialler);
+        let mut unknown = MockSecret::new();
+        let mut inherited = HashMap::new();
+        if let Some(before) = before {
+            userlist.keep_verifiers_of(&before.userlist);
+            unknown = before.unknown.clone();
+            inherited = before.made_of_passwords(&config);
+        }
         Ok(Secrets {
-            unknown: mock(&config, &userlist),
+            unknown: unknown.with_kind(most_common_kind(&config, &userlist)),
             userlist,
             lookups,
             configured: DashMap::new(),
+            inherited,
             config,
         })
     }
@@ -165,6 +181,25 @@ impl Secrets {
         }
     }
 
+    /// The secrets told apart so far whose texts `config` has as well.
+    fn made_of_passwords(&self, config: &Config) -> HashMap<String, Vec<(Secret, StoredSecret)>> {
+        let current: HashSet<&str> = config.passwords().map(Secret::expose).collect();
+        let mut all = self.inherited.clone();
+        for entry in &self.configured {
+            all.entry(entry.key().clone()).or_default().extend(entry.value().iter().cloned());
+        }
+        for known in all.values_mut() {
+            known.retain(|(text, _)| current.contains(text.expose()));
+            known.dedup_by(|(a, _), (b, _)| a.expose() == b.expose());
+        }
+        all
+    }
+
+    /// Whether a secret may be found for a role in a database with these settings.
+    pub(super) fn may_know(&self, settings: &Effective) -> bool {
+        self.lookups.is_some() || self.known(&settings.role, Some(settings)).is_some()
+    }
+
     /// What the configuration or the userlist knows of a role that would log in to a server.
     fn own_secret(&self, role: &str, settings: &Effective) -> Option<ServerCredential> {
         let same = (role == settings.role).then_some(settings);
@@ -183,7 +218,11 @@ impl Secrets {
             return Some(secret.clone());
         }
         drop(known);
-        let secret = parsed(password)?;
+        let inherited = self.inherited.get(role);
+        let secret = match inherited.and_then(|known| known.iter().find(is_this)) {
+            Some((_, secret)) => secret.clone(),
+            None => parsed(password)?,
+        };
         // Bounded: only secrets of the configuration get here, whatever a client claims.
         let mut known = self.configured.entry(role.to_owned()).or_default();
         match known.iter().find(is_this) {
@@ -211,12 +250,11 @@ fn credential(secret: StoredSecret) -> Option<ServerCredential> {
 
 /// Unknown roles look like most of the known ones do; without any, like the roles of a Postgres
 /// that stores verifiers.
-fn mock(config: &Config, userlist: &Userlist) -> MockSecret {
+fn most_common_kind(config: &Config, userlist: &Userlist) -> SecretKind {
     let configured = config.passwords().filter_map(parsed).map(|secret| secret.kind());
     let listed = userlist.iter().filter_map(|(_, secret)| secret).map(StoredSecret::kind);
     let kinds: Vec<SecretKind> = configured.chain(listed).collect();
     let roles_of = |kind| kinds.iter().filter(|other| **other == kind).count();
     let all = [SecretKind::Plain, SecretKind::Md5, SecretKind::Scram];
-    let most = all.into_iter().max_by_key(|kind| roles_of(*kind)).unwrap_or(SecretKind::Scram);
-    MockSecret::new().with_kind(most)
+    all.into_iter().max_by_key(|kind| roles_of(*kind)).unwrap_or(SecretKind::Scram)
 }

@@ -9,9 +9,11 @@ use super::authenticate::authenticate;
 use super::claim::Claim;
 pub use super::door::Visitor;
 use super::door::visit_console;
+use super::edition::Edition;
 use super::hall::Hall;
 use super::negotiate::{Request, negotiate};
 use super::refusal::Refusal;
+use crate::config::Effective;
 use crate::net::link::Link;
 use crate::net::socket::Peer;
 use crate::pool::PoolSpec;
@@ -68,11 +70,12 @@ impl Progress {
 /// Why the connection does not become a session.
 pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     hall: &Hall,
+    edition: Arc<Edition>,
     link: &mut Link<S>,
     peer: Peer,
     progress: &Progress,
 ) -> Result<Visit, Refusal> {
-    let packet = match negotiate(link, hall.tls_for(peer)).await? {
+    let packet = match negotiate(link, edition.tls_for(peer)).await? {
         Request::Cancel { pid, secret } => {
             hall.cancel(pid, &secret);
             return Ok(Visit::Cancel);
@@ -81,7 +84,7 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
     };
     progress.named.store(true, Ordering::Relaxed);
     let tls = link.tls().is_some();
-    if hall.requires_tls() && !tls && matches!(peer, Peer::Tcp(_)) {
+    if edition.requires_tls() && !tls && matches!(peer, Peer::Tcp(_)) {
         return Err(Report::fatal(b"28000", "this server takes connections with TLS only")
             .hint("Connect with sslmode=require or stronger.")
             .into());
@@ -90,29 +93,26 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(Report::fatal(b"57P03", "the database system is shutting down").into());
     }
     let claim = Claim::read(&packet)?;
-    if hall.config.admin.serves(&claim.database) && hall.door().is_some() {
-        return visit_console(hall, link, peer, claim).await;
+    if edition.config.admin.serves(&claim.database) && hall.door().is_some() {
+        return visit_console(hall, &edition, link, peer, claim).await;
     }
     let Some(admission) = hall.admit() else {
         return Err(Report::fatal(b"53300", "sorry, too many clients already").into());
     };
-    let Some(method) = hall.method(&claim.database, &claim.role, peer, tls) else {
+    let Some(method) = edition.method(&claim.database, &claim.role, peer, tls) else {
         return Err(no_access(&claim, tls));
     };
-    let settings = hall.config.resolve(&claim.database, &claim.role).map(Arc::new);
-    let proof = authenticate(hall, link, peer, &claim, settings.as_deref(), method).await?;
+    let settings = edition.settings(&claim.database, &claim.role);
+    let proof = authenticate(&edition, link, peer, &claim, settings.as_deref(), method).await?;
     // Only those who have proved who they are learn which databases there are.
     let params = claim.params?;
-    let settings = settings.ok_or_else(|| {
-        Report::fatal(b"3D000", format!("database \"{}\" does not exist", claim.database))
-    })?;
-    if hall.door().is_some_and(|door| door.is_disabled(&claim.database)) {
+    if settings.is_some() && hall.door().is_some_and(|door| door.is_disabled(&claim.database)) {
         let message = format!("database \"{}\" is disabled", claim.database);
         return Err(Report::fatal(b"57P03", message).into());
     }
-    let (database, role) = (&claim.database, &claim.role);
-    let pool = hall.pools.find_or_make(&hall.config, database, role, settings.clone());
-    if let Some(credential) = hall.secrets.server_credential(&settings, proof.revealed) {
+    let (pool, edition) = find_pool(hall, edition, (&claim.database, &claim.role), settings)?;
+    let settings = pool.settings.load_full();
+    if let Some(credential) = edition.secrets.server_credential(&settings, proof.revealed) {
         pool.set_credential(credential);
     }
     Ok(Visit::Session(Box::new(Proved {
@@ -123,6 +123,33 @@ pub async fn visit<S: AsyncRead + AsyncWrite + Unpin>(
         admission,
         method: proof.method,
     })))
+}
+
+/// The pool of a client that has proved itself, and the edition that the pool follows: a newer one
+/// when there was a reload in between.
+fn find_pool(
+    hall: &Hall,
+    mut edition: Arc<Edition>,
+    (database, role): (&str, &str),
+    mut settings: Option<Arc<Effective>>,
+) -> Result<(Arc<PoolSpec>, Arc<Edition>), Report> {
+    let absent = || Report::fatal(b"3D000", format!("database \"{database}\" does not exist"));
+    let mut reloaded = false;
+    loop {
+        let found = settings.ok_or_else(absent)?;
+        let pool = hall.pools.find_or_make(&edition.config, database, role, found);
+        if reloaded {
+            // The reload may have looked at the pools before this one was made.
+            hall.pools.follow_one(&edition, &pool);
+        }
+        let newest = hall.edition();
+        if Arc::ptr_eq(&newest, &edition) {
+            return Ok((pool, edition));
+        }
+        reloaded = true;
+        edition = newest;
+        settings = edition.settings(database, role);
+    }
 }
 
 /// As Postgres words it for pg_hba.conf.

@@ -14,6 +14,8 @@
 //!
 //! Deliberately absent: which client, which server, and how a server travels.
 
+use std::sync::Arc;
+
 use crate::deadline::Tick;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -177,14 +179,11 @@ impl Board {
         self.seats[seat].inbound.fetch_sub(1, SeqCst);
     }
 
-    /// A client is given to a loop.
-    pub fn client_came(&self, seat: usize) {
+    /// A client is given to a loop, and counts there until the answer is dropped.
+    #[must_use]
+    pub fn occupy(self: &Arc<Self>, seat: usize) -> Occupancy {
         self.seats[seat].clients.fetch_add(1, SeqCst);
-    }
-
-    /// A client of a loop has gone, or never got there.
-    pub fn client_went(&self, seat: usize) {
-        self.seats[seat].clients.fetch_sub(1, SeqCst);
+        Occupancy { board: self.clone(), seat }
     }
 
     /// How many clients there are on all loops.
@@ -300,6 +299,19 @@ impl Board {
     }
 }
 
+/// One client of a pool on one loop.
+#[derive(Debug)]
+pub struct Occupancy {
+    board: Arc<Board>,
+    seat: usize,
+}
+
+impl Drop for Occupancy {
+    fn drop(&mut self) {
+        self.board.seats[self.seat].clients.fetch_sub(1, SeqCst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,12 +393,10 @@ mod tests {
 
     #[test]
     fn clients_are_spread() {
-        let board = Board::new(3);
-        for _ in 0..7 {
-            board.client_came(board.emptiest());
-        }
+        let board = Arc::new(Board::new(3));
+        let mut clients: Vec<_> = (0..7).map(|_| board.occupy(board.emptiest())).collect();
         assert_eq!(board.clients(), 7);
-        board.client_went(2);
-        assert_eq!(board.emptiest(), 2);
+        clients.remove(2);
+        assert_eq!((board.clients(), board.emptiest()), (6, 2));
     }
 }

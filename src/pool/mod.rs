@@ -32,20 +32,23 @@ pub struct Limits {
     pub reserve: u32,
     /// How long a client waits before the reserve is for it; `None`: not at all.
     pub reserve_wait_ms: Option<u64>,
-    /// How long a client waits for a server.
-    pub wait_ms: Option<u64>,
     /// A server older than this is closed when nobody uses it.
     pub lifetime_ms: Option<u64>,
     /// A server idle for longer than this is closed.
     pub idle_ms: Option<u64>,
     /// Prepared statements that clients share, per server; 0: none are shared.
     pub prepared: u32,
+    /// Unnamed statements that come again are among them.
+    pub repeated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
     client: ClientId,
     since: Tick,
+    /// How long it waits: what holds for its own role, whoever else uses the pool. `None`: for
+    /// ever.
+    wait_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,9 @@ pub struct Pool {
     waiters: VecDeque<Waiter>,
     /// Entries of `waiters` whose clients left.
     stale_waiters: usize,
+    /// Clients of different roles may have waited with different patience since the queue was
+    /// last empty; then whoever is late may stand anywhere in it.
+    mixed: bool,
     health: Health,
     /// What logs in is known, so that servers may be dialled though no client asks for one.
     may_warm: bool,
@@ -102,6 +108,7 @@ impl Pool {
             idle: Vec::new(),
             waiters: VecDeque::new(),
             stale_waiters: 0,
+            mixed: false,
             health: Health::Good,
             may_warm: false,
             hold: Hold::Open { since: Tick(0) },
@@ -201,16 +208,37 @@ impl Pool {
         taken.map(|idle| (idle.server, idle.since))
     }
 
-    /// Puts a client at the end of the queue.
-    pub fn enqueue(&mut self, client: ClientId, now: Tick) {
-        self.waiters.push_back(Waiter { client, since: now });
+    /// Puts a client at the end of the queue, where it waits for `wait_ms` at most. When that will
+    /// be over.
+    pub fn enqueue(&mut self, client: ClientId, now: Tick, wait_ms: Option<u64>) -> Deadline {
+        let waiter = Waiter { client, since: now, wait_ms };
+        self.notice_patience(wait_ms);
+        self.waiters.push_back(waiter);
         self.show_queue();
+        self.expiry(waiter)
     }
 
     /// Puts a client back to the front: the server that was free does not suit it.
-    pub fn enqueue_first(&mut self, client: ClientId, since: Tick) {
-        self.waiters.push_front(Waiter { client, since });
+    pub fn enqueue_first(&mut self, client: ClientId, since: Tick, wait_ms: Option<u64>) {
+        self.notice_patience(wait_ms);
+        self.waiters.push_front(Waiter { client, since, wait_ms });
         self.show_queue();
+    }
+
+    fn notice_patience(&mut self, wait_ms: Option<u64>) {
+        match self.waiters.back() {
+            Some(other) => self.mixed |= other.wait_ms != wait_ms,
+            None => self.mixed = false,
+        }
+    }
+
+    /// Those who wait are to wait as long as `patience` says now.
+    pub fn refresh_patience(&mut self, patience: impl Fn(ClientId) -> Option<u64>) {
+        for waiter in &mut self.waiters {
+            waiter.wait_ms = patience(waiter.client);
+        }
+        self.mixed =
+            self.waiters.iter().any(|w| Some(w.wait_ms) != self.waiters.front().map(|f| f.wait_ms));
     }
 
     /// Takes the client that waits longest, with the moment since when; `alive` tells whether an
@@ -254,21 +282,25 @@ impl Pool {
         self.show_queue();
     }
 
-    /// Takes the clients that have waited too long.
+    /// Takes the clients that have waited too long, each with its limit in milliseconds.
     pub fn expired_waiters(
         &mut self,
         now: Tick,
         alive: impl Fn(ClientId) -> bool,
-    ) -> Vec<ClientId> {
+    ) -> Vec<(ClientId, u64)> {
         let mut expired = Vec::new();
-        while let Some(front) = self.waiters.front() {
-            if !alive(front.client) {
-                self.waiters.pop_front();
+        let mut at = 0;
+        while let Some(&waiter) = self.waiters.get(at) {
+            if !alive(waiter.client) {
+                self.waiters.remove(at);
                 self.stale_waiters -= 1;
-            } else if self.expiry(*front).reached(now) {
-                expired.push(front.client);
-                self.waiters.pop_front();
+            } else if self.expiry(waiter).reached(now) {
+                expired.push((waiter.client, waiter.wait_ms.unwrap_or_default()));
+                self.waiters.remove(at);
+            } else if self.mixed {
+                at += 1;
             } else {
+                // Those behind came later and wait as long.
                 break;
             }
         }
@@ -291,15 +323,17 @@ impl Pool {
         self.waiters.front().map(|waiter| waiter.since)
     }
 
-    /// When the client at the front will have waited too long.
+    /// When the next client will have waited too long.
     #[must_use]
     pub fn next_expiry(&self) -> Deadline {
-        self.waiters.front().map_or(Deadline::NEVER, |front| self.expiry(*front))
+        let looked_at = if self.mixed { self.waiters.len() } else { 1 };
+        let deadlines = self.waiters.iter().take(looked_at).map(|waiter| self.expiry(*waiter));
+        deadlines.min().unwrap_or(Deadline::NEVER)
     }
 
     fn expiry(&self, waiter: Waiter) -> Deadline {
         match self.hold {
-            Hold::Open { since } => Deadline::after(waiter.since.max(since), self.limits.wait_ms),
+            Hold::Open { since } => Deadline::after(waiter.since.max(since), waiter.wait_ms),
             Hold::Paused => Deadline::NEVER,
         }
     }
@@ -422,6 +456,11 @@ impl Pool {
     pub fn waiting_since(&self) -> Option<Tick> {
         let elsewhere = self.shared.then(|| self.board.fronts_beside(self.seat).min()).flatten();
         self.oldest_wait().into_iter().chain(elsewhere).min()
+    }
+
+    /// Dials are worth trying again: they go to another place now.
+    pub fn forget_failure(&mut self) {
+        self.health = Health::Good;
     }
 
     /// Takes over new limits. What that calls for is done by the loop: surplus servers are closed

@@ -1,9 +1,10 @@
 //! Who uses a pool and how its servers are reached.
 
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::Board;
 use crate::auth::ServerCredential;
@@ -28,13 +29,19 @@ pub struct PoolSpec {
     /// revealed it (SCRAM pass-through).
     credential: Mutex<Option<ServerCredential>>,
     /// The pool whose servers it uses; `None`: servers of its own.
-    shared: Option<Arc<PoolSpec>>,
+    shared: ArcSwapOption<PoolSpec>,
     /// What the loops know of each other's part of it.
     board: Arc<Board>,
     /// The loop that dials its servers.
     home: usize,
     /// Why the last dial failed, while none has succeeded since. For the loops that do not dial.
     failure: Mutex<Option<Report>>,
+    /// Counts the places that its servers have been at.
+    place: AtomicU64,
+    /// Its clients may not stay.
+    clients_gone: AtomicBool,
+    /// Its servers serve nobody any more.
+    servers_gone: AtomicBool,
 }
 
 impl PoolSpec {
@@ -47,10 +54,13 @@ impl PoolSpec {
             role,
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
-            shared: None,
+            shared: ArcSwapOption::empty(),
             board: Arc::new(Board::new(1)),
             home: 0,
             failure: Mutex::new(None),
+            place: AtomicU64::new(0),
+            clients_gone: AtomicBool::new(false),
+            servers_gone: AtomicBool::new(false),
         }
     }
 
@@ -97,19 +107,66 @@ impl PoolSpec {
     /// The same with the servers of another pool: of one `server_role`, whoever the client is.
     #[must_use]
     pub fn with_servers_of(self, owner: Arc<PoolSpec>) -> Self {
-        PoolSpec { shared: Some(owner), ..self }
+        self.shared.store(Some(owner));
+        self
     }
 
     /// The pool whose servers it uses: itself, unless a `server_role` is shared.
     #[must_use]
-    pub fn servers(self: &Arc<Self>) -> &Arc<PoolSpec> {
-        self.shared.as_ref().unwrap_or(self)
+    pub fn servers(self: &Arc<Self>) -> Arc<PoolSpec> {
+        self.shared.load_full().unwrap_or_else(|| self.clone())
     }
 
     /// Whether its servers are those of `owner`, which is another pool.
     #[must_use]
     pub fn leads_to(&self, owner: &Arc<PoolSpec>) -> bool {
-        self.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, owner))
+        self.shared.load().as_ref().is_some_and(|shared| Arc::ptr_eq(shared, owner))
+    }
+
+    /// Whether its servers are those of another pool.
+    #[must_use]
+    pub fn leads_elsewhere(&self) -> bool {
+        self.shared.load().is_some()
+    }
+
+    /// Uses the servers of another pool from now on; `None`: its own.
+    pub fn lead_to(&self, owner: Option<Arc<PoolSpec>>) {
+        self.shared.store(owner);
+    }
+
+    /// Takes over what a reload says.
+    pub fn follow(&self, settings: Arc<Effective>) {
+        let before = self.settings.swap(settings.clone());
+        if !settings.has_servers_of(&before) {
+            // After the swap: see `place`.
+            self.place.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Who may stay after a reload: its clients, and its servers.
+    pub fn keep(&self, clients: bool, servers: bool) {
+        self.clients_gone.store(!clients, Ordering::Release);
+        self.servers_gone.store(!servers, Ordering::Release);
+    }
+
+    /// The number of the place where its servers are: another one whenever a reload changed where
+    /// they are or who logs in there. Whoever loads it before the settings never takes an old
+    /// place for a new one.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.place.load(Ordering::Acquire)
+    }
+
+    /// Whether a reload took the database or role of its clients away.
+    #[must_use]
+    pub fn clients_are_gone(&self) -> bool {
+        self.clients_gone.load(Ordering::Acquire)
+    }
+
+    /// Whether a reload left its servers without anybody to serve.
+    #[must_use]
+    pub fn servers_are_gone(&self) -> bool {
+        self.servers_gone.load(Ordering::Acquire)
     }
 
     /// What `max_server_connections` is shared under: one table of the configuration, one server.
@@ -127,10 +184,11 @@ impl PoolSpec {
         self.settings.load().max_server_connections
     }
 
-    /// Whether it may be forgotten when nobody uses it: its database is not configured by name.
+    /// Whether it may be forgotten when nobody uses it: its database is not configured by name, or
+    /// no longer.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
-        self.settings.load().database.is_wildcard()
+        self.servers_are_gone() || self.settings.load().database.is_wildcard()
     }
 
     /// Whether a server can be the one that `database` lies on: for statements that want no other
@@ -145,7 +203,7 @@ impl PoolSpec {
     /// What logs in to Postgres now. Never locked across an await or beside another lock.
     #[must_use]
     pub fn credential(&self) -> Option<ServerCredential> {
-        if let Some(owner) = &self.shared {
+        if let Some(owner) = self.shared.load_full() {
             return owner.credential();
         }
         self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -153,7 +211,7 @@ impl PoolSpec {
 
     /// Takes over what a login revealed.
     pub fn set_credential(&self, credential: ServerCredential) {
-        if let Some(owner) = &self.shared {
+        if let Some(owner) = self.shared.load_full() {
             return owner.set_credential(credential);
         }
         *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = Some(credential);
@@ -171,14 +229,20 @@ impl PoolSpec {
         let settings = self.settings.load();
         super::Limits {
             size: settings.pool_size,
-            min: settings.min_pool_size,
+            min: if self.servers_are_gone() { 0 } else { settings.min_pool_size },
             reserve: settings.reserve_pool_size,
             reserve_wait_ms: settings.reserve_pool_wait.as_millis(),
-            wait_ms: settings.pool_wait_timeout.as_millis(),
             lifetime_ms: settings.server_lifetime.as_millis(),
             idle_ms: settings.server_idle_timeout.as_millis(),
             prepared: settings.max_prepared_statements,
+            repeated: settings.unnamed_statements == crate::config::UnnamedStatements::Shared,
         }
+    }
+
+    /// How long its clients wait for a server, whoever's that is; `None`: for ever.
+    #[must_use]
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.settings.load().pool_wait_timeout.as_millis()
     }
 
     /// Whether a client keeps its server until it leaves.

@@ -11,6 +11,9 @@ fn server(n: u32) -> ServerId {
     ServerId(Key { index: n, generation: 1 })
 }
 
+/// How long everybody waits who is not said to do otherwise.
+const PATIENCE: Option<u64> = Some(1_000);
+
 fn pool(size: u32) -> Pool {
     Pool::new(limits(size))
 }
@@ -21,10 +24,10 @@ fn limits(size: u32) -> Limits {
         min: 0,
         reserve: 0,
         reserve_wait_ms: None,
-        wait_ms: Some(1_000),
         lifetime_ms: None,
         idle_ms: None,
         prepared: 500,
+        repeated: true,
     }
 }
 
@@ -55,7 +58,7 @@ fn refused() -> Report {
 fn clients_are_served_in_the_order_in_which_they_came() {
     let mut pool = pool(1);
     for n in 0..3 {
-        pool.enqueue(client(n), Tick(u64::from(n)));
+        pool.enqueue(client(n), Tick(u64::from(n)), PATIENCE);
     }
     assert_eq!(pool.oldest_wait(), Some(Tick(0)));
     assert_eq!(pool.next_waiter(|_| true), Some((client(0), Tick(0))));
@@ -69,7 +72,7 @@ fn clients_are_served_in_the_order_in_which_they_came() {
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait() {
     let mut pool = pool(1);
-    pool.enqueue(client(1), Tick(0));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
     pool.check_in(server(1), Tick(0));
     assert_eq!(pool.check_out(), None);
     assert_eq!(pool.next_waiter(|_| true), Some((client(1), Tick(0))));
@@ -80,11 +83,11 @@ fn a_newcomer_does_not_overtake_those_who_wait() {
 fn it_never_dials_more_than_its_size_or_than_clients_wait() {
     let mut pool = pool(3);
     assert_eq!(dials(&mut pool, 0), 0);
-    pool.enqueue(client(1), Tick(0));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
     assert_eq!(dials(&mut pool, 0), 1);
     assert_eq!(dials(&mut pool, 0), 0);
     for n in 2..10 {
-        pool.enqueue(client(n), Tick(0));
+        pool.enqueue(client(n), Tick(0), PATIENCE);
     }
     assert_eq!(dials(&mut pool, 0), 2);
     assert_eq!(dials(&mut pool, 0), 0);
@@ -100,7 +103,7 @@ fn it_never_dials_more_than_its_size_or_than_clients_wait() {
 fn after_a_failure_one_login_at_a_time_probes_with_growing_pauses() {
     let mut pool = pool(5);
     for n in 0..5 {
-        pool.enqueue(client(n), Tick(0));
+        pool.enqueue(client(n), Tick(0), PATIENCE);
     }
     assert_eq!(dials(&mut pool, 0), 5);
     for _ in 0..5 {
@@ -130,18 +133,36 @@ fn after_a_failure_one_login_at_a_time_probes_with_growing_pauses() {
 #[test]
 fn those_who_waited_too_long_are_taken_and_nobody_else() {
     let mut pool = pool(1);
-    pool.enqueue(client(1), Tick(0));
-    pool.enqueue(client(2), Tick(1));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
+    pool.enqueue(client(2), Tick(1), PATIENCE);
     assert!(pool.expired_waiters(Tick(999), |_| true).is_empty());
-    assert_eq!(pool.expired_waiters(Tick(1_000), |_| true), vec![client(1)]);
+    assert_eq!(pool.expired_waiters(Tick(1_000), |_| true), vec![(client(1), 1_000)]);
     assert_eq!(pool.waiting(), 1);
+}
+
+#[test]
+fn each_waits_as_long_as_holds_for_its_own_role() {
+    let mut pool = pool(1);
+    let until = |ms| Deadline::after(Tick(0), Some(ms));
+    assert_eq!(pool.enqueue(client(1), Tick(0), None), Deadline::NEVER);
+    assert_eq!(pool.enqueue(client(2), Tick(0), Some(500)), until(500));
+    assert_eq!(pool.enqueue(client(3), Tick(0), Some(200)), until(200));
+    assert_eq!(pool.enqueue(client(4), Tick(0), Some(900)), until(900));
+    assert_eq!(pool.next_expiry(), until(200));
+    let expired = pool.expired_waiters(Tick(500), |_| true);
+    assert_eq!(expired, vec![(client(2), 500), (client(3), 200)]);
+    assert_eq!(pool.next_expiry(), until(900));
+    pool.refresh_patience(|_| Some(600));
+    assert_eq!(pool.next_expiry(), until(600));
+    assert_eq!(pool.expired_waiters(Tick(600), |_| true).len(), 2);
+    assert_eq!(pool.next_expiry(), Deadline::NEVER);
 }
 
 #[test]
 fn a_crowd_of_leavers_does_not_keep_its_entries() {
     let mut pool = pool(1);
     for n in 0..10_000 {
-        pool.enqueue(client(n), Tick(0));
+        pool.enqueue(client(n), Tick(0), PATIENCE);
     }
     for n in 0..9_999 {
         pool.waiter_left(|id| id > client(n));
@@ -156,7 +177,7 @@ fn the_reserve_is_for_those_who_have_waited_long_enough_one_each() {
     let reserve = Limits { reserve: 2, reserve_wait_ms: Some(100), ..limits(2) };
     let mut pool = busy_pool(reserve);
     for n in 0..5 {
-        pool.enqueue(client(n), Tick(u64::from(n) * 10));
+        pool.enqueue(client(n), Tick(u64::from(n) * 10), PATIENCE);
     }
     assert_eq!(dials(&mut pool, 99), 0);
     assert_eq!(pool.next_dial(Tick(99)), Some(Tick(100)));
@@ -175,10 +196,10 @@ fn the_reserve_is_for_those_who_have_waited_long_enough_one_each() {
 #[test]
 fn without_a_wait_the_reserve_is_there_at_once_and_without_a_reserve_never() {
     let mut pool = busy_pool(Limits { reserve: 1, ..limits(1) });
-    pool.enqueue(client(1), Tick(0));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
     assert_eq!(dials(&mut pool, 0), 1);
     let mut pool = busy_pool(Limits { reserve_wait_ms: Some(1), ..limits(1) });
-    pool.enqueue(client(1), Tick(0));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
     assert_eq!(dials(&mut pool, 1_000_000), 0);
     assert_eq!(pool.next_dial(Tick(0)), None);
 }
@@ -187,7 +208,7 @@ fn without_a_wait_the_reserve_is_there_at_once_and_without_a_reserve_never() {
 fn clients_that_left_have_no_part_in_the_reserve() {
     let mut pool = busy_pool(Limits { reserve: 3, reserve_wait_ms: Some(10), ..limits(1) });
     for n in 0..3 {
-        pool.enqueue(client(n), Tick(0));
+        pool.enqueue(client(n), Tick(0), PATIENCE);
     }
     pool.waiter_left(|_| true);
     pool.waiter_left(|_| true);
@@ -227,14 +248,14 @@ fn warming_backs_off_for_longer_than_dials_that_clients_wait_for() {
         now = next;
     }
     let last_failure = Tick(now.0 - 30_000);
-    pool.enqueue(client(1), now);
+    pool.enqueue(client(1), now, PATIENCE);
     assert_eq!(pool.next_dial(now), Some(last_failure.plus(LONGEST_PAUSE_MS)));
 }
 
 #[test]
 fn a_paused_pool_gives_nothing_out_and_sends_nobody_away() {
     let mut pool = pool(2);
-    pool.enqueue(client(1), Tick(0));
+    pool.enqueue(client(1), Tick(0), PATIENCE);
     pool.pause();
     assert_eq!(dials(&mut pool, 0), 0);
     assert_eq!(pool.next_dial(Tick(0)), None);
@@ -243,7 +264,7 @@ fn a_paused_pool_gives_nothing_out_and_sends_nobody_away() {
     assert_eq!(pool.next_expiry(), Deadline::NEVER);
     pool.resume(long);
     // All of the wait is counted from here.
-    assert_eq!(pool.next_expiry(), Deadline::after(long, pool.limits().wait_ms));
+    assert_eq!(pool.next_expiry(), Deadline::after(long, PATIENCE));
     assert!(pool.expired_waiters(long, |_| true).is_empty());
     assert_eq!(dials(&mut pool, long.0), 1);
     assert_eq!(pool.waiters().count(), 1);

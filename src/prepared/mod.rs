@@ -14,11 +14,13 @@ use crate::wire::frame::split_cstr;
 mod names;
 mod numbers;
 mod on_server;
+mod repeats;
 mod rows;
 
 pub use names::Names;
 pub use numbers::Numbers;
 pub use on_server::{OnServer, PackedStatements, Standing};
+pub use repeats::Repeats;
 pub use rows::RowFormat;
 
 /// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
@@ -28,6 +30,10 @@ type Key = Arc<[u8]>;
 
 /// Bytes of texts that one loop's table may hold.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Stands behind the parameters in the key of a statement that servers keep for unnamed ones. No
+/// parameter has an empty name.
+const UNNAMED: &[u8] = b"\0";
 
 /// What an entry costs beside its key.
 const ENTRY_BYTES: usize = 128;
@@ -76,6 +82,12 @@ impl ServerName {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
+}
+
+fn put_together<'a>(scratch: &'a mut Vec<u8>, parts: &[&[u8]]) -> &'a [u8] {
+    scratch.clear();
+    parts.iter().for_each(|part| scratch.extend_from_slice(part));
+    scratch
 }
 
 #[derive(Debug)]
@@ -134,14 +146,8 @@ impl Statements {
         effects: impl FnOnce() -> TextEffects,
     ) -> StatementId {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let key = if under.is_empty() {
-            content
-        } else {
-            scratch.clear();
-            scratch.extend_from_slice(content);
-            scratch.extend_from_slice(under);
-            &scratch
-        };
+        let key =
+            if under.is_empty() { content } else { put_together(&mut scratch, &[content, under]) };
         let id = match self.by_key.get(key) {
             Some(&id) => {
                 self.retain(id);
@@ -151,6 +157,25 @@ impl Statements {
         };
         self.scratch = scratch;
         id
+    }
+
+    /// Finds the statement that servers keep for unnamed ones with this content, and takes one
+    /// reference to it. It is none that has a name among clients: what one of those has learned, of
+    /// its parameters' types for one, does not hold for a text that is to be read anew.
+    pub fn repeated(&mut self, content: &[u8], under: &[u8]) -> Option<StatementId> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let key = put_together(&mut scratch, &[content, under, UNNAMED]);
+        let id = self.by_key.get(key).copied();
+        self.scratch = scratch;
+        id.inspect(|&id| self.retain(id))
+    }
+
+    /// As [`Statements::repeated`], entered where it is not known.
+    pub fn repeat(&mut self, content: &[u8], under: &[u8], effects: TextEffects) -> StatementId {
+        self.repeated(content, under).unwrap_or_else(|| {
+            let key = [content, under, UNNAMED].concat();
+            self.enter(key.into(), content.len(), effects)
+        })
     }
 
     fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
@@ -406,6 +431,22 @@ mod tests {
         assert!(a != b && b == c);
         assert_eq!(statements.content(b), b"select 1\0\0\0");
         [a, b, c].into_iter().for_each(|id| statements.release(id));
+        assert!(statements.is_empty());
+        assert_eq!(statements.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_kept_for_unnamed_statements_is_nobody_elses() {
+        let mut statements = Statements::default();
+        let content = b"select $1\0\0\0";
+        let named = statements.intern(content, b"a\0b\0", || TextEffects::NOTHING);
+        assert_eq!(statements.repeated(content, b"a\0b\0"), None);
+        let unnamed = statements.repeat(content, b"a\0b\0", TextEffects::NOTHING);
+        assert_ne!(named, unnamed);
+        assert_eq!(statements.content(unnamed), content);
+        assert_eq!(statements.repeated(content, b"a\0b\0"), Some(unnamed));
+        assert_eq!(statements.repeated(content, b""), None);
+        [named, unnamed, unnamed].into_iter().for_each(|id| statements.release(id));
         assert!(statements.is_empty());
         assert_eq!(statements.bytes, 0);
     }

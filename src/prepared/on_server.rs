@@ -36,6 +36,8 @@ struct Slot {
     local: bool,
     /// The Close before its Parse was skipped: if the Parse is as well, the server still has it.
     unclosed: bool,
+    /// The epoch of its Parse; see [`Repeats`](super::Repeats).
+    epoch: u64,
     /// What the server says its rows look like; it keeps to that or refuses to run it.
     rows: Option<RowFormat>,
 }
@@ -98,7 +100,7 @@ impl OnServer {
     pub fn sent(&mut self, statements: &mut Statements, id: StatementId, unit: u64, lease: u64) {
         self.clock += 1;
         let (state, used) = (State::Sent(unit), self.clock);
-        let slot = Slot { state, used, lease, local: false, unclosed: false, rows: None };
+        let slot = Slot { state, used, lease, local: false, unclosed: false, epoch: 0, rows: None };
         if self.slots.insert(id, slot).is_none() {
             statements.retain(id);
         }
@@ -166,6 +168,19 @@ impl OnServer {
         }
     }
 
+    /// It is parsed in this epoch.
+    pub fn set_epoch(&mut self, id: StatementId, epoch: u64) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.epoch = epoch;
+        }
+    }
+
+    /// Whether it was parsed in this epoch.
+    #[must_use]
+    pub fn is_of(&self, id: StatementId, epoch: u64) -> bool {
+        self.slots.get(&id).is_some_and(|slot| slot.epoch == epoch)
+    }
+
     /// The transaction has ended, and with it the parameters that some were parsed under.
     pub fn transaction_ended(&mut self) {
         for slot in self.slots.values_mut().filter(|slot| slot.local) {
@@ -215,7 +230,8 @@ impl OnServer {
             return;
         }
         let (state, used) = (State::Stale, self.clock);
-        let slot = Slot { state, used, lease: 0, local: false, unclosed: true, rows: None };
+        let slot =
+            Slot { state, used, lease: 0, local: false, unclosed: true, epoch: 0, rows: None };
         self.slots.insert(id, slot);
         statements.retain(id);
     }

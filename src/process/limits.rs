@@ -7,7 +7,7 @@ use crate::config::Config;
 /// File descriptors for listening sockets, polls, files of the log, HTTP, and libraries.
 const OWN_FILES: u64 = 64;
 
-/// Raises the soft limit of open files to the hard one and says whether that is enough.
+/// Raises the soft limit of open files to the hard one and says what it is.
 pub(super) fn raise_open_files(config: &Config) {
     let before = getrlimit(Resource::Nofile);
     if before.current != before.maximum {
@@ -16,17 +16,24 @@ pub(super) fn raise_open_files(config: &Config) {
             tracing::warn!("cannot raise the limit of open files: {error}");
         }
     }
+    match (getrlimit(Resource::Nofile).current, open_files_needed(config)) {
+        (Some(limit), needed) => tracing::info!(limit, needed, "open files"),
+        (None, needed) => tracing::info!(needed, "open files are unlimited"),
+    }
+    warn_of_few_files(config);
+}
+
+/// Says when the limit of open files does not cover what a configuration allows.
+pub(super) fn warn_of_few_files(config: &Config) {
     let needed = open_files_needed(config);
     // `None` is "unlimited".
-    match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < needed => tracing::warn!(
+    if let Some(limit) = getrlimit(Resource::Nofile).current.filter(|limit| *limit < needed) {
+        tracing::warn!(
             limit,
             needed,
             "the limit of open files is too low for max_client_connections and the configured \
              pools: raise it (ulimit -n, LimitNOFILE), or connections will fail when it is reached"
-        ),
-        Some(limit) => tracing::info!(limit, needed, "open files"),
-        None => tracing::info!(needed, "open files are unlimited"),
+        );
     }
 }
 

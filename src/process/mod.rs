@@ -1,12 +1,17 @@
 //! `pgweir run`: the process from its configuration to its end.
 //!
-//! Start: configuration, log, limits, listening sockets, loops, hall, HTTP. End: SIGTERM lets
-//! transactions finish for `drain_timeout`, a second one or SIGINT ends everything at once.
-//! Deliberately absent: what happens on the connections.
+//! Start: configuration, log, limits, listening sockets, loops, hall, HTTP. SIGHUP: reload. End:
+//! SIGTERM lets transactions finish for `drain_timeout`, a second one or SIGINT ends everything at
+//! once. Deliberately absent: what happens on the connections.
 
+pub mod control;
+mod doors;
+mod http_door;
 mod limits;
 mod logging;
 pub mod orders;
+pub mod prepare;
+pub mod reload;
 
 use std::fmt;
 use std::io;
@@ -23,16 +28,20 @@ use tokio::time::{sleep, timeout};
 use crate::admin::orders::Outcome;
 use crate::admin::{Console, Orders, ShutdownMode};
 use crate::cancel::CancelRegistry;
-use crate::config::{Config, Loaded};
 use crate::dial::Dialler;
 use crate::http;
-use crate::login::{Hall, HallError, Loop, accept_from};
-use crate::net::listen::{ListenError, Listener};
+use crate::login::{Hall, Loop};
+use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
-use crate::worker::mail::Mail;
+use crate::worker::mail::{LoopSettings, Mail};
 use crate::worker::{self, Company, LoopHandle, Loops, Start};
+use doors::Doors;
+use http_door::HttpDoor;
+use logging::LogLevel;
 use orders::{OrderBook, order_books};
+use prepare::{Prepared, prepare};
+use reload::{ReloadHandle, Reloader};
 
 /// Threads for logins, dials and HTTP. Statements do not pass through them.
 const HALL_THREADS: usize = 2;
@@ -55,8 +64,6 @@ pub enum RunError {
     Address(String, io::Error),
     /// An address could not be listened at.
     Listen(ListenError),
-    /// Certificates or secrets cannot be used.
-    Hall(HallError),
     /// The loops ended though nobody had told them to.
     LoopsGone,
     /// The loops did not end when they were told to.
@@ -70,7 +77,6 @@ impl fmt::Display for RunError {
             RunError::Log(error) => f.write_str(error),
             RunError::Address(name, error) => write!(f, "cannot look up \"{name}\": {error}"),
             RunError::Listen(error) => error.fmt(f),
-            RunError::Hall(error) => error.fmt(f),
             RunError::LoopsGone => f.write_str("the event loops ended by themselves"),
             RunError::LoopsStuck => f.write_str("the event loops did not end in time"),
         }
@@ -81,14 +87,15 @@ impl std::error::Error for RunError {}
 
 /// Runs pgweir with the configuration in `path` until a signal ends it.
 pub fn run(path: &Path) -> ExitCode {
-    let loaded = match Config::load(path) {
-        Ok(loaded) => loaded,
+    let dialler = Arc::new(Dialler::default());
+    let prepared = match prepare(path, dialler.clone(), None) {
+        Ok(prepared) => prepared,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::from(if problems.unreadable { 2 } else { 1 });
         }
     };
-    match run_loaded(loaded) {
+    match run_prepared(path, prepared, dialler) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pgweir: {error}");
@@ -110,12 +117,13 @@ impl Loop for LoopHandle {
     }
 }
 
-fn run_loaded(loaded: Loaded) -> Result<(), RunError> {
-    let Loaded { config, warnings } = loaded;
-    logging::start(&config.log).map_err(RunError::Log)?;
-    for warning in warnings {
+fn run_prepared(path: &Path, prepared: Prepared, dialler: Arc<Dialler>) -> Result<(), RunError> {
+    let config = prepared.edition.config.clone();
+    let log = logging::start(&config.log).map_err(RunError::Log)?;
+    for warning in &prepared.warnings {
         tracing::warn!("configuration: {warning}");
     }
+    reload::log_without_effect(&prepared.not_yet);
     limits::warn_of_root();
     limits::forbid_core_files();
     limits::raise_open_files(&config);
@@ -125,7 +133,7 @@ fn run_loaded(loaded: Loaded) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    let result = runtime.block_on(serve(Arc::new(config)));
+    let result = runtime.block_on(serve(path, prepared, dialler, log));
     // A look-up of a name that never ends must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -133,24 +141,30 @@ fn run_loaded(loaded: Loaded) -> Result<(), RunError> {
 
 /// Everything that runs, started.
 struct Running {
-    config: Arc<Config>,
     hall: Arc<Hall>,
     loops: Vec<Arc<dyn Loop>>,
-    listening: watch::Sender<bool>,
+    closing: watch::Sender<bool>,
     orders: JoinHandle<()>,
     asks: mpsc::UnboundedReceiver<Ask>,
 }
 
-async fn serve(config: Arc<Config>) -> Result<(), RunError> {
+async fn serve(
+    path: &Path,
+    prepared: Prepared,
+    dialler: Arc<Dialler>,
+    log: LogLevel,
+) -> Result<(), RunError> {
+    let Prepared { edition, contexts, .. } = prepared;
+    let config = edition.config.clone();
+    let (reload, reloads) = ReloadHandle::new();
     // Before anything can be asked to end, it must be able to hear that.
-    let signals = Signals::new().map_err(RunError::Start)?;
+    let signals = Signals::new(reload.clone()).map_err(RunError::Start)?;
     // Whoever can connect as a client can ask for the state as well.
-    let http_listener = listen_http(&config).await?;
-    let listeners = listen(&config).await?;
-    let port = listeners.iter().find_map(Listener::tcp_address).map_or(0, |address| address.port());
+    let bound_http = http_door::bind(&config).await?;
+    let bound = doors::bind_all(&config).await?;
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
-    let dialler = Arc::new(Dialler::default());
+    dialler.use_contexts(contexts);
     let count = loops_for(config.server.workers);
     let (books, orders) = order_books(count);
     let no_params = params.intern(ParamSet::default());
@@ -162,7 +176,7 @@ async fn serve(config: Arc<Config>) -> Result<(), RunError> {
             loops: mailboxes.clone(),
             started,
             no_params: no_params.clone(),
-            max_statement_size: config.server.max_statement_size,
+            settings: LoopSettings::of(&config.server),
         };
         start_loop(start, orders)
     };
@@ -172,26 +186,36 @@ async fn serve(config: Arc<Config>) -> Result<(), RunError> {
         .map(start)
         .collect::<io::Result<_>>()
         .map_err(RunError::Start)?;
-    let hall = Hall::open(config.clone(), loops.clone(), registry.clone(), params, dialler.clone());
-    let hall = Arc::new(hall.map_err(RunError::Hall)?);
-    let orders = tokio::spawn(orders::serve(orders, loops.clone(), dialler, hall.pools().clone()));
+    let hall = Arc::new(Hall::new(edition, loops.clone(), registry.clone(), params));
+    let orders =
+        tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
     hall.open_pools();
     let (asked, asks) = mpsc::unbounded_channel();
-    let orders_of_console = Arc::new(ConsoleOrders { asked });
-    let console = Console::new(hall.clone(), loops.clone(), orders_of_console, port);
-    let console = Arc::new(console);
+    let console_orders = Arc::new(ConsoleOrders { asked, reload: reload.clone() });
+    let console = Arc::new(Console::new(hall.clone(), loops.clone(), console_orders));
     hall.open_console(console.clone());
     tokio::spawn(async move { console.keep_averages().await });
-    let (listening, is_listening) = watch::channel(true);
-    for listener in listeners {
-        tracing::info!("listening on {listener}");
-        tokio::spawn(accept_from(listener, hall.clone(), is_listening.clone()));
-    }
-    if let Some(listener) = http_listener {
-        tracing::info!("HTTP on {listener}");
-        tokio::spawn(http::serve(listener, hall.clone(), loops.clone(), registry));
-    }
-    Running { config, hall, loops, listening, orders, asks }.until_the_end(signals).await
+    let (closing, is_closing) = watch::channel(false);
+    let serve_http = {
+        let (hall, loops, reloads) = (hall.clone(), loops.clone(), reload.counts());
+        move |listener| {
+            let (hall, loops, registry) = (hall.clone(), loops.clone(), registry.clone());
+            tokio::spawn(http::serve(listener, hall, loops, registry, reloads.clone()))
+                .abort_handle()
+        }
+    };
+    control::listen(path, reload);
+    let reloader = Reloader {
+        path: path.to_path_buf(),
+        started: config.clone(),
+        hall: hall.clone(),
+        dialler,
+        doors: Doors::open(hall.clone(), bound),
+        http: HttpDoor::open(Arc::new(serve_http), &config, bound_http),
+        log,
+    };
+    tokio::spawn(reloader.serve(reloads, is_closing));
+    Running { hall, loops, closing, orders, asks }.until_the_end(signals).await
 }
 
 /// How many event loops to start.
@@ -201,43 +225,12 @@ fn loops_for(workers: usize) -> usize {
     wanted.min(MOST_LOOPS)
 }
 
-async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
-    let mut listeners = Vec::new();
-    for address in &config.server.listen {
-        let name = address.to_string();
-        let address = address.clone();
-        // Looking a name up may block.
-        let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
-        let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        for address in addresses.map_err(|error| RunError::Address(name, error))? {
-            listeners.push(Listener::tcp(address).map_err(RunError::Listen)?);
-        }
-    }
-    if let Some(directory) = &config.server.unix_socket {
-        // Named after the port that TCP clients use, also where the system chose it.
-        let port = listeners.iter().find_map(Listener::tcp_address).map(|address| address.port());
-        let port = port.unwrap_or(crate::config::DEFAULT_LISTEN_PORT);
-        listeners.push(Listener::unix(directory, port).map_err(RunError::Listen)?);
-    }
-    Ok(listeners)
-}
-
-async fn listen_http(config: &Config) -> Result<Option<Listener>, RunError> {
-    let Some(address) = config.http.listen.clone() else { return Ok(None) };
-    let name = address.to_string();
-    let addresses = tokio::task::spawn_blocking(move || address.socket_addrs()).await;
-    let addresses = addresses.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let address = addresses
-        .and_then(|all| all.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
-    let address = address.map_err(|error| RunError::Address(name, error))?;
-    Listener::tcp(address).map(Some).map_err(RunError::Listen)
-}
-
 /// The signals that pgweir listens to.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    reload: ReloadHandle,
 }
 
 /// What a signal asks for.
@@ -253,12 +246,17 @@ enum Ask {
 /// What the console asks of the process.
 struct ConsoleOrders {
     asked: mpsc::UnboundedSender<Ask>,
+    reload: ReloadHandle,
 }
 
 impl Orders for ConsoleOrders {
     fn reload(&self) -> Outcome<'_> {
-        tracing::warn!("RELOAD is refused: {RESTART_NEEDED}");
-        Box::pin(std::future::ready(Err(RESTART_NEEDED.to_owned())))
+        Box::pin(async {
+            match self.reload.reload().await {
+                Ok(summary) => Ok(summary.notices()),
+                Err(problems) => Err(reload::refused(&problems)),
+            }
+        })
     }
 
     fn shutdown(&self, mode: ShutdownMode) {
@@ -272,15 +270,13 @@ impl Orders for ConsoleOrders {
     }
 }
 
-/// What a changed configuration needs today.
-const RESTART_NEEDED: &str = "a changed configuration needs a restart";
-
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(reload: ReloadHandle) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            reload,
         })
     }
 
@@ -291,7 +287,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return Ask::Drain,
                 _ = self.interrupt.recv() => return Ask::Stop,
-                _ = self.hang_up.recv() => tracing::warn!("SIGHUP is ignored: {RESTART_NEEDED}"),
+                _ = self.hang_up.recv() => {
+                    let reload = self.reload.clone();
+                    // Logged where it is done.
+                    tokio::spawn(async move { drop(reload.reload().await) });
+                }
             }
         }
     }
@@ -307,7 +307,7 @@ impl Running {
         };
         self.hall.close();
         // The listening sockets go first, so that a successor can have the port.
-        let _ = self.listening.send(false);
+        let _ = self.closing.send(true);
         if ask == Ask::WaitForClients {
             tracing::info!(clients = self.hall.clients(), "waiting for clients to leave");
             ask = tokio::select! {
@@ -318,7 +318,7 @@ impl Running {
             };
         }
         if ask == Ask::Drain {
-            let limit = self.config.server.drain_timeout;
+            let limit = self.hall.config().server.drain_timeout;
             tracing::info!(clients = self.hall.clients(), %limit, "draining");
             self.tell(|| Mail::Drain { limit_ms: limit.as_millis() });
             tokio::select! {

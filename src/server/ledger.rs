@@ -51,6 +51,8 @@ pub enum Which {
     Unnamed(Option<StatementId>),
     /// One that clients share, under pgweir's name. A Close holds a reference to it.
     Shared(StatementId),
+    /// The unnamed one of its client, which the server keeps under pgweir's name.
+    Repeated(StatementId),
 }
 
 /// Answers that pgweir gives in a server's place.
@@ -60,6 +62,9 @@ pub enum Answer {
     ParseComplete,
     /// The server keeps the statement for others.
     CloseComplete,
+    /// The server had the unnamed statement under a name, and its Bind succeeded: a Parse that
+    /// fails would have come before it.
+    Repeated(StatementId),
     /// None, behind a Query or Execute that says DEALLOCATE of a shared statement.
     Deallocated,
     /// None, behind a Query or Execute of DEALLOCATE ALL.
@@ -72,7 +77,7 @@ impl Answer {
     /// Whether it belongs to the message before it, and falls with that.
     fn is_consequence(self) -> bool {
         match self {
-            Answer::ParseComplete | Answer::CloseComplete => false,
+            Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_) => false,
             Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
@@ -80,7 +85,10 @@ impl Answer {
     /// Whether it says something of the server, whoever holds it.
     fn is_about_the_server(self) -> bool {
         match self {
-            Answer::ParseComplete | Answer::CloseComplete | Answer::Deallocated => false,
+            Answer::ParseComplete
+            | Answer::CloseComplete
+            | Answer::Repeated(_)
+            | Answer::Deallocated => false,
             Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
@@ -113,8 +121,8 @@ impl Sent {
         match self {
             Sent::Parse(Which::Unnamed(statement)) => statement,
             Sent::Close(Which::Shared(statement)) => Some(statement),
-            Sent::Parse(Which::Own | Which::Shared(_))
-            | Sent::Close(Which::Own | Which::Unnamed(_))
+            Sent::Parse(Which::Own | Which::Shared(_) | Which::Repeated(_))
+            | Sent::Close(Which::Own | Which::Unnamed(_) | Which::Repeated(_))
             | Sent::Query(_)
             | Sent::FunctionCall
             | Sent::Bind(_)
@@ -161,6 +169,8 @@ pub enum Deliver {
 struct Owed {
     sent: Sent,
     deliver: Deliver,
+    /// Extended messages stood before it, without a Sync between.
+    joins_batch: bool,
 }
 
 /// What a reply meant.
@@ -224,6 +234,10 @@ pub struct Ledger {
     doubtful: bool,
     /// The server got a message in a COPY that makes it end the connection.
     ending: bool,
+    /// A Query or FunctionCall in the middle of a batch left a transaction open.
+    joined: bool,
+    /// Sync ended such a batch.
+    half_ended: bool,
     units_done: u64,
     units_sent: u64,
     /// Replies received for the unit at the front.
@@ -272,6 +286,15 @@ impl Ledger {
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.doubtful
+    }
+
+    /// Whether the server may stand in a transaction although it says that it is idle. Postgres 18 does after
+    /// `Execute, Query, Sync`: the Query leaves the batch's implicit transaction open, and the Sync neither
+    /// commits it nor rolls it back (`finish_xact_command`: nothing to do). The next statement fails with
+    /// XX000, whoever sends it.
+    #[must_use]
+    pub fn is_half_ended(&self) -> bool {
+        self.half_ended
     }
 
     /// Whether the server will end the connection over a message it got, once it has said so.
@@ -356,7 +379,7 @@ impl Ledger {
     pub fn is_only_asked(&self) -> bool {
         let asked = matches!(
             self.owed.front(),
-            Some(Owed { sent: Sent::DescribeStatement(Some(_)), deliver: Deliver::OnError })
+            Some(Owed { sent: Sent::DescribeStatement(Some(_)), deliver: Deliver::OnError, .. })
         );
         asked && self.owed.len() == 1 && self.replies == 0 && self.is_up_to_date()
     }
@@ -444,6 +467,7 @@ impl Ledger {
                 | Sent::Local(_) => self.end_in_doubt(),
             }
         }
+        let joins_batch = self.batch_open;
         match sent {
             Sent::Sync(_) => {
                 self.skipping = false;
@@ -461,11 +485,13 @@ impl Ledger {
             | Sent::Execute
             | Sent::Close(_)
             | Sent::Flush
-            | Sent::Local(Answer::ParseComplete | Answer::CloseComplete) => self.batch_open = true,
+            | Sent::Local(Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_)) => {
+                self.batch_open = true;
+            }
             Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());
-        self.owed.push_back(Owed { sent, deliver });
+        self.owed.push_back(Owed { sent, deliver, joins_batch });
         true
     }
 
@@ -490,7 +516,7 @@ impl Ledger {
             };
             return Ok(Receipt { deliver, meaning: Meaning::Asynchronous });
         }
-        let Some(&Owed { sent: front, deliver }) = self.owed.front() else {
+        let Some(&Owed { sent: front, deliver, joins_batch }) = self.owed.front() else {
             // Between units only an error may come: the server says why it ends the connection.
             return match reply {
                 tag::ERROR_RESPONSE => {
@@ -521,6 +547,7 @@ impl Ledger {
                 self.front_failed = false;
                 self.units_done += 1;
                 self.replies = 0;
+                self.follow_batch(front, joins_batch, status);
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
                     _ => Meaning::Ready(status),
@@ -533,7 +560,7 @@ impl Ledger {
                 self.front_failed = true;
                 if front.is_extended() {
                     self.skip_to_sync(&mut dropped);
-                } else if let Some(&Owed { sent: sent @ Sent::Local(answer), deliver }) =
+                } else if let Some(&Owed { sent: sent @ Sent::Local(answer), deliver, .. }) =
                     self.owed.get(1)
                     && answer.is_consequence()
                 {
@@ -593,6 +620,17 @@ impl Ledger {
         }
     }
 
+    /// What a ReadyForQuery says about the implicit transaction of a batch that the front stood in.
+    fn follow_batch(&mut self, front: Sent, joins_batch: bool, status: TransactionStatus) {
+        if matches!(front, Sent::Sync(_)) {
+            self.half_ended |= self.joined && status == TransactionStatus::Idle;
+            self.joined = false;
+        } else {
+            let open = status == TransactionStatus::InTransaction;
+            self.joined = open && (self.joined || joins_batch);
+        }
+    }
+
     fn pop(&mut self) {
         self.owed.pop_front();
         // What has been answered to its end was no COPY that failed.
@@ -647,7 +685,7 @@ impl Ledger {
     }
 
     fn skip_to_sync(&mut self, dropped: &mut impl FnMut(Sent, Deliver)) {
-        while let Some(&Owed { sent, deliver }) = self.owed.front() {
+        while let Some(&Owed { sent, deliver, .. }) = self.owed.front() {
             match sent {
                 Sent::Sync(_) => return,
                 // The server throws them away with the rest.

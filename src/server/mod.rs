@@ -94,6 +94,8 @@ pub struct Server {
     /// The transaction has set parameters of its own, or may have: what is parsed in it may mean
     /// something else afterwards.
     pub local: bool,
+    /// DDL was sent to it whose transaction has not ended.
+    pub redefines: bool,
     /// The client's batch that runs, to be sent again if its first statement cannot be used any
     /// more; empty when that may not be.
     pub replay: Vec<u8>,
@@ -147,6 +149,7 @@ impl Server {
             unnamed: None,
             prepared: OnServer::default(),
             local: false,
+            redefines: false,
             replay: Vec::new(),
             doomed: false,
             half_sent: false,
@@ -221,6 +224,9 @@ impl Server {
         if self.status != TransactionStatus::Idle {
             return CleanStep::Rollback;
         }
+        if self.ledger.is_half_ended() {
+            return CleanStep::Close;
+        }
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
@@ -230,14 +236,19 @@ impl Server {
         CleanStep::Done
     }
 
-    /// Takes note of a ReadyForQuery.
-    pub fn is_ready(&mut self, status: TransactionStatus) {
+    /// Takes note of a ReadyForQuery. Whether it ends a transaction that contained DDL.
+    #[must_use]
+    pub fn is_ready(&mut self, status: TransactionStatus) -> bool {
         self.status = status;
         let idle = status == TransactionStatus::Idle && self.ledger.is_up_to_date();
-        if self.local && idle && !self.ledger.batch_is_open() {
+        if !idle || self.ledger.batch_is_open() {
+            return false;
+        }
+        if self.local {
             self.local = false;
             self.prepared.transaction_ended();
         }
+        std::mem::take(&mut self.redefines)
     }
 
     /// Takes note of a ParameterStatus.

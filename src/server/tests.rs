@@ -155,6 +155,42 @@ fn a_sync_before_a_copy_that_fails_is_answered_or_not() {
 }
 
 #[test]
+fn a_sync_that_only_seems_to_end_a_batch_leaves_the_server_to_nobody() {
+    // Postgres 18: Execute, Query, Sync.
+    let mut server = server();
+    for sent in [Sent::Bind(None), Sent::Execute, QUERY] {
+        server.ledger.sent(sent, Deliver::Client);
+    }
+    play(&mut server.ledger, b"2CC");
+    ready(&mut server.ledger, InTransaction);
+    server.ledger.sent(SYNC, Deliver::Client);
+    play(&mut server.ledger, b"Z");
+    assert_eq!(server.clean_step(), CleanStep::Close);
+}
+
+#[test]
+fn a_query_in_the_middle_of_a_batch_is_no_harm_where_the_batch_is_over_or_a_transaction_open() {
+    // Postgres 17 and older: the Query ends the batch.
+    let mut older = ledger(&[Sent::Bind(None), Sent::Execute, QUERY, SYNC]);
+    play(&mut older, b"2CCZZ");
+    assert!(older.is_settled() && !older.is_half_ended());
+    // A transaction block, committed after the Sync; by a Query instead of the Sync; by an error.
+    for end in [&[SYNC, QUERY][..], &[QUERY], &[QUERY, SYNC]] {
+        let mut ledger = ledger(&[Sent::Bind(None), Sent::Execute, QUERY]);
+        play(&mut ledger, b"2CC");
+        ready(&mut ledger, InTransaction);
+        for (at, &sent) in end.iter().enumerate() {
+            ledger.sent(sent, Deliver::Client);
+            ready(
+                &mut ledger,
+                if end.len() == 2 && at == 0 && sent == SYNC { InTransaction } else { Idle },
+            );
+        }
+        assert!(!ledger.is_half_ended(), "{end:?}");
+    }
+}
+
+#[test]
 fn an_error_of_sync_itself_skips_nothing() {
     let mut ledger = ledger(&[Sent::Execute, SYNC, Sent::Execute, SYNC]);
     play(&mut ledger, b"CEZ");

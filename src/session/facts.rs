@@ -150,6 +150,10 @@ pub struct TextEffects {
     pub uses_names: bool,
     /// It sets a parameter until the end of the transaction.
     pub sets_locally: bool,
+    /// It may change what the names and types in other texts mean.
+    pub redefines: bool,
+    /// It is one query of rows or on rows, and nothing else.
+    pub is_one_query: bool,
 }
 
 impl TextEffects {
@@ -159,6 +163,8 @@ impl TextEffects {
         ending: Ending::No,
         uses_names: false,
         sets_locally: false,
+        redefines: false,
+        is_one_query: false,
     };
 
     /// A text that nobody has read.
@@ -167,6 +173,8 @@ impl TextEffects {
         ending: Ending::Commit,
         uses_names: false,
         sets_locally: true,
+        redefines: true,
+        is_one_query: false,
     };
 }
 
@@ -245,7 +253,8 @@ const PINNING: [(EffectSet, Pins); 13] = [
 pub fn effects(text: &[u8]) -> TextEffects {
     let facts = sql::facts(text, LexOptions::default());
     if facts.statements().is_empty() {
-        return TextEffects::NOTHING;
+        let is_one_query = facts.count() == 1 && facts.flaw().is_none();
+        return TextEffects { is_one_query, ..TextEffects::NOTHING };
     }
     let mut pins = Pins::NONE;
     for (effect, pin) in PINNING {
@@ -272,7 +281,17 @@ pub fn effects(text: &[u8]) -> TextEffects {
         ending: ending(&facts),
         uses_names: facts.effects().has(by_name),
         sets_locally: facts.effects().has(EffectSet::SET_LOCAL),
+        redefines: facts.statements().iter().any(redefines),
+        is_one_query: false,
     }
+}
+
+/// DDL, or code that may be; temporary objects are their own session's.
+fn redefines(statement: &StatementFacts) -> bool {
+    let effects = statement.effects;
+    effects.has(EffectSet::OPAQUE)
+        || effects.has(EffectSet::UNKNOWN)
+        || (effects.has(EffectSet::DDL) && !effects.has(EffectSet::TEMP))
 }
 
 fn sets_placeholder(used: &ParameterUse) -> bool {
@@ -398,6 +417,27 @@ mod tests {
         check("create table t as execute q(1)", several(&["q"], false));
         check("select 1; deallocate all", several(&[], true));
         check("do $$ begin execute 'deallocate all'; end $$", several(&[], true));
+    }
+
+    #[test]
+    fn texts_that_may_come_again_are_one_query_and_ddl_redefines() {
+        let check = |text: &str, one: bool, redefines: bool| {
+            let found = effects(text.as_bytes());
+            assert_eq!((found.is_one_query, found.redefines), (one, redefines), "{text}");
+        };
+        check("select a from t where b = $1", true, false);
+        check("insert into t values ($1) returning a;", true, false);
+        check("with x as (select 1) update t set a = 1", true, false);
+        check("select 1; select 2", false, false);
+        check("", false, false);
+        check("begin", false, false);
+        check("copy t from stdin", false, false);
+        check("select nextval('s'), set_config('a', 'b', true)", false, false);
+        check("alter table t add column a int", false, true);
+        check("select 1; drop function f()", false, true);
+        check("create temp table t (a int)", false, false);
+        check("create temp table t (a int); alter table u add a int", false, true);
+        check("do $$ begin execute x; end $$", false, true);
     }
 
     #[test]

@@ -63,6 +63,28 @@ impl<D: Driver> Engine<D> {
         node
     }
 
+    /// A pool's servers are elsewhere now, under another limit.
+    pub(super) fn change_node(&mut self, id: PoolId) {
+        let entry = &self.pools[id.0 as usize];
+        let (before, key) = (entry.node, entry.spec.node_key());
+        if self.nodes[before].key == key {
+            return;
+        }
+        self.leave_node(before, id);
+        let node = self.join_node(key, id);
+        self.pool(id).node = node;
+    }
+
+    fn leave_node(&mut self, node: usize, pool: PoolId) {
+        let pools = &mut self.nodes[node].pools;
+        pools.retain(|&other| other != pool);
+        if pools.is_empty() {
+            self.nodes.remove(node);
+        } else {
+            self.refresh_node(node);
+        }
+    }
+
     /// Reads a node's limit anew from its pools: aliases of a database may name their own; the
     /// largest counts.
     pub(super) fn refresh_node(&mut self, node: usize) {
@@ -75,7 +97,7 @@ impl<D: Driver> Engine<D> {
 
     /// Has a pool keep its servers warm before its first client comes.
     pub(super) fn open_pool(&mut self, spec: &Arc<PoolSpec>) {
-        let id = self.pool_for(spec.servers());
+        let id = self.pool_for(&spec.servers());
         self.pool(id).pool.allow_warming();
         self.dial_if_wanted(id);
     }
@@ -87,8 +109,11 @@ impl<D: Driver> Engine<D> {
 
     /// Takes over what the settings of all pools say now.
     pub(super) fn refresh_limits(&mut self) {
+        let clients = &self.clients;
+        let patience = |client| clients.get(client).and_then(|client| client.spec.wait_ms());
         for entry in self.pools.iter_mut().map(|(_, entry)| entry) {
             entry.pool.set_limits(entry.spec.limits());
+            entry.pool.refresh_patience(patience);
         }
         let nodes: Vec<usize> = self.nodes.iter().map(|(node, _)| node).collect();
         for node in nodes {
@@ -307,13 +332,7 @@ impl<D: Driver> Engine<D> {
         }
         let entry = self.pools.remove(id.0 as usize);
         self.pool_ids.remove(&entry.spec.id);
-        let node = &mut self.nodes[entry.node];
-        node.pools.retain(|&pool| pool != id);
-        if node.pools.is_empty() {
-            self.nodes.remove(entry.node);
-        } else {
-            self.refresh_node(entry.node);
-        }
+        self.leave_node(entry.node, id);
         if home {
             self.orders.push(Order::Unused(entry.spec));
         }

@@ -49,6 +49,8 @@ impl<D: Driver> Engine<D> {
         session.unnamed_does = None;
         let batch_is_open = ledger.batch_is_open();
         entry.server.local |= effects.sets_locally;
+        entry.server.redefines |= effects.redefines;
+        self.repeats.redefined_if(effects.redefines);
         let query = Sent::Query(effects.ending);
         match facts::named_use(text) {
             NamedUse::Deallocate(name) => {

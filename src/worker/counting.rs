@@ -68,6 +68,10 @@ impl Counters {
                 self.server_parses += 1;
             }
             Sent::Local(Answer::ParseComplete) => self.client_parses += clients,
+            Sent::Local(Answer::Repeated(_)) => {
+                self.client_parses += clients;
+                self.binds += clients;
+            }
             Sent::Bind(_) => self.binds += clients,
             Sent::Query(_)
             | Sent::DescribeStatement(_)

@@ -245,9 +245,9 @@ impl<D: Driver> Engine<D> {
             names.clear(&mut self.statements);
         }
         client.conn.close(&mut self.driver);
+        drop(client.occupancy);
         let entry = &mut self.pools[client.pool.0 as usize];
         entry.clients -= 1;
-        entry.pool.board().client_went(self.seat);
         if entry.clients == 0 {
             entry.unused_since = self.now;
             self.forget_if_unused(client.pool);
@@ -422,6 +422,7 @@ impl<D: Driver> Engine<D> {
         for statement in entry.server.ledger.held_statements() {
             self.statements.release(statement);
         }
+        self.repeats.redefined_if(entry.server.redefines);
         entry.server.prepared.clear(&mut self.statements);
         self.statements.assign(&mut entry.server.unnamed, None);
         self.pools[entry.pool.0 as usize].counters.servers_closed += 1;

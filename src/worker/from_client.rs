@@ -89,6 +89,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.conn.readable |= edge.readable;
         client.conn.hung_up |= edge.hung_up;
+        client.active_at = self.now;
         if edge.writable && !self.flush_client(id) {
             return;
         }
@@ -382,6 +383,9 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         after: &[u8],
     ) -> Next {
+        if self.must_wait_for_repeat(id) {
+            return self.hold_client(id);
+        }
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         if header.tag == tag::TERMINATE {
             client.session.leaving = Leaving::AfterReplies(None);
@@ -465,6 +469,8 @@ impl<D: Driver> Engine<D> {
                 session.batch_ending = Ending::No;
                 session.bound = None;
                 entry.server.local |= effects.sets_locally;
+                entry.server.redefines |= effects.redefines;
+                self.repeats.redefined_if(effects.redefines);
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
@@ -473,11 +479,13 @@ impl<D: Driver> Engine<D> {
                 session.batch_sets_unnamed = true;
                 session.unnamed_does = None;
                 entry.server.local = true;
+                entry.server.redefines = true;
+                self.repeats.redefined_if(true);
                 Sent::Parse(Which::Own)
             }
             tag::PARSE => match ParseView::read(body) {
                 Some(parse) if parse.statement.is_empty() => {
-                    return self.parse_unnamed(id, server, parse, &body[1..], before);
+                    return self.parse_unnamed(id, server, parse, &body[1..], before, after);
                 }
                 Some(parse) => return self.parse_named(id, server, parse, body, before),
                 // Postgres refuses it with an error and goes on.
@@ -515,6 +523,7 @@ impl<D: Driver> Engine<D> {
             tag::FLUSH => Sent::Execute,
             tag::SYNC => {
                 session.batch_sets_unnamed = false;
+                session.batch_repeats = None;
                 session.bound = None;
                 Sent::Sync(std::mem::take(&mut session.batch_ending))
             }

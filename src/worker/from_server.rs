@@ -31,10 +31,14 @@ const LONGEST_DESCRIPTION: usize = 256 * 1024;
 #[derive(Default)]
 struct Events {
     ready: bool,
+    /// DDL has been committed, or rolled back.
+    redefined: bool,
     error: Option<Report>,
     broken: bool,
     /// What a held message waited for may have come.
     resume: bool,
+    /// The error that has just come answers a Bind whose client waits for ParseComplete as well.
+    parse_due: bool,
     /// The server would have ended the connection over a message that was to be answered here.
     kept_from_copy: Option<Answer>,
     /// A Describe of pgweir's own found a statement that cannot be used: nothing has been run, so a
@@ -51,6 +55,8 @@ enum Refusal {
     Changed,
     /// It does not have it (26000).
     Missing,
+    /// A Bind of what the server keeps for an unnamed statement failed.
+    Repeated,
     /// Its text has no meaning any more (class 42): something that it names was changed or dropped.
     Meaningless,
 }
@@ -192,6 +198,11 @@ impl<D: Driver> Engine<D> {
                     }
                     _ => None,
                 };
+                if std::mem::take(&mut events.parse_due) && deliver {
+                    kept.extend_from_slice(&input[run..pos]);
+                    build::empty(&mut kept, tag::PARSE_COMPLETE);
+                    run = pos;
+                }
                 let rest = header.frame_len() - available;
                 entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
                 if deliver && client.is_some() && renamed.is_none() {
@@ -248,10 +259,14 @@ impl<D: Driver> Engine<D> {
             return Some(false);
         }
         let mut changes_skipped = 0;
+        let mut parse_due = None;
         let prepared = &mut server.prepared;
         let dropped = |sent: Sent, deliver: Deliver| {
             match sent {
-                Sent::Parse(Which::Shared(id)) => prepared.not_parsed(statements, id),
+                Sent::Parse(Which::Shared(id) | Which::Repeated(id)) => {
+                    prepared.not_parsed(statements, id);
+                }
+                Sent::Local(Answer::Repeated(id)) => parse_due = Some(id),
                 Sent::Close(Which::Shared(id)) => prepared.close_skipped(statements, id),
                 _ => {}
             }
@@ -276,7 +291,7 @@ impl<D: Driver> Engine<D> {
         {
             names.undo(statements, changes_skipped);
         }
-        let session = session.filter(|_| receipt.deliver != Deliver::Swallow);
+        let mut session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
             Meaning::Plain => {}
             // A held message ends the connection now, as it would without pgweir.
@@ -290,7 +305,13 @@ impl<D: Driver> Engine<D> {
                     server.status_reported(name, value);
                 }
             }
-            Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own) => {}
+            Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own | Which::Repeated(_)) => {}
+            Meaning::Parsed(Which::Repeated(statement)) => {
+                server.prepared.confirmed(statement);
+                if let Some(session) = session {
+                    statements.assign(&mut session.unnamed, Some(statement));
+                }
+            }
             Meaning::Parsed(Which::Unnamed(statement)) => {
                 if server.local {
                     // Whoever meets it later must not take it for its own.
@@ -347,7 +368,7 @@ impl<D: Driver> Engine<D> {
             }
             Meaning::Ready(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
-                server.is_ready(status);
+                events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
                     session.types_told = false;
@@ -355,7 +376,7 @@ impl<D: Driver> Engine<D> {
             }
             Meaning::QueryReady(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
-                server.is_ready(status);
+                events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
                 if let Some(session) = session {
@@ -375,10 +396,16 @@ impl<D: Driver> Engine<D> {
                 {
                     statements.spoil(id);
                 }
-                let refused = refused(failed, body);
+                let refused = match parse_due {
+                    // Whatever else is wrong with it, its own Parse tells.
+                    Some(id) => is_about_the_statement(body).then_some((id, Refusal::Repeated)),
+                    None => refused(failed, body),
+                };
                 if only_asked && let Some((id, refusal)) = refused {
                     match refusal {
-                        Refusal::Changed | Refusal::Meaningless => server.prepared.spoilt(id),
+                        Refusal::Changed | Refusal::Meaningless | Refusal::Repeated => {
+                            server.prepared.spoilt(id);
+                        }
                         // Something that no text showed has dropped it, and others perhaps.
                         Refusal::Missing => server.prepared.doubt(),
                     }
@@ -387,6 +414,7 @@ impl<D: Driver> Engine<D> {
                 } else if let Some((id, refusal)) = refused {
                     match refusal {
                         Refusal::Changed => statements.spoil(id),
+                        Refusal::Repeated => server.prepared.spoilt(id),
                         Refusal::Meaningless => {
                             // Whoever prepares the text again has it read anew.
                             statements.spoil(id);
@@ -400,13 +428,21 @@ impl<D: Driver> Engine<D> {
                         server.ledger.swallow_all();
                         events.again = Some((id, refusal));
                         for_client = false;
+                        parse_due = None;
                     }
+                }
+                if let (Some(id), Some(session)) = (parse_due, session.as_mut()) {
+                    // Its Parse was in order.
+                    statements.assign(&mut session.unnamed, Some(id));
+                    events.parse_due = true;
                 }
                 let unnamed_is_gone = matches!(failed, Some(Sent::Parse(Which::Unnamed(_))));
                 if unnamed_is_gone {
                     // The server threw the one before away first.
                     statements.assign(&mut server.unnamed, None);
                 }
+                let unnamed_is_gone =
+                    unnamed_is_gone || matches!(failed, Some(Sent::Parse(Which::Repeated(_))));
                 if unnamed_is_gone && let Some(session) = session {
                     statements.assign(&mut session.unnamed, None);
                 }
@@ -422,6 +458,7 @@ impl<D: Driver> Engine<D> {
 
     /// What follows from the replies of one chunk.
     fn after_replies(&mut self, id: ServerId, events: Events) {
+        self.repeats.redefined_if(events.redefined);
         if events.broken {
             tracing::warn!("a server sent what the protocol does not allow; closing it");
             if let Some(entry) = self.servers.get_mut(id) {
@@ -490,7 +527,10 @@ impl<D: Driver> Engine<D> {
             Answer::ParseComplete => frontend::tag::PARSE,
             Answer::CloseComplete => frontend::tag::CLOSE,
             // Their Query or Execute is no COPY.
-            Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => return,
+            Answer::Repeated(_)
+            | Answer::Deallocated
+            | Answer::AllDeallocated
+            | Answer::AllDiscarded => return,
         };
         let Some(client) = self.servers.get(server).and_then(|entry| entry.server.client()) else {
             return;
@@ -515,6 +555,7 @@ impl<D: Driver> Engine<D> {
             self.statements.release(new);
         }
         session.held = true;
+        session.as_sent_next = refusal == Refusal::Repeated;
         // A Describe that fails has sent the parameters' types before.
         session.types_told = bytes.first() == Some(&frontend::tag::DESCRIBE);
         bytes.extend_from_slice(&std::mem::take(&mut client.conn.stash));
@@ -580,6 +621,7 @@ fn with_names(session: &Session, statements: &Statements, message: &[u8], out: &
             out.push(b'"');
         }
         let name = match statements.called(part) {
+            Some(id) if session.unnamed == Some(id) => Some(&b""[..]),
             Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
             None if part == STAND_IN => session.deallocates(),
             None => part.strip_prefix(DISGUISE),
@@ -604,6 +646,13 @@ fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)>
     }
 }
 
+/// Whether the error that answers a Bind may be one that another Parse mends, or puts otherwise;
+/// not those of a cancel, a limit or a lack of resources.
+fn is_about_the_statement(error: &[u8]) -> bool {
+    let code = ErrorFields::read(error).sqlstate;
+    ![&b"25"[..], b"40", b"53", b"55", b"57", b"58"].iter().any(|class| code.starts_with(class))
+}
+
 /// An error that says nothing of the statement that it answers.
 fn in_failed_transaction(error: &[u8]) -> bool {
     ErrorFields::read(error).sqlstate == b"25P02"
@@ -613,6 +662,7 @@ fn in_failed_transaction(error: &[u8]) -> bool {
 fn changes_a_name(sent: Sent, deliver: Deliver) -> bool {
     match sent {
         Sent::Parse(Which::Shared(_)) => deliver == Deliver::Client,
+        Sent::Local(Answer::Repeated(_)) => false,
         Sent::Local(_) => true,
         _ => false,
     }
@@ -629,6 +679,14 @@ pub(super) fn take_effect<S>(
     match answer {
         Answer::ParseComplete => build::empty(out, tag::PARSE_COMPLETE),
         Answer::CloseComplete => build::empty(out, tag::CLOSE_COMPLETE),
+        Answer::Repeated(statement) => {
+            build::empty(out, tag::PARSE_COMPLETE);
+            build::empty(out, tag::BIND_COMPLETE);
+            if let Some(session) = session {
+                statements.assign(&mut session.unnamed, Some(statement));
+            }
+            return;
+        }
         Answer::Deallocated => {}
         Answer::AllDeallocated => entry.server.prepared.dropped_all(statements),
         Answer::AllDiscarded => {

@@ -44,9 +44,8 @@ impl<D: Driver> Engine<D> {
             offer = self.pool(pool).pool.take_idle();
         }
         let now = self.now;
-        let entry = self.pool(pool);
-        entry.pool.enqueue(id, now);
-        let give_up = entry.pool.next_expiry();
+        let wait_ms = self.clients.get(id)?.spec.wait_ms();
+        let give_up = self.pool(pool).pool.enqueue(id, now, wait_ms);
         self.check_at(give_up);
         if let Some(client) = self.clients.get_mut(id) {
             client.session.state = State::Waiting;
@@ -89,6 +88,9 @@ impl<D: Driver> Engine<D> {
         };
         client.session.state = State::Attached(server_id);
         client.session.batch_sets_unnamed = false;
+        client.session.batch_repeats = None;
+        client.session.repeat_parse_due = false;
+        client.session.repeat_unit = 0;
         client.session.batch_ending = Ending::No;
         entry.conn.taken = false;
         entry.server.cancel = Cancel::None;
@@ -175,6 +177,7 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
+        client.active_at = self.now;
         if client.session.leaving != Leaving::No {
             return self.leave_when_settled(client_id);
         }
@@ -198,7 +201,7 @@ impl<D: Driver> Engine<D> {
         };
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
-            return self.let_go_if_draining(client_id);
+            return self.let_go_if_dismissed(client_id);
         }
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
@@ -215,7 +218,7 @@ impl<D: Driver> Engine<D> {
         if !client.conn.stash.is_empty() || client.conn.readable {
             self.todo.push_back(Todo::Client(client_id));
         }
-        self.let_go_if_draining(client_id);
+        self.let_go_if_dismissed(client_id);
     }
 
     /// Nobody uses the server any more, but it is not clean.
@@ -309,7 +312,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn hand_out(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
-        let too_old = entry.server.retire_at.reached(self.now) || entry.close_needed;
+        let (retire_at, close_needed) = (entry.server.retire_at, entry.close_needed);
+        let too_old = close_needed || retire_at.reached(self.now);
         if too_old || self.must_give_up(pool) {
             return self.say_goodbye(id);
         }
@@ -320,7 +324,7 @@ impl<D: Driver> Engine<D> {
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let Some((client, since)) = self.pools[pool.0 as usize].pool.next_waiter(waits) else {
-            return self.lay_idle(id, pool);
+            return self.lay_idle(id, pool, retire_at);
         };
         if self.fits(id, client) {
             let waited_ms = self.now.since(since);
@@ -329,13 +333,14 @@ impl<D: Driver> Engine<D> {
             self.greet_if_known(id, client);
             self.todo.push_back(Todo::Client(client));
         } else {
-            self.pool(pool).pool.enqueue_first(client, since);
+            let wait_ms = self.clients.get(client).and_then(|client| client.spec.wait_ms());
+            self.pool(pool).pool.enqueue_first(client, since, wait_ms);
             self.say_goodbye(id);
         }
     }
 
     /// Nobody waits for a server that has come free.
-    fn lay_idle(&mut self, id: ServerId, pool_id: PoolId) {
+    fn lay_idle(&mut self, id: ServerId, pool_id: PoolId, retire_at: Deadline) {
         let now = self.now;
         let pool = &mut self.pool(pool_id).pool;
         pool.check_in(id, now);
@@ -344,7 +349,7 @@ impl<D: Driver> Engine<D> {
             pool.remove_idle(id);
             return self.send_away(id, heir, false);
         }
-        let idle_until = Deadline::after(now, pool.limits().idle_ms);
+        let idle_until = Deadline::after(now, pool.limits().idle_ms).min(retire_at);
         let abroad_until = Deadline::after(now, Some(super::travel::IDLE_ABROAD_MS));
         let home = self.is_home(pool_id);
         self.check_at(if home { idle_until } else { idle_until.min(abroad_until) });
@@ -357,7 +362,7 @@ impl<D: Driver> Engine<D> {
         spec: &Arc<PoolSpec>,
         outcome: Result<Box<NewServer<D::Socket>>, DialFailure>,
     ) {
-        let pool = self.pool_for(spec.servers());
+        let pool = self.pool_for(spec);
         match outcome {
             Ok(new) => self.server_arrived(pool, *new),
             Err(failure) => self.dial_failed(pool, failure),
@@ -365,7 +370,14 @@ impl<D: Driver> Engine<D> {
     }
 
     fn server_arrived(&mut self, pool: PoolId, new: NewServer<D::Socket>) {
-        let retire_at = self.retirement(pool);
+        let spec = &self.pools[pool.0 as usize].spec;
+        let retire_at = if new.place == spec.place() && !spec.servers_are_gone() {
+            let lifetime_ms = self.pools[pool.0 as usize].pool.limits().lifetime_ms;
+            self.retirement(lifetime_ms, self.now)
+        } else {
+            // A reload came while it was dialled.
+            Deadline::after(self.now, Some(0))
+        };
         self.pool(pool).pool.dial_succeeded();
         self.pool(pool).spec.set_failure(None);
         self.check_at(retire_at);
@@ -376,6 +388,7 @@ impl<D: Driver> Engine<D> {
             conn: Conn::new(new.handed),
             server,
             pool,
+            place: new.place,
             clock: LeaseClock::default(),
             close_needed: false,
         };
@@ -392,14 +405,12 @@ impl<D: Driver> Engine<D> {
         self.dial_if_wanted(pool);
     }
 
-    /// When a new server is to be replaced: up to a tenth earlier than its lifetime, so that
-    /// servers that were dialled together do not all go together.
-    fn retirement(&mut self, pool: PoolId) -> Deadline {
+    /// When a server that logged in at `since` is to be replaced: up to a tenth earlier than its
+    /// lifetime, so that servers that were dialled together do not all go together.
+    pub(super) fn retirement(&mut self, lifetime_ms: Option<u64>, since: Tick) -> Deadline {
         self.jitter = self.jitter.wrapping_mul(167).wrapping_add(71);
         let jitter = u64::from(self.jitter);
-        let now = self.now;
-        let lifetime = self.pool(pool).pool.limits().lifetime_ms;
-        Deadline::after(now, lifetime.map(|ms| ms - ms / 10 * jitter / 256))
+        Deadline::after(since, lifetime_ms.map(|ms| ms - ms / 10 * jitter / 256))
     }
 
     fn dial_failed(&mut self, pool: PoolId, failure: DialFailure) {
@@ -449,30 +460,25 @@ impl<D: Driver> Engine<D> {
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let expired = entry.pool.expired_waiters(now, waits);
-        let limits = entry.pool.limits().clone();
+        let size = entry.pool.limits().size;
+        let waiting = entry.pool.waiting();
         // Nothing is looked up while nobody has waited too long.
         let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
-        let report = match failure {
-            Some(cause) => errors::server_unavailable(&cause),
-            None if shared_limit > 0 && entry.pool.slots().total() < limits.size => {
-                errors::shared_limit_timeout(
-                    limits.wait_ms.unwrap_or_default(),
-                    shared_limit,
-                    entry.pool.waiting(),
-                )
+        let failure = failure.map(|cause| errors::server_unavailable(&cause));
+        let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
+        let report = |waited_ms| match &failure {
+            Some(report) => report.clone(),
+            None if others_have_it => {
+                errors::shared_limit_timeout(waited_ms, shared_limit, waiting)
             }
-            None => errors::pool_wait_timeout(
-                limits.wait_ms.unwrap_or_default(),
-                limits.size,
-                entry.pool.waiting(),
-            ),
+            None => errors::pool_wait_timeout(waited_ms, size, waiting),
         };
         entry.counters.wait_timeouts += expired.len() as u64;
         let next_expiry = entry.pool.next_expiry();
         self.check_at(next_expiry);
-        for client in expired {
+        for (client, waited_ms) in expired {
             self.no_longer_waiting(client);
-            self.fail_request(client, report.clone());
+            self.fail_request(client, report(waited_ms));
         }
     }
 
@@ -484,9 +490,9 @@ impl<D: Driver> Engine<D> {
             .greetings
             .get(&Arc::as_ptr(&client.session.params).addr())
             .map(|(_, statuses)| statuses.clone());
-        if self.phase != super::Phase::Running {
+        if let Some(report) = self.dismissal(id) {
             self.send_to_client(id, unsent);
-            return self.end_client(id, Some(errors::shutting_down()));
+            return self.end_client(id, Some(report));
         }
         if let Some(statuses) = known {
             self.send_greeting(id, unsent, &statuses);
@@ -551,6 +557,7 @@ impl<D: Driver> Engine<D> {
         if client.session.greeting {
             return self.end_client(id, Some(report));
         }
+        client.active_at = self.now;
         let report = report.with_severity(crate::wire::Severity::Error);
         self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
         client.session.refuse = Some(Box::new(report));

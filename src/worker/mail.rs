@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::cancel::{CancelTarget, Registration};
-use crate::config::Host;
+use crate::config::{Host, ServerConfig};
 use crate::ids::ClientId;
 use crate::metrics::Counters;
 
 pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
+use crate::pool::board::Occupancy;
 use crate::prepared::PackedStatements;
 use crate::server::Server;
 use crate::session::ParamSet;
@@ -53,6 +54,8 @@ pub struct NewClient<S> {
     pub registration: Registration,
     /// Whether a slot of `max_client_connections` is given back when it goes; see [`Admission`].
     pub admission: Admission,
+    /// It counts among the clients of its pool on its loop.
+    pub occupancy: Occupancy,
 }
 
 /// One client's place among `max_client_connections`, given back on drop.
@@ -89,6 +92,8 @@ pub struct NewServer<S> {
     /// Where and with which key its statements are cancelled; `None` when the server sent no
     /// BackendKeyData.
     pub cancel: Option<Arc<CancelTarget>>,
+    /// What [`PoolSpec::place`] was when the dial began.
+    pub place: u64,
 }
 
 /// A server on its way from one loop to another: clean, and used by nobody.
@@ -104,6 +109,8 @@ pub struct Traveller<S> {
     pub spec: Arc<PoolSpec>,
     /// It is closed when it is given back.
     pub close_needed: bool,
+    /// What [`PoolSpec::place`] was when it was dialled.
+    pub place: u64,
     /// The loop that it goes to has asked for it.
     pub asked: bool,
 }
@@ -117,6 +124,26 @@ pub struct DialFailure {
     /// Trying again will not help (28xxx, 3D000): clients of a pool without servers are told at
     /// once.
     pub permanent: bool,
+}
+
+/// What holds for all clients of a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopSettings {
+    /// The longest Query or Parse text, in bytes.
+    pub max_statement_size: usize,
+    /// How long a client may be idle outside a transaction; `None`: for ever.
+    pub client_idle_ms: Option<u64>,
+}
+
+impl LoopSettings {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of(server: &ServerConfig) -> Self {
+        LoopSettings {
+            max_statement_size: server.max_statement_size,
+            client_idle_ms: server.client_idle_timeout.as_millis(),
+        }
+    }
 }
 
 /// From the hall, or from the console, to a loop.
@@ -179,6 +206,8 @@ pub enum Mail<S> {
     Vacated,
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
+    /// The configuration was reloaded; what holds for pools stands in their specifications.
+    Reload(LoopSettings),
     /// Asks for every connection of the loop.
     List(tokio::sync::oneshot::Sender<Listing>),
     /// An administrator's order; answered with how many connections or pools it met.

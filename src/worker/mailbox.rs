@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mio::Waker;
 
-use super::mail::{Mail, Order};
+use super::mail::{LoopSettings, Mail, Order};
 use super::mio_driver::MioDriver;
 use super::{Company, Engine};
 use crate::net::socket::Socket;
@@ -69,8 +69,8 @@ pub struct Start {
     pub started: Instant,
     /// The interned empty set of parameters.
     pub no_params: Arc<ParamSet>,
-    /// The longest Query or Parse text, in bytes.
-    pub max_statement_size: usize,
+    /// What holds for all its clients, until a reload.
+    pub settings: LoopSettings,
 }
 
 /// Starts a loop on a thread of its own. `order` carries the loop's orders to the hall; it must not
@@ -82,7 +82,7 @@ pub fn spawn(
     start: Start,
     mut order: impl FnMut(Order) + Send + 'static,
 ) -> io::Result<(LoopHandle, JoinHandle<io::Result<()>>)> {
-    let Start { seat, company, loops, started, no_params, max_statement_size } = start;
+    let Start { seat, company, loops, started, no_params, settings } = start;
     let driver = MioDriver::new(loops.clone(), started)?;
     let queue = Arc::new(Mutex::new(Vec::new()));
     let handle = LoopHandle { queue: queue.clone(), waker: driver.waker() };
@@ -91,7 +91,7 @@ pub fn spawn(
     }
     let name = format!("pgweir-loop-{seat}");
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let mut engine = Engine::new(driver, (seat, company), no_params, max_statement_size);
+        let mut engine = Engine::new(driver, (seat, company), no_params, settings);
         while !engine.is_stopped() {
             let turned = engine.turn(|| {
                 std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner))

@@ -17,12 +17,15 @@ pub mod driver;
 mod ends;
 mod from_client;
 mod from_server;
+mod idle;
 mod inspect;
 mod lease;
 pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod reload;
+mod repeats;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -43,16 +46,18 @@ use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{Arena, ClientId, PoolId, ServerId};
 use crate::metrics::Counters;
+use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
-use crate::prepared::{Numbers, Statements};
+use crate::prepared::{Numbers, Repeats, Statements};
 use crate::server::{Server, User};
 use crate::session::ParamSet;
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
-use mail::{Admission, Holds, Mail, NewClient, Order, Vacancy};
+use idle::Idleness;
+use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
 use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, Loops, Start, spawn};
@@ -82,20 +87,25 @@ const PANICS_PER_MINUTE: u32 = 10;
 struct Client<S> {
     conn: Conn<S>,
     session: Session,
+    /// Its role in its database.
+    spec: Arc<PoolSpec>,
     /// The pool whose servers it uses.
     pool: PoolId,
-    /// Its own database and role.
-    spec: Arc<PoolSpec>,
+    /// When it last sent something, or was last answered in full.
+    active_at: Tick,
     /// When it logged in and when it last asked for something, in seconds of the loop's clock.
     since_s: u32,
     asked_s: u32,
     _admission: Admission,
+    occupancy: Occupancy,
 }
 
 struct ServerConn<S> {
     conn: Conn<S>,
     server: Server,
     pool: PoolId,
+    /// What [`PoolSpec::place`] was when it was dialled.
+    place: u64,
     clock: LeaseClock,
     /// It is closed when it is given back: an administrator wants new connections.
     close_needed: bool,
@@ -106,6 +116,8 @@ struct PoolEntry {
     pool: Pool,
     /// What it shares `max_server_connections` with.
     node: usize,
+    /// What [`PoolSpec::place`] was when this loop last looked.
+    place: u64,
     /// ParameterStatus messages of the greeting, for each set of startup parameters that a server
     /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
     greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
@@ -180,6 +192,8 @@ pub struct Engine<D: Driver> {
     /// Databases that statements on other loops want to themselves.
     vacating_elsewhere: Vec<Arc<Vacancy>>,
     statements: Statements,
+    /// Unnamed statements that come again.
+    repeats: Repeats,
     /// This loop's number, from 0.
     seat: usize,
     /// What all loops share.
@@ -213,7 +227,10 @@ pub struct Engine<D: Driver> {
     /// No deadline lies before this.
     next_check: Deadline,
     phase: Phase,
+    /// A reload took the database or role of some pool away.
+    some_gone: bool,
     max_statement_size: usize,
+    idleness: Idleness,
     panics: u32,
     panics_since: Tick,
     jitter: u8,
@@ -225,7 +242,7 @@ impl<D: Driver> Engine<D> {
         driver: D,
         (seat, company): (usize, Arc<Company>),
         no_params: Arc<ParamSet>,
-        max_statement_size: usize,
+        settings: LoopSettings,
     ) -> Self {
         let now_us = driver.micros();
         let now = Tick(now_us / 1_000);
@@ -241,6 +258,7 @@ impl<D: Driver> Engine<D> {
             vacating: Vec::new(),
             vacating_elsewhere: Vec::new(),
             statements: Statements::numbered(company.numbers.clone()),
+            repeats: Repeats::default(),
             seat,
             company,
             emptied: false,
@@ -260,7 +278,9 @@ impl<D: Driver> Engine<D> {
             holds: Arc::default(),
             next_check: Deadline::NEVER,
             phase: Phase::Running,
-            max_statement_size,
+            some_gone: false,
+            max_statement_size: settings.max_statement_size,
+            idleness: Idleness::of(settings.client_idle_ms),
             panics: 0,
             panics_since: now,
             jitter: 0,
@@ -393,6 +413,7 @@ impl<D: Driver> Engine<D> {
                 // Whoever asked may have gone; then nobody needs the picture.
                 let _ = answer.send(self.inspect());
             }
+            Mail::Reload(settings) => self.reload(settings),
             Mail::List(answer) => {
                 let _ = answer.send(self.list());
             }
@@ -406,8 +427,9 @@ impl<D: Driver> Engine<D> {
     }
 
     fn client_arrived(&mut self, new: NewClient<D::Socket>) {
-        let NewClient { handed, unsent, pool: spec, params, registration, admission } = new;
-        let pool = self.pool_for(spec.servers());
+        let NewClient { handed, unsent, pool: spec, params, registration, admission, occupancy } =
+            new;
+        let pool = self.pool_for(&spec.servers());
         let mut session = Session::new(params, registration);
         if spec.is_session_mode() {
             session.pins = crate::session::Pins::SESSION_MODE;
@@ -416,12 +438,15 @@ impl<D: Driver> Engine<D> {
         let client = Client {
             conn: Conn::new(handed),
             session,
-            pool,
             spec,
+            pool,
+            active_at: self.now,
             since_s: now_s,
             asked_s: now_s,
             _admission: admission,
+            occupancy,
         };
+        self.watch_idleness();
         let id = self.clients.insert_with(|_| client);
         let entry = self.pool(pool);
         entry.clients += 1;
@@ -452,6 +477,7 @@ impl<D: Driver> Engine<D> {
             spec: spec.clone(),
             pool,
             node,
+            place: spec.place(),
             greetings: HashMap::new(),
             clients: 0,
             asked: 0,
@@ -465,6 +491,10 @@ impl<D: Driver> Engine<D> {
         }
         self.pool_ids.insert(spec.id, id);
         id
+    }
+
+    fn all_pools(&self) -> Vec<PoolId> {
+        self.pool_ids.values().copied().collect()
     }
 
     fn pool(&mut self, id: PoolId) -> &mut PoolEntry {
@@ -483,8 +513,7 @@ impl<D: Driver> Engine<D> {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
         self.check_vacating();
-        let pools: Vec<PoolId> = self.pool_ids.values().copied().collect();
-        for id in pools {
+        for id in self.all_pools() {
             self.check_waiters(id);
             self.check_idle_servers(id);
             self.send_idle_home(id);
@@ -515,6 +544,7 @@ impl<D: Driver> Engine<D> {
             self.remove_client(id);
         }
         self.check_half_closed();
+        self.check_idle_clients();
         if let Phase::Draining(deadline) = self.phase {
             if deadline.reached(self.now) {
                 self.stop();
@@ -535,7 +565,7 @@ impl<D: Driver> Engine<D> {
                     self.end_client(id, Some(errors::shutting_down()));
                 }
                 State::Attached(_) | State::Lost(_) => {
-                    self.let_go_if_draining(id);
+                    self.let_go_if_dismissed(id);
                 }
                 State::Closing => {}
             }
@@ -543,11 +573,13 @@ impl<D: Driver> Engine<D> {
         self.stop_if_drained();
     }
 
-    /// While draining: a client between two transactions is told to reconnect.
-    fn let_go_if_draining(&mut self, id: ClientId) {
-        if self.phase == Phase::Running {
+    /// While draining, or when a reload took its database away: a client between two transactions
+    /// is told to reconnect.
+    fn let_go_if_dismissed(&mut self, id: ClientId) {
+        if self.phase == Phase::Running && !self.some_gone {
             return;
         }
+        let Some(report) = self.dismissal(id) else { return };
         let Some(client) = self.clients.get(id) else { return };
         let between = match &client.session.state {
             State::Idle => true,
@@ -558,7 +590,7 @@ impl<D: Driver> Engine<D> {
             State::Waiting | State::Lost(_) | State::Closing => false,
         };
         if between && client.session.leaving == Leaving::No {
-            self.end_client(id, Some(errors::shutting_down()));
+            self.end_client(id, Some(report));
         }
     }
 

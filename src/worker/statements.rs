@@ -13,8 +13,8 @@ use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
 use crate::server::ledger::{Answer, Deliver, Sent, Which};
+use crate::session::Pins;
 use crate::session::facts;
-use crate::session::{Pins, TextEffects};
 use crate::wire::frame::{self, HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, Named, ParseView, tag};
 use crate::wire::{TransactionStatus, build};
@@ -42,7 +42,14 @@ impl<D: Driver> Engine<D> {
         parse: ParseView,
         content: &[u8],
         before: &[u8],
+        after: &[u8],
     ) -> Next {
+        let may_repeat = self.may_repeat(id, server, after);
+        if may_repeat && let Some(statement) = self.known_repeat(id, content) {
+            let next = self.parse_repeated(id, server, statement, content, (before, after));
+            self.statements.release(statement);
+            return next;
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
@@ -51,9 +58,23 @@ impl<D: Driver> Engine<D> {
         let under = session.params.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
+        if may_repeat
+            && effects.is_one_query
+            && self.repeats.again(content, under, self.now)
+            && !self.statements.is_full()
+        {
+            let repeated = self.statements.repeat(content, under, effects);
+            let next = self.parse_repeated(id, server, repeated, content, (before, after));
+            self.statements.release(repeated);
+            self.statements.release(statement);
+            return next;
+        }
         entry.server.local |= effects.sets_locally;
+        entry.server.redefines |= effects.redefines;
+        self.repeats.redefined_if(effects.redefines);
         session.batch_ending = session.batch_ending.and(effects.ending);
         session.batch_sets_unnamed = true;
+        session.batch_repeats = None;
         session.unnamed_does = None;
         if effects.uses_names {
             let next = self.parse_using_names(id, server, parse, content, before);
@@ -107,6 +128,8 @@ impl<D: Driver> Engine<D> {
         }
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
+        entry.server.redefines |= effects.redefines;
+        self.repeats.redefined_if(effects.redefines);
         let next = match known {
             Some(known) => self.parse_again(id, server, (name, known), content, before),
             None => self.parse_shared(id, server, name, statement, before),
@@ -133,6 +156,9 @@ impl<D: Driver> Engine<D> {
         session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
         session.batch_ending = session.batch_ending.and(effects.ending);
         entry.server.local |= effects.sets_locally;
+        // When it runs is not followed.
+        entry.server.redefines |= effects.redefines;
+        self.repeats.redefined_if(effects.redefines);
         let disguised = disguised(session, parse.statement);
         self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
         let Some(name) = disguised else { return Next::Forward };
@@ -195,7 +221,7 @@ impl<D: Driver> Engine<D> {
                 self.make_room(id, server);
             }
         }
-        self.parse_on_server(id, server, statement, Deliver::Client);
+        self.parse_on_server(id, server, statement, Which::Shared(statement), Deliver::Client);
         self.change_name(id, name, Some(statement), building);
         Next::Drop
     }
@@ -216,6 +242,13 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         session.bound = None;
+        if names.statement.is_empty()
+            && let Some(statement) = session.batch_repeats
+        {
+            self.bind_repeated(id, server, statement, names);
+            let name = self.statements.server_name(statement);
+            return self.write_bind(header, names, name.as_bytes(), before);
+        }
         if names.statement.is_empty() {
             return self.bind_unnamed(id, server, names, before);
         }
@@ -237,9 +270,11 @@ impl<D: Driver> Engine<D> {
             };
         };
         session.bound = Some((portal_hash(names.portal), statement));
-        let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
-        session.batch_ending = session.batch_ending.and(ending);
-        entry.server.local |= sets_locally;
+        let effects = self.statements.effects(statement);
+        session.batch_ending = session.batch_ending.and(effects.ending);
+        entry.server.local |= effects.sets_locally;
+        entry.server.redefines |= effects.redefines;
+        self.repeats.redefined_if(effects.redefines);
         self.uses_name(id, names.statement, statement);
         self.replay_from_here = self.may_replay(id, server, statement);
         if let Rows::Changed = self.rows_are_known(id, server, statement, (names.portal, after))
@@ -264,7 +299,13 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Writes the beginning of a Bind with another name for the statement.
-    fn write_bind(&mut self, header: Header, names: BindNames, name: &[u8], before: &[u8]) -> Next {
+    pub(super) fn write_bind(
+        &mut self,
+        header: Header,
+        names: BindNames,
+        name: &[u8],
+        before: &[u8],
+    ) -> Next {
         let named = names.portal.len() + names.statement.len() + 2;
         let body_len = header.body_len as usize - names.statement.len() + name.len();
         let frame_len = u32::try_from(body_len + 4).unwrap_or(u32::MAX);
@@ -431,6 +472,7 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         if name.is_empty() {
             session.batch_sets_unnamed = true;
+            session.batch_repeats = None;
             session.unnamed_does = None;
             self.note(id, server, Sent::Close(Which::Unnamed(None)), Deliver::Client);
             return Next::Forward;
@@ -467,6 +509,11 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let ledger = &mut entry.server.ledger;
+        if !session.batch_sets_unnamed && ledger.current_unit() <= session.repeat_unit {
+            // So it does on a Parse that the server has been shown under another name.
+            session.held = true;
+            return false;
+        }
         if !session.batch_sets_unnamed && session.unnamed != entry.server.unnamed {
             if ledger.client_units().next().is_some() {
                 // What the unnamed statement is depends on batches not yet answered.
@@ -490,9 +537,11 @@ impl<D: Driver> Engine<D> {
             }
         }
         if let Some(statement) = session.unnamed {
-            let TextEffects { ending, sets_locally, .. } = self.statements.effects(statement);
-            session.batch_ending = session.batch_ending.and(ending);
-            entry.server.local |= sets_locally;
+            let effects = self.statements.effects(statement);
+            session.batch_ending = session.batch_ending.and(effects.ending);
+            entry.server.local |= effects.sets_locally;
+            entry.server.redefines |= effects.redefines;
+            self.repeats.redefined_if(effects.redefines);
         }
         true
     }
@@ -524,7 +573,7 @@ impl<D: Driver> Engine<D> {
                 self.make_room(id, server);
             }
         }
-        self.parse_on_server(id, server, statement, Deliver::OnError);
+        self.parse_on_server(id, server, statement, Which::Shared(statement), Deliver::OnError);
         true
     }
 
@@ -533,11 +582,12 @@ impl<D: Driver> Engine<D> {
         id: ClientId,
         server: ServerId,
         statement: StatementId,
+        which: Which,
         deliver: Deliver,
     ) {
         let name = self.statements.server_name(statement);
         self.statements.write_parse(&mut self.to_server, statement, name.as_bytes());
-        if self.note(id, server, Sent::Parse(Which::Shared(statement)), deliver)
+        if self.note(id, server, Sent::Parse(which), deliver)
             && let Some(entry) = self.servers.get_mut(server)
         {
             let unit = entry.server.ledger.building_unit();
@@ -570,7 +620,7 @@ impl<D: Driver> Engine<D> {
     /// Closes what has not been used for longest where the server has as many as it may. Also in the
     /// middle of a batch: some clients begin each with something else. A Close that an error skips
     /// leaves the statement in the count.
-    fn make_room(&mut self, id: ClientId, server: ServerId) {
+    pub(super) fn make_room(&mut self, id: ClientId, server: ServerId) {
         let max = self.shared_max(server);
         let Some(entry) = self.servers.get_mut(server) else { return };
         for statement in entry.server.prepared.make_room(max) {

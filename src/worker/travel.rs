@@ -112,8 +112,9 @@ impl<D: Driver> Engine<D> {
         pool.pool.departs(to);
         match entry.conn.hand_over(&mut self.driver) {
             Ok(handed) => {
-                let ServerConn { server, close_needed, .. } = entry;
-                let traveller = Traveller { handed, server, prepared, spec, close_needed, asked };
+                let ServerConn { server, close_needed, place, .. } = entry;
+                let traveller =
+                    Traveller { handed, server, prepared, spec, close_needed, place, asked };
                 self.driver.post(to, Mail::Server(Box::new(traveller)));
             }
             Err(error) => {
@@ -128,7 +129,12 @@ impl<D: Driver> Engine<D> {
 
     /// A server has come from another loop.
     pub(super) fn server_came(&mut self, traveller: Traveller<D::Socket>) {
-        let Traveller { handed, mut server, prepared, spec, close_needed, asked } = traveller;
+        let Traveller { handed, mut server, prepared, spec, close_needed, place, asked } =
+            traveller;
+        if place != spec.place() || spec.servers_are_gone() {
+            // A reload came while it was on its way.
+            server.retire_at = Deadline::after(self.now, Some(0));
+        }
         let pool = self.pool_for(&spec);
         let entry = self.pool(pool);
         entry.pool.arrives();
@@ -139,7 +145,7 @@ impl<D: Driver> Engine<D> {
         let retire_at = server.retire_at;
         let conn = Conn::new(handed);
         let clock = LeaseClock::default();
-        let entry = ServerConn { conn, server, pool, clock, close_needed };
+        let entry = ServerConn { conn, server, pool, clock, close_needed, place };
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {

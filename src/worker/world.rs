@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicU32;
 use super::Engine;
 use super::driver::{Driver, Edge, Token};
 use super::mail::{
-    Admission, CancelOutcome, DialFailure, Handed, Inspection, Mail, NewClient, NewServer, Order,
+    Admission, CancelOutcome, DialFailure, Handed, Inspection, LoopSettings, Mail, NewClient,
+    NewServer, Order,
 };
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
@@ -200,6 +201,20 @@ pub(super) struct FakeServer {
     pub(super) terminated: bool,
 }
 
+const SETTINGS: LoopSettings = LoopSettings { max_statement_size: 1 << 20, client_idle_ms: None };
+
+const PRIMARY: &str = "postgres://127.0.0.1:1/app";
+
+/// A configuration for role `app` in database `app` with these settings; without a reserve, unless
+/// they name one.
+fn file_of(settings: &str, primary: &str) -> String {
+    let reserve = if settings.contains("reserve_pool_size") { "" } else { "reserve_pool_size = 0" };
+    format!(
+        "[defaults]\n{reserve}\n{settings}\n\
+         [databases.app]\nprimary = \"{primary}\"\n[roles.app]\npassword = \"x\"\n"
+    )
+}
+
 /// The loop with everything around it.
 pub(super) struct World {
     pub(super) engines: Vec<Engine<SimDriver>>,
@@ -215,7 +230,8 @@ pub(super) struct World {
     /// What the next dials come to; empty: they succeed.
     pub(super) dial_failures: VecDeque<DialFailure>,
     pub(super) dials_held: bool,
-    pub(super) held_dials: Vec<(usize, Arc<PoolSpec>)>,
+    /// With the loop that wants them and the place that they go to.
+    pub(super) held_dials: Vec<(usize, Arc<PoolSpec>, u64)>,
     /// Pools that the loop has forgotten.
     pub(super) unused: Vec<Arc<PoolSpec>>,
     pub(super) cancels: Vec<(usize, CancelId)>,
@@ -229,13 +245,7 @@ impl World {
     /// A pool of `size` servers with more settings for its `[defaults]`; without a reserve, unless
     /// they name one.
     pub(super) fn new(size: u32, settings: &str) -> Self {
-        let reserve =
-            if settings.contains("reserve_pool_size") { "" } else { "reserve_pool_size = 0" };
-        let text = format!(
-            "[defaults]\npool_size = {size}\n{reserve}\n{settings}\n\
-             [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n"
-        );
-        World::of(&text)
+        World::of(&file_of(&format!("pool_size = {size}\n{settings}"), PRIMARY))
     }
 
     /// A world with a configuration of its own.
@@ -255,7 +265,7 @@ impl World {
                 let company = super::Company::of(loops);
                 let engine = |seat| {
                     let driver = SimDriver(net.clone(), seat);
-                    Engine::new(driver, (seat, company.clone()), none.clone(), 1 << 20)
+                    Engine::new(driver, (seat, company.clone()), none.clone(), SETTINGS)
                 };
                 (0..loops).map(engine).collect()
             },
@@ -276,6 +286,41 @@ impl World {
             most_backends: 0,
             text: text.to_owned(),
         }
+    }
+
+    /// The configuration is reloaded with these settings in `[defaults]`.
+    pub(super) fn reload(&mut self, settings: &str) {
+        self.reload_file(&file_of(settings, PRIMARY));
+    }
+
+    /// The configuration is reloaded, and the server is another one now.
+    pub(super) fn move_server(&mut self, settings: &str) {
+        self.reload_file(&file_of(settings, "postgres://127.0.0.2:1/app"));
+    }
+
+    /// The configuration is reloaded.
+    pub(super) fn reload_file(&mut self, text: &str) {
+        let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
+        self.config = loaded.config;
+        let specs: Vec<_> = self.specs.values().cloned().collect();
+        for spec in specs {
+            let settings = self.config.resolve(&spec.database, &spec.role);
+            spec.keep(settings.is_some(), settings.is_some());
+            if let Some(settings) = settings {
+                let other = settings.server_role.clone().filter(|role| *role != spec.role);
+                let owner = other.map(|role| self.spec(&spec.database, &role));
+                spec.lead_to(owner);
+                spec.follow(Arc::new(settings));
+            }
+        }
+        self.mail(Mail::Reload(SETTINGS));
+        self.run();
+    }
+
+    /// The configuration is reloaded with another `client_idle_timeout`.
+    pub(super) fn set_client_idle(&mut self, client_idle_ms: Option<u64>) {
+        self.mail(Mail::Reload(LoopSettings { client_idle_ms, ..SETTINGS }));
+        self.run();
     }
 
     /// The same world with more in its configuration; nothing has happened in it yet.
@@ -337,11 +382,11 @@ impl World {
         let pool = self.spec(database, role);
         let pipe = self.pipe();
         let seat = pool.servers().loop_for_client();
-        pool.servers().board().client_came(seat);
         let registration = self.registry.register(seat as u16, 4).expect("random bytes");
         let pid = registration.pid();
         let owned = params.iter().map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec()));
         let params = self.sets.intern(ParamSet::new(owned));
+        let occupancy = pool.servers().board().occupy(seat);
         let new = NewClient {
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             unsent: vec![],
@@ -349,6 +394,7 @@ impl World {
             params,
             registration,
             admission: Admission::take(&self.admitted, u32::MAX).expect("no limit"),
+            occupancy,
         };
         self.mail_to(seat, Mail::Client(Box::new(new)));
         ClientEnd { pipe, pid }
@@ -440,12 +486,11 @@ impl World {
         self.net.borrow_mut().chunk = chunk;
     }
 
-    #[allow(dead_code, reason = "a word for tests that are still to come")]
     pub(super) fn hold_dials(&mut self, hold: bool) {
         self.dials_held = hold;
         if !hold {
-            for (seat, spec) in std::mem::take(&mut self.held_dials) {
-                self.dial(seat, &spec);
+            for (seat, spec, place) in std::mem::take(&mut self.held_dials) {
+                self.dial(seat, &spec, place);
             }
             self.run();
         }
@@ -455,8 +500,11 @@ impl World {
         for seat in 0..self.engines.len() {
             for order in self.engines[seat].take_orders() {
                 match order {
-                    Order::Dial(spec) if self.dials_held => self.held_dials.push((seat, spec)),
-                    Order::Dial(spec) => self.dial(seat, &spec),
+                    Order::Dial(spec) if self.dials_held => {
+                        let place = spec.place();
+                        self.held_dials.push((seat, spec, place));
+                    }
+                    Order::Dial(spec) => self.dial(seat, &spec, spec.place()),
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Unused(spec) => self.unused.push(spec),
                     Order::Ended => {}
@@ -465,7 +513,7 @@ impl World {
         }
     }
 
-    fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>) {
+    fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
         self.dials += 1;
         if let Some(failure) = self.dial_failures.pop_front() {
             let failed = Mail::Dialled { pool: spec.clone(), outcome: Err(failure) };
@@ -476,6 +524,7 @@ impl World {
         self.most_backends = self.most_backends.max(self.backends(None, None));
         let target = crate::cancel::registry::tests::any_target();
         let new = NewServer {
+            place,
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
             cancel: Some(Arc::new(target)),

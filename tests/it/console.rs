@@ -33,19 +33,19 @@ fn app() -> Login {
     Login::new("postgres", "postgres")
 }
 
-fn console(pgweir: &Pgweir) -> RawClient {
+pub(crate) fn console(pgweir: &Pgweir) -> RawClient {
     pgweir.client(&Login::new("dba", "pgbouncer"))
 }
 
 /// A result: the names of its columns, and its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Table {
-    columns: Vec<(String, u32)>,
-    rows: Vec<Vec<Option<String>>>,
+pub(crate) struct Table {
+    pub(crate) columns: Vec<(String, u32)>,
+    pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
 impl Table {
-    fn of(frames: &[Frame]) -> Self {
+    pub(crate) fn of(frames: &[Frame]) -> Self {
         let description = frames.iter().find(|frame| frame.tag == b'T');
         let description = description.unwrap_or_else(|| panic!("{}", render_all(frames)));
         let text = |value: Vec<u8>| String::from_utf8(value).expect("UTF-8");
@@ -56,14 +56,14 @@ impl Table {
         }
     }
 
-    fn at(&self, row: &[Option<String>], column: &str) -> String {
+    pub(crate) fn at(&self, row: &[Option<String>], column: &str) -> String {
         let at = self.columns.iter().position(|(name, _)| name == column);
         let at = at.unwrap_or_else(|| panic!("no column {column}: {:?}", self.columns));
         row[at].clone().unwrap_or_else(|| "NULL".into())
     }
 
     /// The value of `wanted` in the only row where all of `keys` hold.
-    fn value(&self, keys: &[(&str, &str)], wanted: &str) -> String {
+    pub(crate) fn value(&self, keys: &[(&str, &str)], wanted: &str) -> String {
         let holds = |row: &&Vec<Option<String>>| {
             keys.iter().all(|(column, value)| self.at(row, column) == *value)
         };
@@ -72,7 +72,7 @@ impl Table {
         self.at(found[0], wanted)
     }
 
-    fn number(&self, keys: &[(&str, &str)], wanted: &str) -> u64 {
+    pub(crate) fn number(&self, keys: &[(&str, &str)], wanted: &str) -> u64 {
         let value = self.value(keys, wanted);
         value.parse().unwrap_or_else(|_| panic!("{wanted} is {value}"))
     }
@@ -92,19 +92,19 @@ fn columns_of(mut body: &[u8]) -> Vec<(String, u32)> {
     columns
 }
 
-fn show(console: &mut RawClient, what: &str) -> Table {
+pub(crate) fn show(console: &mut RawClient, what: &str) -> Table {
     Table::of(&console.ask(&format!("SHOW {what}")))
 }
 
 /// The tag of a command that must succeed.
-fn tag_of(console: &mut RawClient, command: &str) -> String {
+pub(crate) fn tag_of(console: &mut RawClient, command: &str) -> String {
     let frames = console.ask(command);
     let tag = frames.iter().find_map(Frame::command_tag);
     tag.unwrap_or_else(|| panic!("{command}:\n{}", render_all(&frames)))
 }
 
 /// SQLSTATE and message of a command that must fail.
-fn refusal_of(console: &mut RawClient, command: &str) -> (String, String) {
+pub(crate) fn refusal_of(console: &mut RawClient, command: &str) -> (String, String) {
     let frames = console.ask(command);
     let error = frames.iter().find(|frame| frame.tag == b'E');
     let error = error.unwrap_or_else(|| panic!("{command}:\n{}", render_all(&frames)));

@@ -5,3 +5,4 @@ mod behaviours;
 mod crowd;
 mod drivers;
 mod generated;
+mod repeats;

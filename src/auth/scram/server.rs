@@ -20,7 +20,7 @@ const MESSAGE_LIMIT: usize = 16 * 1024;
 
 /// How roles that do not exist are played: the same salt for the same role as long as the
 /// process lives, so that asking twice tells nothing (Postgres' mock authentication nonce).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MockSecret {
     key: Key,
     iterations: NonZeroU32,
@@ -34,7 +34,7 @@ impl Default for MockSecret {
 }
 
 impl MockSecret {
-    /// A random one. Make one for the process.
+    /// A random one. Make one for the process, and clone it for what a reload makes anew.
     pub fn new() -> Self {
         Self { key: Key::new(random()), iterations: DEFAULT_ITERATIONS, kind: SecretKind::Scram }
     }

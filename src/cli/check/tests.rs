@@ -38,9 +38,12 @@ route = 'primary'
 
 #[test]
 fn a_good_file_shows_its_budget() {
-    let result = checked("good", GOOD, CheckFormat::Text, true);
+    let result = checked("good", GOOD, CheckFormat::Text, false);
     let expected = "\
-pgweir.toml: ok
+Read and checked, but this version does not act on it:
+  pgweir.toml:4: `databases.shop.replicas` does nothing yet
+
+pgweir.toml: ok, 1 key without effect
 
 Connections to each server, for the roles that have tables of their own:
   server          database  min  max  cap  each other role
@@ -75,6 +78,9 @@ fn exit_codes_tell_problems_from_not_running() {
     assert_eq!(checked("strict", warned, CheckFormat::Text, true).exit_code, 1);
     let noted = format!("{warned}[defaults]\ndefault_pool_size = 5\n").replace("db1", "localhost");
     assert_eq!(checked("noted", &noted, CheckFormat::Text, true).exit_code, 0);
+    let idle = format!("{warned}[http]\ndashboard = true\n").replace("db1", "localhost");
+    assert_eq!(checked("idle", &idle, CheckFormat::Text, false).exit_code, 0);
+    assert_eq!(checked("idle-strict", &idle, CheckFormat::Text, true).exit_code, 1);
     assert_eq!(checked("wrong", "x = 1", CheckFormat::Text, false).exit_code, 1);
     assert_eq!(examine(&file("absent"), CheckFormat::Text, false).exit_code, 2);
 }
@@ -105,6 +111,9 @@ fn machines_get_json_or_commands() {
     assert!(json.ends_with("}],\"budget\":[]}\n"), "{json}");
     let budget = checked("budget", GOOD, CheckFormat::Json, false).output;
     assert!(budget.contains("{\"server\":\"localhost:5432\",\"database\":\"shop\",\"min\":4,\"max\":28,\"cap\":30,\"each_other_role\":2}"), "{budget}");
+    let idle =
+        "{\"severity\":\"warning\",\"message\":\"`databases.shop.replicas` does nothing yet\"";
+    assert!(budget.contains(idle), "{budget}");
     let github = checked("github", text, CheckFormat::Github, false).output;
     assert!(github.starts_with("::error file=pgweir.toml,line=1,col=1,title=pgweir check::unknown key `x` at the top level%0Aknown here:"), "{github}");
 }

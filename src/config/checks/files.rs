@@ -1,11 +1,12 @@
-//! The files that the configuration names: whether they are there, and who else can read them.
+//! The files that the configuration names: whether they can be read, and who else can read them.
 //!
-//! Nothing here is an error: whoever opens a file says so when it cannot, and it may be there by then.
+//! What stands in them is looked at by those who use it, at start, on reload and in `pgweir check` alike.
 
 use super::super::Config;
 use super::super::report::Report;
 use super::super::settings::Layer;
 use super::super::source::Place;
+use super::super::words::SslMode;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,6 +16,8 @@ pub(in super::super) fn check_files(config: &Config, report: &mut Report) {
     for (key, path, place) in report.paths.clone() {
         match key.as_str() {
             "auth.userlist" => check_file(&path, place, &key, Reader::Group, report),
+            // With mode = "off" nobody opens them.
+            _ if key.starts_with("server.tls.") && config.server.tls.is_none() => {}
             "server.tls.private_key" => check_file(&path, place, &key, Reader::Owner, report),
             "server.tls.certificate" | "server.tls.client_ca" => {
                 check_file(&path, place, &key, Reader::Anybody, report);
@@ -30,6 +33,9 @@ pub(in super::super) fn check_files(config: &Config, report: &mut Report) {
             .into_iter()
             .chain(table.replicas.iter().map(|replica| (replica.place, &replica.target)))
     }) {
+        if target.sslmode == SslMode::Disable {
+            continue;
+        }
         for (path, reader) in [
             (&target.sslrootcert, Reader::Anybody),
             (&target.sslcert, Reader::Anybody),
@@ -56,7 +62,7 @@ fn check_file(path: &Path, place: Place, key: &str, reader: Reader, report: &mut
     match std::fs::File::open(path) {
         Ok(_) => check_mode(path, place, key, reader, report),
         Err(error) => {
-            report.warn(place, key, format!("cannot read {}: {error}", path.display()));
+            report.error(place, key, format!("cannot read {}: {error}", path.display()));
         }
     }
 }

@@ -153,6 +153,19 @@ impl std::str::FromStr for Target {
 }
 
 impl Target {
+    /// Whether connections to `other` are like those to this one, whoever logs in.
+    pub fn reaches_as(&self, other: &Self) -> bool {
+        let parts = |target: &Self| {
+            let Target { hosts, sslmode, sslrootcert, sslcert, sslkey, .. } = target.clone();
+            let Target { application_name, options, target_session_attrs, .. } = target.clone();
+            (
+                (hosts, sslmode, sslrootcert, sslcert, sslkey),
+                (application_name, options, target_session_attrs),
+            )
+        };
+        parts(self) == parts(other)
+    }
+
     /// A target with nothing but places in it. For tests and programs; the file has text.
     pub fn at(hosts: Vec<Host>) -> Self {
         Target {

@@ -134,14 +134,13 @@ fn secrets_that_others_can_read_are_warned_of() {
     dir.file("crt", "c", 0o644);
     dir.file("secret", "s\n", 0o604);
     let text = "databases.shop.primary = 'host=localhost'\n[server.tls]\ncertificate = 'crt'\nprivate_key = 'key'\n\
-                client_ca = 'none'\n[auth]\nuserlist = 'userlist.txt'\n[roles.a]\npassword = '${file:secret}'\n[roles.b]\npassword = 'plain'\n";
+                client_ca = 'crt'\n[auth]\nuserlist = 'userlist.txt'\n[roles.a]\npassword = '${file:secret}'\n[roles.b]\npassword = 'plain'\n";
     let main = dir.file("pgweir.toml", text, 0o644);
     dir.file("userlist.txt", "", 0o640);
     assert_eq!(
         dir.problems(&main),
         [
             "warning pgweir.toml:4:15 others can read or change key (mode 644)",
-            "warning pgweir.toml:5:13 cannot read none: No such file or directory (os error 2)",
             "warning pgweir.toml:9:12 others can read or change secret (mode 604)",
             "warning pgweir.toml:11:12 others can read or change pgweir.toml (mode 644)",
         ]
@@ -149,4 +148,32 @@ fn secrets_that_others_can_read_are_warned_of() {
     let config = Config::load(&main).unwrap().config;
     assert_eq!(config.role_password("a").unwrap().expose(), "s");
     assert_eq!(config.auth.userlist, Some(dir.0.join("userlist.txt")));
+}
+
+#[test]
+fn a_file_that_is_needed_and_not_there_is_an_error_with_its_place() {
+    let dir = Directory::new("needed");
+    let text = |mode: &str, sslmode: &str| {
+        format!(
+            "[databases.shop]\nprimary = 'host=localhost sslmode={sslmode} sslrootcert=/none/root'\n\
+             [server.tls]\nmode = '{mode}'\ncertificate = 'crt'\nprivate_key = 'key'\n\
+             client_ca = 'ca'\n[auth]\nuserlist = 'userlist.txt'\n"
+        )
+    };
+    let absent = "No such file or directory (os error 2)";
+    let main = dir.file("pgweir.toml", &text("prefer", "verify-full"), 0o640);
+    assert_eq!(
+        dir.problems(&main),
+        [
+            format!("error pgweir.toml:2:11 cannot read /none/root: {absent}"),
+            format!("error pgweir.toml:5:15 cannot read crt: {absent}"),
+            format!("error pgweir.toml:6:15 cannot read key: {absent}"),
+            format!("error pgweir.toml:7:13 cannot read ca: {absent}"),
+            format!("error pgweir.toml:9:12 cannot read userlist.txt: {absent}"),
+        ]
+    );
+    // Nobody opens what is switched off.
+    dir.file("userlist.txt", "", 0o640);
+    let main = dir.file("pgweir.toml", &text("off", "disable"), 0o640);
+    assert_eq!(dir.problems(&main), Vec::<String>::new());
 }

@@ -6,7 +6,10 @@ use super::*;
 use std::path::Path;
 
 mod files;
+mod not_yet;
 mod problems;
+mod properties;
+mod reload;
 
 /// The surroundings that the reference file expects.
 fn fake() -> Fake {

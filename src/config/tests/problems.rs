@@ -387,7 +387,7 @@ fn near_configuration() -> impl Strategy<Value = String> {
 /// Reads a text; whatever comes out must be fit to be shown and asked.
 fn survives(text: &str) {
     match load(text) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, .. }) => {
             for database in ["shop", "b", "any", "*"] {
                 let _ = config.resolve(database, "web");
                 let _ = config.explain(database, "web");

@@ -4,6 +4,7 @@ mod authentication;
 mod handing_over;
 mod lookups;
 mod negotiation;
+mod reload;
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::accept::{CLIENT_UNREAD_LIMIT, log_in};
 use super::visit::Proved;
-use super::{Hall, Loop};
+use super::{Edition, Hall, Loop};
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
 use crate::dial::Dialler;
@@ -74,8 +75,9 @@ impl World {
         let registry = Arc::new(CancelRegistry::default());
         let dialler = Arc::new(Dialler::default());
         let config = Arc::new(config.config);
-        let hall = Hall::open(config, vec![home], registry.clone(), params, dialler);
-        World { hall: Arc::new(hall.unwrap()), mailbox: Arc::default(), registry }
+        let edition = Edition::open(config, dialler, None).unwrap();
+        let hall = Hall::new(edition, vec![home], registry.clone(), params);
+        World { hall: Arc::new(hall), mailbox: Arc::default(), registry }
     }
 
     /// A client connected by a pipe that looks like this peer.

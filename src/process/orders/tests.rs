@@ -89,7 +89,10 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
         loops: crate::worker::Loops::of(1),
         started: std::time::Instant::now(),
         no_params,
-        max_statement_size: 1 << 20,
+        settings: crate::worker::mail::LoopSettings {
+            max_statement_size: 1 << 20,
+            client_idle_ms: None,
+        },
     };
     let mailbox = crate::process::start_loop(start, books.remove(0)).unwrap();
     let served = tokio::spawn(serve(

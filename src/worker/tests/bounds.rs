@@ -293,6 +293,40 @@ fn roles_with_one_server_role_share_its_pool() {
 }
 
 #[test]
+fn at_a_shared_pool_each_waits_as_long_as_its_own_role_says() {
+    let file = |patience: &str| {
+        format!(
+            "[defaults]\npool_size = 1\nreserve_pool_size = 0\npool_wait_timeout = \"1min\"\n\
+             [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\nserver_role = \"app\"\n\
+             server_password = \"x\"\n[roles.hasty]\npassword = \"x\"\n\
+             pool_wait_timeout = \"{patience}\"\n"
+        )
+    };
+    let mut world = World::of(&file("1s"));
+    let [holder, patient, hasty] = ["a", "b", "hasty"].map(|role| {
+        let client = world.arriving_at("app", role, &[]);
+        world.run();
+        assert!(world.tags(client).ends_with("KZ"));
+        client
+    });
+    assert_eq!(world.ask(holder, "BEGIN"), "DCZ");
+    assert_eq!(world.ask(patient, "select 1"), "");
+    assert_eq!(world.ask(hasty, "select 2"), "");
+    world.advance(1_000);
+    assert!(world.errors(hasty)[0].detail.as_ref().unwrap().contains("Waited 1000 ms"));
+    assert_eq!(world.tags(patient), "");
+    // A reload holds for those who wait, too.
+    assert_eq!(world.ask(hasty, "select 3"), "");
+    world.reload_file(&file("100ms"));
+    world.advance(100);
+    assert!(world.errors(hasty)[0].detail.as_ref().unwrap().contains("Waited 100 ms"));
+    world.advance(58_900);
+    assert_eq!(world.errors(patient).len(), 1);
+    assert_eq!(world.ask(holder, "COMMIT"), "DCZ");
+    world.check_accounts();
+}
+
+#[test]
 fn a_smaller_size_after_a_reload_is_reached_as_servers_come_free() {
     let mut world = World::new(3, "reserve_pool_size = 0");
     let all: Vec<_> = (0..3).map(|_| world.client()).collect();

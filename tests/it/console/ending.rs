@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use pgweir::cluster::Cluster;
 use pgweir::cluster::process::Signal;
 
-use super::{SOON, app, console, in_front_of, refusal_of, show, tag_of};
+use super::{SOON, app, console, in_front_of, show, tag_of};
 use crate::harness::await_event::{secs, wait_until};
 use crate::harness::frame::Frame;
 use crate::harness::message;
@@ -102,17 +102,4 @@ fn shutdown_may_wait_for_clients() {
     }
     drop(client);
     assert!(pgweir.wait_for_end(secs(10)).success());
-}
-
-#[test]
-fn reload_comes_to_the_same_as_sighup() {
-    let cluster = Cluster::start().expect("a Postgres");
-    let pgweir = in_front_of(&cluster).start();
-    let (sqlstate, message) = refusal_of(&mut console(&pgweir), "RELOAD");
-    assert_eq!(
-        (sqlstate.as_str(), message.as_str()),
-        ("F0000", "a changed configuration needs a restart")
-    );
-    pgweir.signal(Signal::Hup);
-    pgweir.wait_for_log("SIGHUP is ignored", SOON);
 }

@@ -15,9 +15,11 @@ pub struct Psql {
 }
 
 impl Psql {
-    /// The psql of this server's installation, to this address, as this role.
+    /// To this address, as this role. The psql of this server's installation, or where that has none, another one
+    /// of this machine: what is tried is libpq against pgweir.
     pub fn of(node: &Node, address: SocketAddr, role: &str, database: &str) -> Self {
-        let mut command = Command::new(node.binaries().program("psql"));
+        let program = node.binaries().client_program("psql");
+        let mut command = Command::new(program.expect("a psql, of any version"));
         let inherited = std::env::vars_os().map(|(name, _)| name);
         let of_libpq = inherited.filter(|name| name.as_encoded_bytes().starts_with(b"PG"));
         for name in of_libpq {
@@ -57,7 +59,7 @@ impl Psql {
             .args(["-XAtq", "-v", "VERBOSITY=verbose", "-c", sql, "-d"])
             .arg(&self.conninfo)
             .output()
-            .expect("psql, of the same installation as the server");
+            .expect("psql starts");
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
         } else {

@@ -28,7 +28,7 @@ fn all_scripts_give_equal_replies_from_postgres_and_postgres() {
 #[test]
 fn the_list_of_explained_differences_names_scripts_that_exist() {
     let known: BTreeSet<String> = stored_scripts().into_iter().map(|script| script.name).collect();
-    let explained = Explained::stored();
+    let explained = Explained::stored(15);
     assert_eq!(explained.unknown(&known).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
@@ -125,21 +125,39 @@ fn a_lost_reply_is_found() {
 #[should_panic(expected = "small/one (whole)")]
 fn an_unexplained_difference_fails_the_test() {
     through(|proxy| proxy.to_client(|flow| flow.swap(b"abc", b"abd")))
-        .assert_explained(&Explained::parse("small/two it is only half of it").unwrap());
+        .assert_explained(&Explained::parse("small/two it is only half of it", 15).unwrap());
 }
 
 #[test]
 fn explained_differences_must_be_exact() {
     let outcome = through(|proxy| proxy.to_client(|flow| flow.swap(b"abc", b"abd")));
-    let exact = Explained::parse("small/one swapped\nsmall/two swapped\n# a comment\n").unwrap();
+    let exact =
+        Explained::parse("small/one swapped\nsmall/two swapped\n# a comment\n", 15).unwrap();
     outcome.assert_explained(&exact);
-    let stale = Explained::parse("small/one a\nsmall/two b\nsmall/three c").unwrap();
+    let stale = Explained::parse("small/one a\nsmall/two b\nsmall/three c", 15).unwrap();
     let complaint = outcome.complaints(&stale);
     assert_eq!(complaint, "small/three is explained but does not differ any more\n");
-    assert!(Explained::parse("small/one").unwrap_err().contains("without a reason"));
-    assert!(Explained::parse("a b\na c").unwrap_err().contains("twice"));
+    assert!(Explained::parse("small/one", 15).unwrap_err().contains("without a reason"));
+    assert!(Explained::parse("a b\na c", 15).unwrap_err().contains("twice"));
     let known = BTreeSet::from(["small/one".to_owned()]);
     assert_eq!(exact.unknown(&known).collect::<Vec<_>>(), ["small/two"]);
+}
+
+#[test]
+fn a_difference_is_explained_for_the_major_versions_that_it_names() {
+    let list = "a [-17] old\n?b [18-] new\nc [15-16] between\nd everywhere\na [18-] otherwise";
+    for (major, covered) in [(14, "ad"), (15, "acd"), (16, "acd"), (17, "ad"), (18, "abd")] {
+        let explained = Explained::parse(list, major).unwrap();
+        let found = ["a", "b", "c", "d"].into_iter().filter(|name| explained.covers(name));
+        assert_eq!(found.collect::<String>(), covered, "{major}");
+        // An entry for another major version must name a script too.
+        let known = ["a", "c", "d"].map(str::to_owned).into();
+        assert_eq!(explained.unknown(&known).collect::<Vec<_>>(), ["b"]);
+    }
+    for odd in ["a [17] x", "a [18-17] x", "a [18- x", "a [x-] y", "a [-17]"] {
+        assert!(Explained::parse(odd, 15).is_err(), "{odd}");
+    }
+    assert!(Explained::parse("a [-15] b\na [15-] c", 15).unwrap_err().contains("twice"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::harness::pgweir_process::Pgweir;
 use crate::harness::raw::{Login, RawClient};
 
 /// Replies as far as a client looks at them.
-fn told(frames: &[Frame]) -> Vec<String> {
+pub(super) fn told(frames: &[Frame]) -> Vec<String> {
     let line = |frame: &Frame| match frame.tag {
         b'E' | b'N' => {
             format!("E {:?} {:?}", frame.sqlstate(), frame.field(b'M').unwrap_or_default())
@@ -27,19 +27,19 @@ fn told(frames: &[Frame]) -> Vec<String> {
 }
 
 /// One session with Postgres, one through pgweir.
-struct Pair {
-    direct: RawClient,
-    through: RawClient,
+pub(super) struct Pair {
+    pub(super) direct: RawClient,
+    pub(super) through: RawClient,
 }
 
 impl Pair {
-    fn new(cluster: &Cluster, pgweir: &Pgweir) -> Self {
+    pub(super) fn new(cluster: &Cluster, pgweir: &Pgweir) -> Self {
         let direct = RawClient::login(&cluster.primary().address().into(), &login());
         Self { direct, through: client(pgweir) }
     }
 
     /// Both are asked the same and must say the same. Each slice ends with a ReadyForQuery.
-    fn ask(&mut self, messages: &[Vec<u8>]) -> Vec<String> {
+    pub(super) fn ask(&mut self, messages: &[Vec<u8>]) -> Vec<String> {
         let ready = messages.iter().filter(|m| matches!(m[0], b'S' | b'Q')).count();
         let ask = |client: &mut RawClient| {
             client.send(&messages.concat()).unwrap();

@@ -1,0 +1,85 @@
+//! Keys that nothing acts on yet are told, wherever they stand.
+
+use super::super::not_yet::{NOT_YET, Today};
+use super::*;
+
+fn told(text: &str) -> Vec<String> {
+    let loaded = load(&with_database(text)).unwrap_or_else(|problems| panic!("{problems}"));
+    loaded.not_yet.iter().map(Problem::in_one_line).collect()
+}
+
+#[test]
+fn what_is_set_and_does_nothing_is_told_with_its_line() {
+    let text = "[defaults]\nstatement_timeout = \"15s\"\nquery_timeout = \"1s\"\n";
+    assert!(load(&with_database(text)).is_err(), "one setting under two names");
+    assert_eq!(
+        told(
+            "[defaults]\nquery_timeout = \"15s\"\npool_size = 3\n[databases.a]\nprimary = \"host=localhost\"\n\
+             replicas = [\"host=localhost\"]\nrouting.max_lag = \"5s\"\nroles.x.guard = \"ours\"\n\
+             [roles.y]\nreset_on_handover = \"always\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\nworkers = 2\n"
+        ),
+        [
+            "pgweir.toml:2: `defaults.query_timeout` does nothing yet",
+            "pgweir.toml:6: `databases.a.replicas` does nothing yet",
+            "pgweir.toml:7: `databases.a.routing.max_lag` does nothing yet",
+            "pgweir.toml:8: `databases.a.roles.x.guard` does nothing yet",
+            "pgweir.toml:10: `roles.y.reset_on_handover` does nothing yet: it is always seen",
+            "pgweir.toml:11: `guard.ours` does nothing yet",
+            "pgweir.toml:14: `server.workers` does nothing yet: it is always 1",
+        ]
+    );
+}
+
+#[test]
+fn a_primary_that_would_have_to_be_found_is_told() {
+    let primary = "[databases.a]\nprimary = \"postgres://localhost,127.0.0.1/?target_session_attrs=read-write\"\n";
+    let several = "has several hosts: the first that answers is taken, primary or not, for now";
+    assert_eq!(
+        told(primary),
+        [
+            format!("pgweir.toml:2: `databases.a.primary` {several}"),
+            "pgweir.toml:2: `databases.a.primary` has target_session_attrs, which does nothing yet"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_value_that_asks_for_what_happens_anyway_is_not_told() {
+    let nothing: [&str; 0] = [];
+    assert_eq!(
+        told(
+            "[defaults]\nstatement_timeout = \"off\"\nlock_timeout = 0\npin_timeout = \"0\"\nguard = \"off\"\n\
+             replication = \"refuse\"\nmax_prepared_statements = 0\n[server]\nworkers = 1\npeers = []\n\
+             [http]\ndashboard = false\n[log]\nrate_limit = \"off\"\n"
+        ),
+        nothing
+    );
+}
+
+#[test]
+fn the_list_names_keys_that_there_are() {
+    for (table, key, _) in NOT_YET {
+        let keys = keys::TABLES.iter().find(|(known, _)| known == table).map(|(_, keys)| *keys);
+        let keys = if *table == "[defaults]" { Some(Settings::KEYS) } else { keys };
+        assert!(keys.is_some_and(|keys| keys.contains(key)), "{key} in {table}");
+    }
+}
+
+#[test]
+fn explain_says_of_each_value_whether_it_is_acted_on() {
+    let config = good(&with_database("[defaults]\nstatement_timeout = \"1s\"\n"));
+    for value in config.explain("shop", "web").unwrap() {
+        let known =
+            NOT_YET.iter().find(|(table, key, _)| match value.key.strip_prefix("routing.") {
+                Some(routing) => (*table, *key) == ("[databases.X.routing]", routing),
+                None => (*table, *key) == ("[defaults]", &value.key),
+            });
+        let expected = match known {
+            None => true,
+            Some((_, _, Today::Nothing)) => false,
+            Some((_, _, Today::Always(today))) => *today == value.value,
+        };
+        assert_eq!(value.acted_on, expected, "{}", value.key);
+    }
+}
