@@ -45,8 +45,6 @@ use reload::{ReloadHandle, Reloader};
 
 /// Threads for logins, dials and HTTP. Statements do not pass through them.
 const HALL_THREADS: usize = 2;
-/// Most event loops.
-const MOST_LOOPS: usize = 64;
 /// How long loops may take to end after they were told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -222,7 +220,7 @@ async fn serve(
 fn loops_for(workers: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let wanted = if workers == 0 { cores() } else { workers };
-    wanted.min(MOST_LOOPS)
+    wanted.min(crate::config::MOST_LOOPS)
 }
 
 /// The signals that pgweir listens to.

@@ -219,10 +219,31 @@ fn a_client_that_vanishes_while_it_queues_is_not_served() {
     world.run();
     world.hang_up(b);
     world.run();
+    world.advance(1_000);
     assert!(world.is_closed(b));
     world.ask(a, "COMMIT");
     assert!(!world.servers[0].ran.contains(&"insert b".to_owned()));
     assert_eq!(world.inspect().pools[0].idle, 1);
+}
+
+#[test]
+fn a_client_that_closes_its_end_while_it_queues_is_answered_if_its_turn_is_soon() {
+    for text in ["insert b".to_owned(), format!("insert {}", "x".repeat(300_000))] {
+        let mut world = World::new(1, "");
+        let (a, b) = (world.client(), world.client());
+        world.ask(a, "BEGIN");
+        world.send(b, &query(&text));
+        world.run();
+        world.hang_up(b);
+        world.run();
+        world.advance(900);
+        world.ask(a, "COMMIT");
+        assert_eq!(world.tags(b), "DCZ");
+        assert!(world.is_closed(b));
+        world.send(a, b"X\0\0\0\x04");
+        world.run();
+        world.check_quiet();
+    }
 }
 
 #[test]
@@ -555,6 +576,7 @@ fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
     world.run();
     world.hang_up(b);
     world.run();
+    world.advance(1_000);
     assert!(world.is_closed(b));
     // Unless it said Terminate: then it wants it to be run.
     let c = world.client();
