@@ -2,6 +2,7 @@
 //! does anything yet.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pgweir::cluster::Cluster;
@@ -118,6 +119,43 @@ fn stays(_: &Seen<'_>, client: &mut RawClient) -> String {
         Ok(other) => format!("{other:?}"),
         Err(_) => "stays".into(),
     }
+}
+
+/// A number that nobody has had.
+fn fresh() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whether a named statement binds its session to a server.
+fn named_statement(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    let name = format!("named_{}", fresh());
+    client.send(&[message::parse(&name, "select 1", &[]), message::sync()].concat()).unwrap();
+    client.until_ready();
+    if seen.leased() > 0 { "pinned" } else { "shared" }.to_owned()
+}
+
+/// Whether an unnamed statement that comes again is parsed each time.
+fn repeated_statement(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    let text = format!("select {}", fresh());
+    let messages = [
+        message::parse("", &text, &[]),
+        message::bind("", "", &[]),
+        message::describe(b'P', ""),
+        message::execute("", 0),
+        message::sync(),
+    ];
+    let parses = || -> u64 {
+        let page = http::get(seen.pgweir.http(), "/metrics");
+        let lines = page.lines().filter(|line| line.starts_with("pgweir_server_parses_total"));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    let before = parses();
+    for _ in 0..20 {
+        client.send(&messages.concat()).unwrap();
+        client.until_ready();
+    }
+    if parses() - before == 20 { "each time" } else { "kept" }.to_owned()
 }
 
 /// What a client of 100 kB of text leaves behind: text that is too long to be read pins it.
@@ -255,6 +293,18 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
     };
     let ann = |case: Case| case.beside("auth.method", "\"scram-sha-256\"");
     vec![
+        of_sessions!(
+            (defaults, "max_prepared_statements", "defaults.max_prepared_statements"),
+            ["500", "0"],
+            ["shared", "pinned"],
+            named_statement
+        ),
+        of_sessions!(
+            (defaults, "unnamed_statements", "defaults.unnamed_statements"),
+            ["\"shared\"", "\"as_sent\""],
+            ["kept", "each time"],
+            repeated_statement
+        ),
         of_sessions!(
             (defaults, "pool_mode", "defaults.pool_mode"),
             ["\"transaction\"", "\"session\""],
