@@ -8,7 +8,7 @@
 //!   a server comes free:  stock of this seat is written, then queues of the others are read
 //! ```
 //!
-//! All of these are sequentially consistent, so that of a client that queues on one loop and a
+//! A full fence stands between the write and the reads, so that of a client that queues on one loop and a
 //! server that comes free on another at the same moment at least one sees the other: nobody waits
 //! beside an idle server.
 //!
@@ -17,9 +17,9 @@
 use std::sync::Arc;
 
 use crate::deadline::Tick;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
-use Ordering::{Relaxed, SeqCst};
+use Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 /// How much longer a client must have waited on another loop than the one at the front of this
 /// loop's queue before a server goes to that loop. It keeps servers from travelling at every turn.
@@ -73,12 +73,13 @@ impl Line {
         let word = if count == 0 { 0 } else { since.0 << LINE_BITS | count };
         // Only this loop writes it, so what it reads here is what it wrote last.
         if self.0.load(Relaxed) != word {
-            self.0.store(word, SeqCst);
+            self.0.store(word, Release);
+            fence(SeqCst);
         }
     }
 
     fn read(&self) -> (u32, Tick) {
-        let word = self.0.load(SeqCst);
+        let word = self.0.load(Acquire);
         (u32::try_from(word & LINE_MASK).unwrap_or(u32::MAX), Tick(word >> LINE_BITS))
     }
 }
@@ -135,67 +136,69 @@ impl Board {
     #[must_use]
     #[inline]
     pub fn slots(&self) -> Slots {
-        let word = self.slots.load(SeqCst);
+        let word = self.slots.load(Acquire);
         let count = |unit: u64| u32::try_from(word / unit & COUNT_MASK).unwrap_or(u32::MAX);
         Slots { connecting: count(CONNECTING), open: count(OPEN), zombie: count(ZOMBIE) }
     }
 
     /// A dial begins.
     pub fn dial_started(&self) {
-        self.slots.fetch_add(CONNECTING, SeqCst);
+        self.slots.fetch_add(CONNECTING, AcqRel);
     }
 
     /// A dial failed.
     pub fn dial_failed(&self) {
-        self.slots.fetch_sub(CONNECTING, SeqCst);
+        self.slots.fetch_sub(CONNECTING, AcqRel);
+        fence(SeqCst);
     }
 
     /// A dial succeeded: a server has come to this loop.
     pub fn dial_succeeded(&self, seat: usize) {
-        self.slots.fetch_add(OPEN - CONNECTING, SeqCst);
-        self.seats[seat].servers.fetch_add(1, SeqCst);
+        self.slots.fetch_add(OPEN - CONNECTING, AcqRel);
+        self.seats[seat].servers.fetch_add(1, AcqRel);
     }
 
     /// A server of this loop was given up, but its backend may still run.
     pub fn became_zombie(&self, seat: usize) {
-        self.slots.fetch_add(ZOMBIE - OPEN, SeqCst);
-        self.seats[seat].servers.fetch_sub(1, SeqCst);
+        self.slots.fetch_add(ZOMBIE - OPEN, AcqRel);
+        self.seats[seat].servers.fetch_sub(1, AcqRel);
     }
 
     /// A zombie is known to be gone.
     pub fn zombie_gone(&self) {
-        self.slots.fetch_sub(ZOMBIE, SeqCst);
+        self.slots.fetch_sub(ZOMBIE, AcqRel);
+        fence(SeqCst);
     }
 
     /// A server leaves one loop for another.
     pub fn departed(&self, from: usize, to: usize) {
-        self.seats[to].inbound.fetch_add(1, SeqCst);
-        self.seats[from].servers.fetch_sub(1, SeqCst);
+        self.seats[to].inbound.fetch_add(1, AcqRel);
+        self.seats[from].servers.fetch_sub(1, AcqRel);
     }
 
     /// A server has come to this loop from another.
     pub fn arrived(&self, seat: usize) {
-        self.seats[seat].servers.fetch_add(1, SeqCst);
-        self.seats[seat].inbound.fetch_sub(1, SeqCst);
+        self.seats[seat].servers.fetch_add(1, AcqRel);
+        self.seats[seat].inbound.fetch_sub(1, AcqRel);
     }
 
     /// A client is given to a loop, and counts there until the answer is dropped.
     #[must_use]
     pub fn occupy(self: &Arc<Self>, seat: usize) -> Occupancy {
-        self.seats[seat].clients.fetch_add(1, SeqCst);
+        self.seats[seat].clients.fetch_add(1, AcqRel);
         Occupancy { board: self.clone(), seat }
     }
 
     /// How many clients there are on all loops.
     #[must_use]
     pub fn clients(&self) -> u32 {
-        self.seats.iter().map(|seat| seat.clients.load(SeqCst)).sum()
+        self.seats.iter().map(|seat| seat.clients.load(Acquire)).sum()
     }
 
     /// The loop with the fewest clients.
     #[must_use]
     pub fn emptiest(&self) -> usize {
-        let clients = |seat: &usize| self.seats[*seat].clients.load(SeqCst);
+        let clients = |seat: &usize| self.seats[*seat].clients.load(Acquire);
         (0..self.seats.len()).min_by_key(clients).unwrap_or(0)
     }
 
@@ -234,7 +237,7 @@ impl Board {
     /// travel.
     #[must_use]
     pub fn to_be_had(&self) -> u32 {
-        self.seats.iter().map(|seat| seat.stock.read().0 + seat.inbound.load(SeqCst)).sum()
+        self.seats.iter().map(|seat| seat.stock.read().0 + seat.inbound.load(Acquire)).sum()
     }
 
     /// The loop whose idle server has been idle for longest, and since when.
@@ -262,7 +265,7 @@ impl Board {
                 continue;
             }
             let (waiting, since) = theirs.queue.read();
-            let unserved = waiting > theirs.inbound.load(SeqCst);
+            let unserved = waiting > theirs.inbound.load(Acquire);
             if unserved && heir.is_none_or(|(_, best)| since < best) {
                 heir = Some((other, since));
             }
@@ -270,7 +273,7 @@ impl Board {
         let (other, since) = heir?;
         let Some(front) = front else { return Some(other) };
         let has = |seat: usize| {
-            self.seats[seat].servers.load(SeqCst) + self.seats[seat].inbound.load(SeqCst)
+            self.seats[seat].servers.load(Acquire) + self.seats[seat].inbound.load(Acquire)
         };
         // Who has two fewer has been short of its share for a while.
         let patience = if has(other) + 2 <= has(seat) { 0 } else { PATIENCE_MS };
@@ -281,21 +284,21 @@ impl Board {
     /// home for that.
     pub fn show_room(&self, starved: bool, called_in: bool) {
         let bits = if starved { STARVED } else { 0 } | if called_in { CALLED_IN } else { 0 };
-        self.room.store(bits, SeqCst);
+        self.room.store(bits, Release);
     }
 
     /// Whether another pool wants a place.
     #[must_use]
     #[inline]
     pub fn is_starved(&self) -> bool {
-        self.room.load(SeqCst) & STARVED != 0
+        self.room.load(Acquire) & STARVED != 0
     }
 
     /// Whether servers that come free are to go to the pool's home.
     #[must_use]
     #[inline]
     pub fn is_called_in(&self) -> bool {
-        self.room.load(SeqCst) & CALLED_IN != 0
+        self.room.load(Acquire) & CALLED_IN != 0
     }
 }
 
@@ -308,95 +311,6 @@ pub struct Occupancy {
 
 impl Drop for Occupancy {
     fn drop(&mut self) {
-        self.board.seats[self.seat].clients.fetch_sub(1, SeqCst);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_stands_in_one_slot_at_a_time() {
-        let board = Board::new(2);
-        board.dial_started();
-        board.dial_started();
-        assert_eq!(board.slots(), Slots { connecting: 2, open: 0, zombie: 0 });
-        board.dial_succeeded(0);
-        board.dial_failed();
-        assert_eq!(board.slots(), Slots { connecting: 0, open: 1, zombie: 0 });
-        board.departed(0, 1);
-        assert_eq!((board.slots().open, board.to_be_had()), (1, 1));
-        board.arrived(1);
-        assert_eq!((board.slots().open, board.to_be_had()), (1, 0));
-        board.became_zombie(1);
-        assert_eq!(board.slots(), Slots { connecting: 0, open: 0, zombie: 1 });
-        assert!(!board.is_still());
-        board.zombie_gone();
-        assert_eq!(board.slots(), Slots::default());
-        assert!(board.is_still());
-    }
-
-    fn with_servers(servers: [usize; 2]) -> Board {
-        let board = Board::new(2);
-        for (seat, count) in servers.into_iter().enumerate() {
-            for _ in 0..count {
-                board.dial_started();
-                board.dial_succeeded(seat);
-            }
-        }
-        board
-    }
-
-    #[test]
-    fn a_free_server_goes_where_somebody_waits() {
-        let board = with_servers([2, 2]);
-        assert_eq!(board.heir(0, None), None);
-        board.show_queue(1, 1, Tick(0));
-        assert_eq!(board.heir(0, None), Some(1));
-        assert_eq!(board.heir(1, None), None);
-        // One that is on its way serves that client.
-        board.departed(0, 1);
-        assert_eq!(board.heir(0, None), None);
-        board.show_queue(1, 2, Tick(0));
-        assert_eq!(board.heir(0, None), Some(1));
-    }
-
-    #[test]
-    fn a_client_that_has_waited_longer_elsewhere_comes_first() {
-        let board = with_servers([3, 2]);
-        board.show_queue(1, 10, Tick(1_000));
-        assert_eq!(board.heir(0, Some(Tick(1_000))), None);
-        assert_eq!(board.heir(0, Some(Tick(1_000 + PATIENCE_MS))), None);
-        assert_eq!(board.heir(0, Some(Tick(1_001 + PATIENCE_MS))), Some(1));
-    }
-
-    #[test]
-    fn a_loop_that_is_short_of_servers_gets_one_without_patience() {
-        let board = with_servers([3, 1]);
-        board.show_queue(1, 10, Tick(1_000));
-        assert_eq!(board.heir(0, Some(Tick(999))), None);
-        assert_eq!(board.heir(0, Some(Tick(1_000))), Some(1));
-    }
-
-    #[test]
-    fn idle_servers_are_found() {
-        let board = with_servers([2, 2]);
-        assert_eq!(board.stocks_beside(0).count(), 0);
-        board.show_stock(1, 2, Tick(5));
-        assert_eq!(board.stocks_beside(0).collect::<Vec<_>>(), [(1, 2)]);
-        assert_eq!(board.stocks_beside(1).count(), 0);
-        board.show_stock(0, 1, Tick(4));
-        assert_eq!(board.longest_idle(), Some((0, Tick(4))));
-        assert_eq!(board.to_be_had(), 3);
-    }
-
-    #[test]
-    fn clients_are_spread() {
-        let board = Arc::new(Board::new(3));
-        let mut clients: Vec<_> = (0..7).map(|_| board.occupy(board.emptiest())).collect();
-        assert_eq!(board.clients(), 7);
-        clients.remove(2);
-        assert_eq!((board.clients(), board.emptiest()), (6, 2));
+        self.board.seats[self.seat].clients.fetch_sub(1, AcqRel);
     }
 }

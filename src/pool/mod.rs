@@ -10,6 +10,8 @@ use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, ServerId};
 
 pub mod board;
+#[cfg(test)]
+mod board_tests;
 mod dials;
 pub mod share;
 pub mod spec;
