@@ -137,7 +137,7 @@ impl Board {
     #[inline]
     pub fn slots(&self) -> Slots {
         let word = self.slots.load(Acquire);
-        let count = |unit: u64| u32::try_from(word / unit & COUNT_MASK).unwrap_or(u32::MAX);
+        let count = |unit: u64| u32::try_from((word / unit) & COUNT_MASK).unwrap_or(u32::MAX);
         Slots { connecting: count(CONNECTING), open: count(OPEN), zombie: count(ZOMBIE) }
     }
 

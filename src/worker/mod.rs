@@ -37,7 +37,7 @@ mod world;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use slab::Slab;
 
@@ -165,13 +165,16 @@ pub struct Company {
     emptied: AtomicUsize,
     /// What servers call the statements.
     numbers: Arc<Numbers>,
+    /// DDL that any loop has seen.
+    redefinitions: Arc<AtomicU32>,
 }
 
 impl Company {
     /// What `loops` loops share.
     #[must_use]
     pub fn of(loops: usize) -> Arc<Self> {
-        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers: Arc::default() })
+        let (numbers, redefinitions) = (Arc::default(), Arc::default());
+        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers, redefinitions })
     }
 }
 
@@ -258,7 +261,7 @@ impl<D: Driver> Engine<D> {
             vacating: Vec::new(),
             vacating_elsewhere: Vec::new(),
             statements: Statements::numbered(company.numbers.clone()),
-            repeats: Repeats::default(),
+            repeats: Repeats::beside(company.redefinitions.clone()),
             seat,
             company,
             emptied: false,
