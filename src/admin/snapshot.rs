@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::login::Loop;
 use crate::metrics::Counters;
-use crate::worker::mail::{Inspection, Listing, Mail, PoolInspection};
+use crate::worker::mail::{Inspection, Listing, LoopFigures, Mail, PoolInspection};
 
 /// How often the loops are asked for a picture in which no server is between two places.
 const TRIES: usize = 5;
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub statements: usize,
     /// Every pool once, whatever loops it is on, ordered by database and role.
     pub pools: Vec<PoolInspection>,
+    /// The event loops.
+    pub loops: Vec<LoopFigures>,
 }
 
 impl Snapshot {
@@ -58,8 +60,8 @@ impl Snapshot {
             // A server passed from one loop to another, or a slot changed, between two of them.
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        let Inspection { clients, pools, statements } = all;
-        Ok(Snapshot { clients, statements, pools })
+        let Inspection { clients, pools, statements, loops } = all;
+        Ok(Snapshot { clients, statements, pools, loops })
     }
 
     /// What was counted for each database, in order of their names.

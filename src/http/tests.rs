@@ -56,7 +56,9 @@ async fn describe(mailbox: &StandIn) {
         open: 3,
         ..PoolInspection::default()
     };
-    answer.send(Inspection { clients: 7, pools: vec![pool], statements: 5 }).unwrap();
+    answer
+        .send(Inspection { clients: 7, pools: vec![pool], statements: 5, ..Inspection::default() })
+        .unwrap();
 }
 
 #[tokio::test]

@@ -161,6 +161,13 @@ impl Pool {
         self.board.heir(self.seat, front)
     }
 
+    /// Since when the client that waits longest on any other loop has.
+    #[must_use]
+    #[inline]
+    pub fn front_elsewhere(&self) -> Option<Tick> {
+        if self.shared { self.board.fronts_beside(self.seat).min() } else { None }
+    }
+
     #[inline]
     fn show_queue(&self) {
         if self.shared {
@@ -456,8 +463,7 @@ impl Pool {
     /// Since when the client that waits longest has, on any loop.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Tick> {
-        let elsewhere = self.shared.then(|| self.board.fronts_beside(self.seat).min()).flatten();
-        self.oldest_wait().into_iter().chain(elsewhere).min()
+        self.oldest_wait().into_iter().chain(self.front_elsewhere()).min()
     }
 
     /// Dials are worth trying again: they go to another place now.

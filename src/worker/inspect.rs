@@ -2,7 +2,7 @@
 
 use super::driver::Driver;
 use super::listing::{ClientLine, ClientStanding, Listing, ServerLine, ServerStanding};
-use super::mail::{Inspection, PoolInspection};
+use super::mail::{Inspection, LoopFigures, PoolInspection};
 use super::{Engine, PoolEntry, ServerConn};
 use crate::client::State;
 use crate::ids::{ClientId, Key, PoolId, ServerId};
@@ -53,6 +53,18 @@ impl<D: Driver> Engine<D> {
             clients: self.clients.len(),
             pools: pools.collect(),
             statements: self.statements.len(),
+            loops: vec![LoopFigures {
+                seat: self.seat,
+                clients: self.clients.len(),
+                servers: self.servers.len(),
+                transactions: self
+                    .pools
+                    .iter()
+                    .map(|(_, entry)| entry.counters.transactions.count())
+                    .sum(),
+                sent_away: self.sent_away,
+                overtaken_ms: self.overtaken_ms,
+            }],
         }
     }
 

@@ -329,6 +329,9 @@ impl<D: Driver> Engine<D> {
         if self.fits(id, client) {
             let waited_ms = self.now.since(since);
             self.pool(pool).counters.waits.observe(waited_ms * 1_000);
+            let elsewhere = self.pools[pool.0 as usize].pool.front_elsewhere();
+            let overtaken_ms = elsewhere.map_or(0, |front| since.since(front));
+            self.overtaken_ms = self.overtaken_ms.max(overtaken_ms);
             self.lease(id, client);
             self.greet_if_known(id, client);
             self.todo.push_back(Todo::Client(client));

@@ -324,6 +324,26 @@ pub struct Inspection {
     pub pools: Vec<PoolInspection>,
     /// Different statement texts that are known.
     pub statements: usize,
+    /// The loops themselves, by their numbers.
+    pub loops: Vec<LoopFigures>,
+}
+
+/// What one loop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoopFigures {
+    /// Its number, from 0.
+    pub seat: usize,
+    /// Its clients.
+    pub clients: usize,
+    /// Servers that are on it.
+    pub servers: usize,
+    /// Transactions that ended on it, in the pools that it has.
+    pub transactions: u64,
+    /// Servers that it handed to other loops.
+    pub sent_away: u64,
+    /// How much longer than a client that was served, a client on another loop had waited, at most;
+    /// in milliseconds.
+    pub overtaken_ms: u64,
 }
 
 impl Inspection {
@@ -333,7 +353,8 @@ impl Inspection {
         let mut all = Inspection::default();
         let mut pools: BTreeMap<_, PoolInspection> = BTreeMap::new();
         for inspection in of_loops {
-            let Inspection { clients, pools: of_loop, statements } = inspection;
+            let Inspection { clients, pools: of_loop, statements, loops } = inspection;
+            all.loops.extend(loops);
             all.clients += clients;
             all.statements += statements;
             for pool in of_loop {

@@ -201,6 +201,10 @@ pub struct Engine<D: Driver> {
     seat: usize,
     /// What all loops share.
     company: Arc<Company>,
+    /// Servers that went to other loops.
+    sent_away: u64,
+    /// How much longer than one that was served here, a client on another loop had waited, at most.
+    overtaken_ms: u64,
     /// This loop has counted itself among those without clients.
     emptied: bool,
     no_params: Arc<ParamSet>,
@@ -264,6 +268,8 @@ impl<D: Driver> Engine<D> {
             repeats: Repeats::beside(company.redefinitions.clone()),
             seat,
             company,
+            sent_away: 0,
+            overtaken_ms: 0,
             emptied: false,
             no_params,
             spare: Vec::new(),

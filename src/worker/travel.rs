@@ -104,6 +104,7 @@ impl<D: Driver> Engine<D> {
     /// Hands a clean server that nobody uses to another loop. `asked`: that loop has asked for it.
     pub(super) fn send_away(&mut self, id: ServerId, to: usize, asked: bool) {
         let Some(mut entry) = self.servers.remove(id) else { return };
+        self.sent_away += 1;
         debug_assert!(entry.server.ledger.is_settled() && entry.server.user == User::Nobody);
         self.statements.assign(&mut entry.server.unnamed, None);
         let prepared = entry.server.prepared.pack(&mut self.statements);
