@@ -52,7 +52,8 @@ pub struct CancelId {
     pub unit: u64,
 }
 
-/// One pool on its loop. Pools are never removed while the loop runs, so a plain number serves.
+/// One pool on its loop. Its place is used again only when nothing refers to it any more, so a plain
+/// number serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u32);
 

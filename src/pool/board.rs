@@ -108,6 +108,8 @@ pub struct Board {
     /// What its home has found out about pools that it shares a limit with: [`STARVED`],
     /// [`CALLED_IN`].
     room: AtomicU32,
+    /// The home has been called and has not looked yet.
+    called: AtomicU32,
 }
 
 /// Another pool wants a place: idle servers are of interest to the home.
@@ -123,6 +125,7 @@ impl Board {
             slots: AtomicU64::default(),
             seats: (0..loops.max(1)).map(|_| Seat::default()).collect(),
             room: AtomicU32::default(),
+            called: AtomicU32::default(),
         }
     }
 
@@ -180,6 +183,7 @@ impl Board {
     pub fn arrived(&self, seat: usize) {
         self.seats[seat].servers.fetch_add(1, AcqRel);
         self.seats[seat].inbound.fetch_sub(1, AcqRel);
+        fence(SeqCst);
     }
 
     /// A client is given to a loop, and counts there until the answer is dropped.
@@ -278,6 +282,18 @@ impl Board {
         // Who has two fewer has been short of its share for a while.
         let patience = if has(other) + 2 <= has(seat) { 0 } else { PATIENCE_MS };
         (since.plus(patience) < front || (patience == 0 && since <= front)).then_some(other)
+    }
+
+    /// The home is to look at the pool. Whether it has to be told: it has not been called already.
+    #[must_use]
+    pub fn call(&self) -> bool {
+        self.called.swap(1, AcqRel) == 0
+    }
+
+    /// The home looks at the pool now.
+    pub fn heard(&self) {
+        self.called.swap(0, AcqRel);
+        fence(SeqCst);
     }
 
     /// Another pool wants a place, or none does; and servers of this pool that come free are to go

@@ -1,7 +1,7 @@
 //! Who uses a pool and how its servers are reached.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -33,7 +33,9 @@ pub struct PoolSpec {
     /// What the loops know of each other's part of it.
     board: Arc<Board>,
     /// The loop that dials its servers.
-    home: usize,
+    home: AtomicUsize,
+    /// How often an administrator wanted all its servers replaced.
+    renewals: AtomicU64,
     /// Why the last dial failed, while none has succeeded since. For the loops that do not dial.
     failure: Mutex<Option<Report>>,
     /// Counts the places that its servers have been at.
@@ -56,7 +58,8 @@ impl PoolSpec {
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
             board: Arc::new(Board::new(1)),
-            home: 0,
+            home: AtomicUsize::new(0),
+            renewals: AtomicU64::new(0),
             failure: Mutex::new(None),
             place: AtomicU64::new(0),
             clients_gone: AtomicBool::new(false),
@@ -67,10 +70,16 @@ impl PoolSpec {
     /// The same over so many loops. All pools that can share a limit have the same home.
     #[must_use]
     pub fn over(self, loops: usize) -> Self {
+        let spec = PoolSpec { board: Arc::new(Board::new(loops)), ..self };
+        spec.find_home();
+        spec
+    }
+
+    fn find_home(&self) {
         let table = self.settings.load().database.table.clone();
         let hash = foldhash::fast::FixedState::default().hash_one(table);
-        let home = usize::try_from(hash % loops.max(1) as u64).unwrap_or(0);
-        PoolSpec { board: Arc::new(Board::new(loops)), home, ..self }
+        let home = usize::try_from(hash % self.board.loops() as u64).unwrap_or(0);
+        self.home.store(home, Ordering::Release);
     }
 
     /// What the loops know of each other's part of it.
@@ -82,7 +91,7 @@ impl PoolSpec {
     /// The loop that dials its servers and decides how many there are.
     #[must_use]
     pub fn home(&self) -> usize {
-        self.home
+        self.home.load(Ordering::Acquire)
     }
 
     /// The loop for a new client: with a small pool its home, since few servers would travel more
@@ -90,7 +99,7 @@ impl PoolSpec {
     #[must_use]
     pub fn loop_for_client(&self) -> usize {
         let per_loop = self.limits().size as usize / self.board.loops();
-        if per_loop < SERVERS_PER_LOOP { self.home } else { self.board.emptiest() }
+        if per_loop < SERVERS_PER_LOOP { self.home() } else { self.board.emptiest() }
     }
 
     /// Why the last dial failed, while none has succeeded since.
@@ -141,6 +150,18 @@ impl PoolSpec {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
         }
+        self.find_home();
+    }
+
+    /// All its servers are to be replaced: those that travel between loops as well.
+    pub fn renew(&self) {
+        self.renewals.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was wanted.
+    #[must_use]
+    pub fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Acquire)
     }
 
     /// Who may stay after a reload: its clients, and its servers.

@@ -218,7 +218,8 @@ impl Statements {
         let number = ServerName::number(name.as_bytes())?;
         let entry = self.entries.get(id.0 as usize)?;
         let Entry { key, content_len, effects, described, .. } = entry;
-        let current = self.by_key.get(key) == Some(&id);
+        // Held while it is under way, so that nobody else gets it.
+        let current = self.by_key.get(key) == Some(&id) && self.numbers.adopt(key, number);
         let (key, described) = (key.clone(), described.clone());
         let (content_len, effects) = (*content_len, *effects);
         Some(Packed { key, content_len, effects, described, number, current })
@@ -228,10 +229,13 @@ impl Statements {
     fn unpack(&mut self, packed: Packed) -> StatementId {
         let Packed { key, content_len, effects, described, number, current } = packed;
         if let Some(&known) = self.by_number.get(&number) {
+            if current {
+                self.numbers.give_back(&key, number);
+            }
             self.retain(known);
             return known;
         }
-        let current = current && self.numbers.adopt(&key, number);
+        let current = current && self.numbers.is_current(&key, number);
         let id = match self.by_key.get(&key) {
             // It has no number yet.
             Some(&known) if current && self.entries[known.0 as usize].number.is_none() => {
@@ -239,13 +243,13 @@ impl Statements {
                 known
             }
             other => {
-                // Without the place under its text where that has another meaning by now.
                 let before = other.copied();
                 let id = self.enter(key.clone(), content_len, effects);
+                // It has the place under its text if everyone gets it who prepares that from now on.
                 match before {
-                    Some(before) => drop(self.by_key.insert(key, before)),
+                    Some(before) if !current => drop(self.by_key.insert(key, before)),
                     None if !current => drop(self.by_key.remove(&key)),
-                    None => {}
+                    Some(_) | None => {}
                 }
                 id
             }
@@ -393,6 +397,8 @@ impl Statements {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::session::Ending;
 
@@ -538,5 +544,124 @@ mod tests {
         }
         assert!(there.is_empty() && numbers.is_empty());
         assert_eq!(there.bytes, 0);
+    }
+
+    #[test]
+    fn two_loops_that_read_a_text_anew_do_not_give_two_statements_one_name() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let (a, b) = (enter(&mut here, "select 1"), enter(&mut there, "select 1"));
+        assert_eq!(name(&mut here, a), name(&mut there, b));
+        here.spoil(a);
+        let again = here.intern_again(a).unwrap();
+        name(&mut here, again);
+        let packed = here.pack(again).unwrap();
+        let arrived = there.unpack(packed);
+        there.spoil(b);
+        let there_again = there.intern_again(b).unwrap();
+        assert!(
+            there_again == arrived || name(&mut there, there_again) != name(&mut there, arrived)
+        );
+        [a, again].into_iter().for_each(|id| here.release(id));
+        [b, arrived, there_again].into_iter().for_each(|id| there.release(id));
+        assert!(here.is_empty() && there.is_empty() && numbers.is_empty());
+    }
+
+    /// What can happen to one text on three loops.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Enter(usize),
+        Spoil(usize),
+        Again(usize, bool),
+        Release(usize),
+        Pack(usize, usize, bool),
+        Unpack(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize).prop_map(Step::Enter),
+            any::<usize>().prop_map(Step::Spoil),
+            (any::<usize>(), any::<bool>()).prop_map(|(n, name)| Step::Again(n, name)),
+            any::<usize>().prop_map(Step::Release),
+            (any::<usize>(), 1..3_usize, any::<bool>())
+                .prop_map(|(n, on, go)| Step::Pack(n, on, go)),
+            any::<usize>().prop_map(Step::Unpack),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_statements_of_a_loop_have_one_name(
+            steps in proptest::collection::vec(step(), 1..60),
+        ) {
+            let numbers = Arc::new(Numbers::default());
+            let mut loops: Vec<_> = (0..3).map(|_| Statements::numbered(numbers.clone())).collect();
+            let mut held: Vec<(usize, StatementId)> = Vec::new();
+            let mut under_way: Vec<(usize, Packed)> = Vec::new();
+            for step in steps {
+                let some = |n: usize| (!held.is_empty()).then(|| n % held.len());
+                match step {
+                    Step::Enter(at) => {
+                        let id = enter(&mut loops[at], "select 1");
+                        name(&mut loops[at], id);
+                        held.push((at, id));
+                    }
+                    Step::Spoil(n) => {
+                        if let Some((at, id)) = some(n).map(|n| held[n]) {
+                            loops[at].spoil(id);
+                        }
+                    }
+                    Step::Again(n, named) => {
+                        if let Some((at, id)) = some(n).map(|n| held[n]) {
+                            let new = loops[at].intern_again(id).unwrap();
+                            if named {
+                                name(&mut loops[at], new);
+                            }
+                            held.push((at, new));
+                        }
+                    }
+                    Step::Release(n) => {
+                        if let Some(n) = some(n) {
+                            let (at, id) = held.swap_remove(n);
+                            loops[at].release(id);
+                        }
+                    }
+                    Step::Pack(n, on, gone) => {
+                        if let Some(n) = some(n) {
+                            let (at, id) = held[n];
+                            under_way.push(((at + on) % 3, loops[at].pack(id).unwrap()));
+                            if gone {
+                                held.swap_remove(n);
+                                loops[at].release(id);
+                            }
+                        }
+                    }
+                    Step::Unpack(n) => {
+                        if !under_way.is_empty() {
+                            let (to, packed) = under_way.swap_remove(n % under_way.len());
+                            held.push((to, loops[to].unpack(packed)));
+                        }
+                    }
+                }
+                for statements in &loops {
+                    let given: Vec<u64> =
+                        statements.entries.iter().filter_map(|(_, entry)| entry.number).collect();
+                    let different: std::collections::HashSet<_> = given.iter().collect();
+                    prop_assert_eq!(different.len(), given.len());
+                    prop_assert_eq!(statements.by_number.len(), given.len());
+                }
+            }
+            for (at, id) in held {
+                loops[at].release(id);
+            }
+            for (to, packed) in under_way {
+                let id = loops[to].unpack(packed);
+                loops[to].release(id);
+            }
+            prop_assert!(loops.iter().all(|of| of.is_empty() && of.by_key.is_empty()));
+            prop_assert!(numbers.is_empty());
+        }
     }
 }

@@ -41,8 +41,8 @@ impl Numbers {
         number
     }
 
-    /// Takes a number that a statement had in another table. Whether it is the one that whoever
-    /// prepares the statement from now on will get.
+    /// Takes a number that a statement has already, for one more table. Not done unless it is the
+    /// one that whoever prepares the statement from now on will get.
     pub(super) fn adopt(&self, key: &Key, number: u64) -> bool {
         let mut inner = self.lock();
         match inner.by_key.get_mut(key) {
@@ -50,12 +50,13 @@ impl Numbers {
                 *tables += 1;
                 true
             }
-            Some(_) => false,
-            None => {
-                inner.by_key.insert(key.clone(), (number, 1));
-                true
-            }
+            Some(_) | None => false,
         }
+    }
+
+    /// Whether a number is the one that whoever prepares the statement from now on will get.
+    pub(super) fn is_current(&self, key: &Key, number: u64) -> bool {
+        self.lock().by_key.get(key).is_some_and(|(current, _)| *current == number)
     }
 
     /// A table has forgotten a statement.

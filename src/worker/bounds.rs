@@ -73,6 +73,7 @@ impl<D: Driver> Engine<D> {
         self.leave_node(before, id);
         let node = self.join_node(key, id);
         self.pool(id).node = node;
+        self.pool(id).pool.board().show_room(false, false);
     }
 
     fn leave_node(&mut self, node: usize, pool: PoolId) {
@@ -93,6 +94,13 @@ impl<D: Driver> Engine<D> {
             self.nodes[node].pools.iter().map(|pool| pools[pool.0 as usize].spec.node_limit());
         let limit = limits.max().unwrap_or(0);
         self.nodes[node].limit = limit;
+        if limit == 0 && self.nodes[node].starved {
+            // Nobody is in anybody's way any more.
+            self.nodes[node].starved = false;
+            for pool in &self.nodes[node].pools {
+                self.pools[pool.0 as usize].pool.board().show_room(false, false);
+            }
+        }
     }
 
     /// Has a pool keep its servers warm before its first client comes.
@@ -220,10 +228,12 @@ impl<D: Driver> Engine<D> {
             let entry = &pools[id.0 as usize];
             let mut standing = Standing::of(&entry.pool, self.now);
             if entry.closing_abroad {
-                // It is being done.
+                // As good as done.
                 standing.idle_since = None;
+                standing.held = standing.held.saturating_sub(1);
+                standing.zombie += 1;
             }
-            let dials = !self.is_being_vacated(id);
+            let dials = !self.is_being_vacated(id) && self.is_home(id);
             standings.push(if dials { standing } else { standing.without_wants() });
         }
         standings
@@ -234,7 +244,9 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn must_give_up(&mut self, id: PoolId) -> bool {
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.surplus() > 0 || entry.pool.is_paused() || self.is_being_vacated(id) {
+        // On other loops than its home's a surplus is no matter: see `goes_home`.
+        let surplus = entry.pool.surplus() > 0 && self.is_home(id);
+        if surplus || entry.pool.is_paused() || self.is_being_vacated(id) {
             return true;
         }
         self.nodes[entry.node].starved && self.must_yield(id)
@@ -265,10 +277,13 @@ impl<D: Driver> Engine<D> {
     /// Idle servers that are too old, or that nobody has needed for too long, are closed.
     pub(super) fn check_idle_servers(&mut self, id: PoolId) {
         let now = self.now;
+        let home = self.is_home(id);
         let servers = &self.servers;
         let PoolEntry { pool, .. } = &mut self.pools[id.0 as usize];
         let idle_ms = pool.limits().idle_ms;
-        let (mut surplus, mut beyond_min) = (pool.surplus(), pool.beyond_min());
+        // Elsewhere they go home before it comes to that.
+        let (mut surplus, mut beyond_min) =
+            if home { (pool.surplus(), pool.beyond_min()) } else { (0, 0) };
         let mut next = Deadline::NEVER;
         let expired = pool.idle_servers_where(|server, since: Tick| {
             let unused = Deadline::after(since, idle_ms);
@@ -303,8 +318,7 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let limit = entry.pool.limits().idle_ms.unwrap_or(FORGET_AFTER_MS);
-        let home = self.is_home(id);
-        if home && entry.pool.board().clients() > 0 {
+        if entry.pool.board().clients() > 0 {
             // On other loops.
             let now = self.now;
             self.pool(id).unused_since = now;
@@ -320,7 +334,7 @@ impl<D: Driver> Engine<D> {
             self.say_goodbye(server);
         }
         let entry = &self.pools[id.0 as usize];
-        let left = if home {
+        let left = if self.is_home(id) {
             entry.pool.slots().total() > 0
         } else {
             self.servers.iter().any(|(_, entry)| entry.pool == id)
@@ -333,9 +347,8 @@ impl<D: Driver> Engine<D> {
         let entry = self.pools.remove(id.0 as usize);
         self.pool_ids.remove(&entry.spec.id);
         self.leave_node(entry.node, id);
-        if home {
-            self.orders.push(Order::Unused(entry.spec));
-        }
+        // The hall lets go of it when the last loop has.
+        self.orders.push(Order::Unused(entry.spec));
     }
 
     /// Ends a connection and keeps its slot until the server's own end has been seen: only then

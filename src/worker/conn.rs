@@ -88,7 +88,7 @@ pub(super) enum Filled {
 
 /// A connection's bytes.
 #[derive(Debug)]
-pub(super) struct Conn<S> {
+pub struct Conn<S> {
     socket: S,
     tls: Option<Box<Secured>>,
     /// Plain bytes that were read and not consumed: the beginning of a message, or messages that
@@ -145,25 +145,30 @@ impl<S> Conn<S> {
         driver.add(&mut self.socket, token)
     }
 
-    /// Takes the connection out of this loop, with what was read and not looked at.
+    /// Takes the connection out of this loop's poller: it goes to another loop, with all that was
+    /// read and not looked at, and all that waits for room.
     ///
     /// # Errors
-    /// The poller does not let it go; the socket is closed.
-    pub(super) fn hand_over<D: Driver<Socket = S>>(
-        mut self,
+    /// The poller does not let it go.
+    pub(super) fn leave<D: Driver<Socket = S>>(&mut self, driver: &mut D) -> io::Result<()> {
+        self.write_interest = false;
+        driver.release(&mut self.socket)
+    }
+
+    /// Puts a connection that comes from another loop into this loop's poller.
+    ///
+    /// # Errors
+    /// The poller refuses it.
+    pub(super) fn join<D: Driver<Socket = S>>(
+        &mut self,
         driver: &mut D,
-    ) -> io::Result<Handed<S>> {
-        debug_assert!(self.unsent.is_empty() && self.skip == 0, "nothing is half done");
-        if let Err(error) = driver.release(&mut self.socket) {
-            self.close(driver);
-            return Err(error);
-        }
-        let Conn { socket, tls, stash: unread, .. } = self;
-        let (tls, undecrypted) = match tls {
-            Some(secured) => (Some(Box::new(secured.session)), secured.undecrypted),
-            None => (None, Vec::new()),
-        };
-        Ok(Handed { socket, tls, undecrypted, unread })
+        token: Token,
+    ) -> io::Result<()> {
+        self.register(driver, token)?;
+        self.settle_interest(driver, token)?;
+        // What was read ahead, and whatever has come meanwhile.
+        self.readable = true;
+        Ok(())
     }
 
     /// The socket's addresses.

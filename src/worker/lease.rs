@@ -3,7 +3,7 @@
 use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
-use super::mail::{DialFailure, Mail, NewServer};
+use super::mail::{DialFailure, Errand, Mail, NewServer};
 use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
@@ -299,10 +299,11 @@ impl<D: Driver> Engine<D> {
     pub(super) fn give_back(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
         let entry = &self.pools[entry.pool.0 as usize];
-        if entry.pool.is_shared() && entry.pool.board().is_called_in() {
+        if entry.pool.is_shared() && entry.spec.home() != self.seat {
+            // Its home is to close it, for another pool or because the pool has too many.
             let home = entry.spec.home();
-            if home != self.seat {
-                return self.send_away(id, home, false);
+            if entry.pool.board().is_called_in() || entry.pool.surplus() > 0 {
+                return self.send_away(id, home, Errand::Free);
             }
         }
         self.hand_out(id);
@@ -318,7 +319,7 @@ impl<D: Driver> Engine<D> {
             return self.say_goodbye(id);
         }
         if let Some(heir) = self.pools[pool.0 as usize].pool.heir() {
-            return self.send_away(id, heir, false);
+            return self.send_away(id, heir, Errand::Free);
         }
         let clients = &self.clients;
         let waits =
@@ -339,6 +340,9 @@ impl<D: Driver> Engine<D> {
             let wait_ms = self.clients.get(client).and_then(|client| client.spec.wait_ms());
             self.pool(pool).pool.enqueue_first(client, since, wait_ms);
             self.say_goodbye(id);
+            if self.pools[pool.0 as usize].pool.is_shared() {
+                self.seek_if_waiting(pool);
+            }
         }
     }
 
@@ -350,7 +354,7 @@ impl<D: Driver> Engine<D> {
         if let Some(heir) = pool.heir() {
             // Somebody has come to another loop's queue since it was looked at.
             pool.remove_idle(id);
-            return self.send_away(id, heir, false);
+            return self.send_away(id, heir, Errand::Free);
         }
         let idle_until = Deadline::after(now, pool.limits().idle_ms).min(retire_at);
         let abroad_until = Deadline::after(now, Some(super::travel::IDLE_ABROAD_MS));
@@ -392,6 +396,7 @@ impl<D: Driver> Engine<D> {
             server,
             pool,
             place: new.place,
+            renewals: self.pools[pool.0 as usize].spec.renewals(),
             clock: LeaseClock::default(),
             close_needed: false,
         };

@@ -23,6 +23,7 @@ use crate::server::Server;
 use crate::session::ParamSet;
 use crate::wire::Report;
 
+use super::conn::Conn;
 pub use super::listing::Listing;
 
 /// A socket with everything that was read ahead of its hand-over.
@@ -100,19 +101,32 @@ pub struct NewServer<S> {
 #[derive(Debug)]
 pub struct Traveller<S> {
     /// The connection.
-    pub handed: Handed<S>,
+    pub(super) conn: Conn<S>,
     /// Its protocol side, without its statements.
-    pub server: Server,
+    pub(super) server: Server,
     /// Those.
-    pub prepared: PackedStatements,
+    pub(super) prepared: PackedStatements,
+    /// It has an unnamed statement.
+    pub(super) has_unnamed: bool,
     /// Whose it is.
-    pub spec: Arc<PoolSpec>,
+    pub(super) spec: Arc<PoolSpec>,
     /// It is closed when it is given back.
-    pub close_needed: bool,
+    pub(super) close_needed: bool,
     /// What [`PoolSpec::place`] was when it was dialled.
-    pub place: u64,
-    /// The loop that it goes to has asked for it.
-    pub asked: bool,
+    pub(super) place: u64,
+    /// What [`PoolSpec::renewals`] was when it was dialled.
+    pub(super) renewals: u64,
+    /// Why it travels.
+    pub(super) errand: Errand,
+}
+
+/// Why a server goes to another loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// That loop asked for it.
+    Asked,
+    /// It came free, and somebody waits there; or it goes home.
+    Free,
 }
 
 /// Why a dial failed.
@@ -311,8 +325,10 @@ pub enum Order {
     },
     /// A pool that nobody uses any more has been forgotten by the loop.
     Unused(Arc<PoolSpec>),
-    /// The loop has ended.
+    /// The loop has ended, as it was told to.
     Ended,
+    /// The loop broke: nothing that it carried can go on.
+    Broken,
 }
 
 /// A picture of one loop.
@@ -380,7 +396,7 @@ impl Inspection {
 }
 
 /// A picture of one pool on one loop. Added up, `idle + leased + login + cancel + zombie + moving =
-/// open` always.
+/// open`, unless the loops were asked while slots changed ([`Inspection::is_sharp`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolInspection {
     /// Database as clients name it.

@@ -21,10 +21,11 @@ pub struct LoopHandle {
 }
 
 impl LoopHandle {
-    /// Puts a message into the mailbox and wakes the loop. A loop that has ended drops it.
+    /// Puts a message into the mailbox and wakes the loop. One that has ended never looks.
     ///
     /// The queue is bounded by what the senders have under way: clients by
-    /// `max_client_connections`, dials by the pools' sizes, one answer for each cancel request.
+    /// `max_client_connections`, dials, servers and what loops ask each other for by the pools'
+    /// sizes, one answer for each cancel request.
     pub fn send(&self, mail: Mail<Socket>) {
         // First the message, then the wake: the loop empties the mailbox after each wake.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
@@ -73,6 +74,21 @@ pub struct Start {
     pub settings: LoopSettings,
 }
 
+/// Where a loop's orders go. When it is dropped before the loop has ended as it was told to, by a
+/// panic for one, the hall learns that.
+struct Orders<F: FnMut(Order)> {
+    give: F,
+    ended: bool,
+}
+
+impl<F: FnMut(Order)> Drop for Orders<F> {
+    fn drop(&mut self) {
+        if !self.ended {
+            (self.give)(Order::Broken);
+        }
+    }
+}
+
 /// Starts a loop on a thread of its own. `order` carries the loop's orders to the hall; it must not
 /// block.
 ///
@@ -80,7 +96,7 @@ pub struct Start {
 /// The poller or the thread cannot be made.
 pub fn spawn(
     start: Start,
-    mut order: impl FnMut(Order) + Send + 'static,
+    order: impl FnMut(Order) + Send + 'static,
 ) -> io::Result<(LoopHandle, JoinHandle<io::Result<()>>)> {
     let Start { seat, company, loops, started, no_params, settings } = start;
     let driver = MioDriver::new(loops.clone(), started)?;
@@ -92,16 +108,17 @@ pub fn spawn(
     let name = format!("pgweir-loop-{seat}");
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         let mut engine = Engine::new(driver, (seat, company), no_params, settings);
+        let mut orders = Orders { give: order, ended: false };
         while !engine.is_stopped() {
             let turned = engine.turn(|| {
                 std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner))
             });
             for item in engine.take_orders() {
-                order(item);
+                orders.ended |= matches!(item, Order::Ended);
+                (orders.give)(item);
             }
             if let Err(error) = turned {
                 tracing::error!(%error, "an event loop cannot go on");
-                order(Order::Ended);
                 return Err(error);
             }
         }

@@ -106,6 +106,8 @@ struct ServerConn<S> {
     pool: PoolId,
     /// What [`PoolSpec::place`] was when it was dialled.
     place: u64,
+    /// What [`PoolSpec::renewals`] was when it was dialled.
+    renewals: u64,
     clock: LeaseClock,
     /// It is closed when it is given back: an administrator wants new connections.
     close_needed: bool,
@@ -408,10 +410,7 @@ impl<D: Driver> Engine<D> {
             Mail::Server(traveller) => self.server_came(*traveller),
             Mail::Give { pool, to } => self.asked_for_server(pool, to),
             Mail::NothingToGive(spec) => self.got_nothing(&spec),
-            Mail::LookAt(spec) => {
-                let pool = self.pool_for(&spec);
-                self.dial_if_wanted(pool);
-            }
+            Mail::LookAt(spec) => self.look_at(&spec),
             Mail::Refused(spec, report) => self.refuse_waiters(&spec, &report),
             Mail::CloseForHome(spec) => self.close_for_home(spec),
             Mail::ClosedForHome(spec) => self.closed_for_home(&spec),
@@ -526,7 +525,7 @@ impl<D: Driver> Engine<D> {
             self.check_waiters(id);
             self.check_idle_servers(id);
             self.send_idle_home(id);
-            self.dial_if_wanted(id);
+            self.seek_if_waiting(id);
             self.forget_if_unused(id);
         }
         let late = self.servers.ids_where(|entry| match entry.server.user {

@@ -1,5 +1,6 @@
 mod bounds;
 mod fairness;
+mod loops;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

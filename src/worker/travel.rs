@@ -16,16 +16,16 @@
 
 use std::sync::Arc;
 
-use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
-use super::mail::{Mail, Traveller};
+use super::mail::{Errand, Mail, Traveller};
 use super::{Engine, Phase, ServerConn};
 use crate::deadline::Deadline;
 use crate::ids::{PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::prepared::OnServer;
-use crate::server::User;
+use crate::server::{Cancel, User};
+use crate::session::TextEffects;
 use crate::wire::Report;
 
 /// How long a server stays idle on a loop that is not its pool's home.
@@ -59,15 +59,45 @@ impl<D: Driver> Engine<D> {
         self.dial_if_wanted(id);
     }
 
+    /// Clients of a pool may wait here with nobody on the way to serve them.
+    pub(super) fn seek_if_waiting(&mut self, id: PoolId) {
+        let pool = &self.pools[id.0 as usize].pool;
+        if pool.waiting() > 0 && pool.idle_count() == 0 {
+            self.seek(id);
+        } else {
+            self.dial_if_wanted(id);
+        }
+    }
+
     /// Has a pool's home look whether to dial.
     pub(super) fn tell_home(&mut self, id: PoolId) {
         let entry = &self.pools[id.0 as usize];
         let limits = entry.pool.limits();
         let most = limits.size.saturating_add(limits.reserve);
         if entry.pool.waiting() > 0 && entry.pool.slots().total() < most {
+            self.call_home(id);
+        }
+    }
+
+    fn call_home(&mut self, id: PoolId) {
+        let entry = &self.pools[id.0 as usize];
+        // One call is enough until it has been heard.
+        if entry.pool.board().call() {
             let (home, spec) = (entry.spec.home(), entry.spec.clone());
             self.driver.post(home, Mail::LookAt(spec));
         }
+    }
+
+    /// Another loop calls: clients wait there, or a slot has come free.
+    pub(super) fn look_at(&mut self, spec: &Arc<PoolSpec>) {
+        // From here on another call is of use: whoever calls has written before what to look at.
+        spec.board().heard();
+        let id = self.pool_for(spec);
+        if self.is_home(id) {
+            return self.dial_if_wanted(id);
+        }
+        // A reload gave it another home meanwhile.
+        self.call_home(id);
     }
 
     /// A slot of a pool has changed on a loop that is not its home.
@@ -75,9 +105,7 @@ impl<D: Driver> Engine<D> {
         if self.is_home(id) {
             return self.dial_if_wanted(id);
         }
-        let entry = &self.pools[id.0 as usize];
-        let (home, spec) = (entry.spec.home(), entry.spec.clone());
-        self.driver.post(home, Mail::LookAt(spec));
+        self.call_home(id);
     }
 
     /// Another loop asks for an idle server.
@@ -85,7 +113,7 @@ impl<D: Driver> Engine<D> {
         while let Some(&id) = self.pool_ids.get(&spec.id) {
             let Some((server, since)) = self.pool(id).pool.take_idle() else { break };
             if self.is_trusted(server, since) {
-                return self.send_away(server, to, true);
+                return self.send_away(server, to, Errand::Asked);
             }
         }
         self.driver.post(to, Mail::NothingToGive(spec));
@@ -101,55 +129,81 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Hands a clean server that nobody uses to another loop. `asked`: that loop has asked for it.
-    pub(super) fn send_away(&mut self, id: ServerId, to: usize, asked: bool) {
+    /// Hands a clean server that nobody uses to another loop.
+    pub(super) fn send_away(&mut self, id: ServerId, to: usize, errand: Errand) {
         let Some(mut entry) = self.servers.remove(id) else { return };
-        self.sent_away += 1;
         debug_assert!(entry.server.ledger.is_settled() && entry.server.user == User::Nobody);
+        // An order to cancel what it ran is for the server that it was here.
+        entry.server.cancel = Cancel::None;
+        let has_unnamed = entry.server.unnamed.is_some();
         self.statements.assign(&mut entry.server.unnamed, None);
         let prepared = entry.server.prepared.pack(&mut self.statements);
-        let pool = &mut self.pools[entry.pool.0 as usize];
-        let spec = pool.spec.clone();
-        pool.pool.departs(to);
-        match entry.conn.hand_over(&mut self.driver) {
-            Ok(handed) => {
-                let ServerConn { server, close_needed, place, .. } = entry;
-                let traveller =
-                    Traveller { handed, server, prepared, spec, close_needed, place, asked };
-                self.driver.post(to, Mail::Server(Box::new(traveller)));
+        let left = entry.conn.leave(&mut self.driver);
+        let ServerConn { conn, server, pool, close_needed, place, renewals, .. } = entry;
+        let of_pool = self.pool(pool);
+        let spec = of_pool.spec.clone();
+        if let Err(error) = left {
+            tracing::error!(%error, "a server cannot be handed over; it is closed");
+            of_pool.counters.servers_closed += 1;
+            of_pool.pool.became_zombie();
+            of_pool.pool.zombie_gone();
+            conn.close(&mut self.driver);
+            if errand == Errand::Asked {
+                self.driver.post(to, Mail::NothingToGive(spec));
             }
-            Err(error) => {
-                tracing::error!(%error, "a server cannot be handed over; it is closed");
-                pool.pool.arrives();
-                pool.pool.became_zombie();
-                pool.pool.zombie_gone();
-                self.slot_changed(entry.pool);
-            }
+            return self.slot_changed(pool);
         }
+        of_pool.pool.departs(to);
+        self.sent_away += 1;
+        let traveller = Traveller {
+            conn,
+            server,
+            prepared,
+            has_unnamed,
+            spec,
+            close_needed,
+            place,
+            renewals,
+            errand,
+        };
+        self.driver.post(to, Mail::Server(Box::new(traveller)));
     }
 
     /// A server has come from another loop.
     pub(super) fn server_came(&mut self, traveller: Traveller<D::Socket>) {
-        let Traveller { handed, mut server, prepared, spec, close_needed, place, asked } =
+        let pool = self.pool_for(&traveller.spec);
+        self.receive(pool, traveller);
+        // Whatever became of it: no other is on its way for those who wait.
+        self.seek_if_waiting(pool);
+    }
+
+    fn receive(&mut self, pool: PoolId, traveller: Traveller<D::Socket>) {
+        let Traveller { conn, mut server, prepared, spec, close_needed, place, renewals, .. } =
             traveller;
+        let entry = self.pool(pool);
+        entry.pool.arrives();
+        if traveller.errand == Errand::Asked {
+            entry.asked = entry.asked.saturating_sub(1);
+        }
         if place != spec.place() || spec.servers_are_gone() {
             // A reload came while it was on its way.
             server.retire_at = Deadline::after(self.now, Some(0));
         }
-        let pool = self.pool_for(&spec);
-        let entry = self.pool(pool);
-        entry.pool.arrives();
-        if asked {
-            entry.asked = entry.asked.saturating_sub(1);
-        }
+        // RECONNECT or KILL may have looked at this loop before it came, and at the other after.
+        let close_needed = close_needed || renewals != spec.renewals();
         server.prepared = OnServer::unpack(prepared, &mut self.statements);
+        if traveller.has_unnamed {
+            // One that no client of this loop knows.
+            let strange = self.statements.intern(b"", b"travelled", || TextEffects::NOTHING);
+            self.statements.assign(&mut server.unnamed, Some(strange));
+            self.statements.release(strange);
+        }
         let retire_at = server.retire_at;
-        let conn = Conn::new(handed);
         let clock = LeaseClock::default();
-        let entry = ServerConn { conn, server, pool, clock, close_needed, place };
+        let entry = ServerConn { conn, server, pool, clock, close_needed, place, renewals };
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
-        if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {
+        if let Err(error) = entry.conn.join(&mut self.driver, Token::Server(id)) {
             tracing::warn!(%error, "cannot watch a server's socket");
             return self.drop_server(id);
         }
@@ -157,7 +211,6 @@ impl<D: Driver> Engine<D> {
             return self.say_goodbye(id);
         }
         self.check_at(retire_at);
-        // What was read ahead is looked at first: no edge comes for it.
         self.read_server(id);
         if self.servers.get(id).is_some_and(|entry| entry.server.user == User::Nobody) {
             self.hand_out(id);
@@ -206,7 +259,7 @@ impl<D: Driver> Engine<D> {
         self.check_at(next);
         for server in unused {
             self.pool(id).pool.remove_idle(server);
-            self.send_away(server, home, false);
+            self.send_away(server, home, Errand::Free);
         }
     }
 }

@@ -93,8 +93,7 @@ impl<D: Driver> Engine<D> {
             for server in self.pool(pool).pool.idle_servers_where(|_, _| true) {
                 self.say_goodbye(server);
             }
-            let slots = self.pool(pool).pool.slots();
-            gone &= slots.zombie == 0 && slots.connecting == 0;
+            gone &= self.pool(pool).pool.board().is_still();
         }
         gone
     }
@@ -127,7 +126,7 @@ impl<D: Driver> Engine<D> {
         let over = |vacancy: &mut Arc<Vacancy>| vacancy.over.load(Ordering::Acquire);
         for vacancy in self.vacating_elsewhere.extract_if(.., over).collect::<Vec<_>>() {
             for pool in self.pools_of(&vacancy) {
-                self.dial_if_wanted(pool);
+                self.seek_if_waiting(pool);
             }
         }
     }
@@ -182,7 +181,7 @@ impl<D: Driver> Engine<D> {
                 self.driver.post(other, Mail::Vacated);
             }
             for pool in self.pools_of(&vacating.vacancy) {
-                self.dial_if_wanted(pool);
+                self.seek_if_waiting(pool);
             }
         }
         if !self.vacating.is_empty() {

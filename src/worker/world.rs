@@ -508,6 +508,7 @@ impl World {
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Unused(spec) => self.unused.push(spec),
                     Order::Ended => {}
+                    Order::Broken => unreachable!("said by the thread, of which there is none"),
                 }
             }
         }
@@ -548,6 +549,13 @@ impl World {
     pub(super) fn client_cancels(&mut self, client: ClientEnd) {
         let found = self.registry.find_pid(client.pid).expect("a key");
         self.mail(Mail::ClientCancel(found));
+        self.run();
+    }
+
+    pub(super) fn drain_all(&mut self, limit_ms: Option<u64>) {
+        for seat in 0..self.engines.len() {
+            self.mail_to(seat, Mail::Drain { limit_ms });
+        }
         self.run();
     }
 

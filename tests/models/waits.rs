@@ -31,12 +31,25 @@ struct Loop {
     asked: usize,
     served: usize,
     dialled: u32,
+    /// The next server that comes is closed at once.
+    turns_away: bool,
 }
 
 impl Loop {
     fn new(seat: usize, board: &Arc<Board>, mailboxes: &Mailboxes, size: u32) -> Self {
         let (board, mailboxes) = (board.clone(), mailboxes.clone());
-        Loop { seat, board, mailboxes, size, waiting: 0, idle: 0, asked: 0, served: 0, dialled: 0 }
+        Loop {
+            seat,
+            board,
+            mailboxes,
+            size,
+            waiting: 0,
+            idle: 0,
+            asked: 0,
+            served: 0,
+            dialled: 0,
+            turns_away: false,
+        }
     }
 
     fn other(&self) -> usize {
@@ -82,7 +95,7 @@ impl Loop {
     fn dial_if_wanted(&mut self) {
         if self.seat != 0 {
             if self.waiting > 0 && self.board.slots().total() < self.size {
-                self.post(Mail::LookAt);
+                self.call_home();
             }
             return;
         }
@@ -134,14 +147,24 @@ impl Loop {
         }
         self.idle -= 1;
         self.stock();
+        self.is_closed();
+        true
+    }
+
+    fn is_closed(&mut self) {
         self.board.became_zombie(self.seat);
         self.board.zombie_gone();
         if self.seat == 0 {
             self.dial_if_wanted();
         } else {
+            self.call_home();
+        }
+    }
+
+    fn call_home(&self) {
+        if self.board.call() {
             self.post(Mail::LookAt);
         }
-        true
     }
 
     /// Deals with what has come. Whether anything had.
@@ -153,7 +176,14 @@ impl Loop {
             Mail::Server { asked } => {
                 self.board.arrived(self.seat);
                 self.asked -= usize::from(asked);
-                self.comes_free();
+                if std::mem::take(&mut self.turns_away) {
+                    self.is_closed();
+                } else {
+                    self.comes_free();
+                }
+                if self.waiting > 0 {
+                    self.seek();
+                }
             }
             Mail::Give { .. } if self.idle > 0 => {
                 self.idle -= 1;
@@ -167,15 +197,30 @@ impl Loop {
                     self.seek();
                 }
             }
-            Mail::LookAt => self.dial_if_wanted(),
+            Mail::LookAt => {
+                self.board.heard();
+                self.dial_if_wanted();
+            }
         }
         true
     }
 }
 
-/// Runs two loops side by side for their own steps, then lets them read their mail until nothing is
+/// Runs two loops with idle servers side by side for their own steps, then lets them read their mail until nothing is
 /// left of it: whatever has not come to rest by then has been forgotten.
 fn side_by_side(
+    size: u32,
+    servers: [usize; 2],
+    home: impl Fn(&mut Loop) + Send + Sync + 'static,
+    abroad: impl Fn(&mut Loop) + Send + Sync + 'static,
+    check: impl Fn(&Board, &[Loop; 2]) + Send + Sync + 'static,
+) {
+    side_by_side_from(|_| {}, size, servers, home, abroad, check);
+}
+
+/// The same, where loop 0 has done something before.
+fn side_by_side_from(
+    before: impl Fn(&mut Loop) + Send + Sync + 'static,
     size: u32,
     servers: [usize; 2],
     home: impl Fn(&mut Loop) + Send + Sync + 'static,
@@ -198,6 +243,7 @@ fn side_by_side(
             one.stock();
         }
         let [mut zero, mut one] = loops;
+        before(&mut zero);
         let abroad = abroad.clone();
         let other = thread::spawn(move || {
             abroad(&mut one);
@@ -259,4 +305,21 @@ fn a_slot_that_comes_free_is_used_for_a_client_that_comes_at_the_same_moment() {
     };
     side_by_side(1, [1, 0], dies, Loop::client_comes, all_served(1));
     side_by_side(1, [0, 1], Loop::client_comes, dies, all_served(1));
+}
+
+#[test]
+fn a_server_that_is_closed_when_it_comes_leaves_nobody_waiting_beside_another() {
+    let in_use = |one: &mut Loop| {
+        one.idle = 0;
+        one.stock();
+    };
+    let both_come_free = |one: &mut Loop| {
+        one.comes_free();
+        one.comes_free();
+    };
+    let turns_one_away = |one: &mut Loop| {
+        one.turns_away = true;
+        one.client_comes();
+    };
+    side_by_side_from(in_use, 2, [2, 0], both_come_free, turns_one_away, all_served(1));
 }
