@@ -52,7 +52,8 @@ pub struct CancelId {
     pub unit: u64,
 }
 
-/// One pool on its loop. Pools are never removed while the loop runs, so a plain number serves.
+/// One pool on its loop. Its place is used again only when nothing refers to it any more, so a plain
+/// number serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u32);
 
@@ -61,20 +62,31 @@ pub struct PoolId(pub u32);
 pub struct Arena<I, T> {
     slab: slab::Slab<(u32, T)>,
     next_generation: u32,
+    /// Between two generations are those of the other loops.
+    step: u32,
     id: std::marker::PhantomData<I>,
 }
 
 impl<I: From<Key> + Into<Key> + Copy, T> Default for Arena<I, T> {
     fn default() -> Self {
-        Arena { slab: slab::Slab::new(), next_generation: 0, id: std::marker::PhantomData }
+        Arena::of_loop(0, 1)
     }
 }
 
 impl<I: From<Key> + Into<Key> + Copy, T> Arena<I, T> {
+    /// An empty one whose ids no other of the `loops` loops gives out.
+    #[must_use]
+    pub fn of_loop(number: usize, loops: usize) -> Self {
+        let id = std::marker::PhantomData;
+        let next_generation = u32::try_from(number).expect("few loops");
+        let step = u32::try_from(loops).expect("few loops");
+        Arena { slab: slab::Slab::new(), next_generation, step, id }
+    }
+
     /// Stores what `make` returns for the id that it is given.
     pub fn insert_with(&mut self, make: impl FnOnce(I) -> T) -> I {
         // 31 bits, so that an id and a kind fit into one 64-bit poll token.
-        self.next_generation = self.next_generation.wrapping_add(1) & 0x7fff_ffff;
+        self.next_generation = self.next_generation.wrapping_add(self.step) & 0x7fff_ffff;
         let entry = self.slab.vacant_entry();
         let index = u32::try_from(entry.key()).expect("fewer than 2^32 connections");
         let id = I::from(Key { index, generation: self.next_generation });

@@ -24,5 +24,6 @@ pub mod rules;
 pub mod server;
 pub mod session;
 pub mod sql;
+pub mod sync;
 pub mod wire;
 pub mod worker;

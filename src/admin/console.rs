@@ -173,11 +173,13 @@ impl Console {
             Command::Enable(database) => self.set_disabled(database, false).await?,
             Command::Reconnect(scope) => {
                 self.known(scope, "reconnect").await?;
+                self.renew(scope);
                 self.control(&Control::Reconnect(scope.clone())).await?;
             }
             Command::WaitClose(scope) => {
                 self.known(scope, "wait in").await?;
-                self.wait_until(|| true, scope, |pool| pool.close_needed == 0).await?;
+                self.wait_until(|| true, scope, |pool| pool.close_needed == 0 && pool.moving == 0)
+                    .await?;
             }
         }
         Ok(Answer::default())
@@ -233,8 +235,18 @@ impl Console {
         self.known(scope, "kill").await?;
         self.gates.hold(scope);
         self.tell_holds().await?;
+        self.renew(scope);
         self.control(&Control::Kill(scope.clone())).await?;
         Ok(())
+    }
+
+    /// Servers that are on their way from one loop to another are not met by an order.
+    fn renew(&self, scope: &Scope) {
+        for pool in self.hall.pools().all() {
+            if scope.covers(&pool.database) {
+                pool.servers().renew();
+            }
+        }
     }
 
     async fn kill_client(&self, id: i32) -> Result<(), Report> {

@@ -11,7 +11,11 @@ use tokio::time::timeout;
 
 use crate::login::Loop;
 use crate::metrics::Counters;
-use crate::worker::mail::{Inspection, Listing, Mail, PoolInspection};
+use crate::worker::mail::{Inspection, Listing, LoopFigures, Mail, PoolInspection};
+
+/// How often the loops are asked for a picture in which no server is between two places.
+const TRIES: usize = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
 
 /// How long a loop may take to describe itself.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -37,6 +41,8 @@ pub struct Snapshot {
     pub statements: usize,
     /// Every pool once, whatever loops it is on, ordered by database and role.
     pub pools: Vec<PoolInspection>,
+    /// The event loops.
+    pub loops: Vec<LoopFigures>,
 }
 
 impl Snapshot {
@@ -45,26 +51,17 @@ impl Snapshot {
     /// # Errors
     /// A loop does not answer.
     pub async fn take(loops: &[Arc<dyn Loop>]) -> Result<Self, NoAnswer> {
-        let mut snapshot = Snapshot::default();
-        let mut pools = BTreeMap::new();
-        for inspection in ask(loops, Mail::Inspect).await? {
-            let Inspection { clients, pools: of_loop, statements } = inspection;
-            snapshot.clients += clients;
-            snapshot.statements += statements;
-            for pool in of_loop {
-                let key = (pool.database.clone(), pool.role.clone(), pool.id);
-                match pools.entry(key) {
-                    std::collections::btree_map::Entry::Vacant(place) => {
-                        place.insert(pool);
-                    }
-                    std::collections::btree_map::Entry::Occupied(mut known) => {
-                        add(known.get_mut(), &pool);
-                    }
-                }
+        let mut all = Inspection::default();
+        for _ in 0..TRIES {
+            all = Inspection::add_up(ask(loops, Mail::Inspect).await?);
+            if all.is_sharp() {
+                break;
             }
+            // A server passed from one loop to another, or a slot changed, between two of them.
+            tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        snapshot.pools = pools.into_values().collect();
-        Ok(snapshot)
+        let Inspection { clients, pools, statements, loops } = all;
+        Ok(Snapshot { clients, statements, pools, loops })
     }
 
     /// What was counted for each database, in order of their names.
@@ -113,25 +110,4 @@ pub async fn ask<T>(
         }
     }
     Ok(answers)
-}
-
-/// Adds what another loop says of the same pool.
-fn add(pool: &mut PoolInspection, other: &PoolInspection) {
-    pool.idle += other.idle;
-    pool.leased += other.leased;
-    pool.login += other.login;
-    pool.cancel += other.cancel;
-    pool.zombie += other.zombie;
-    pool.open += other.open;
-    pool.waiting += other.waiting;
-    pool.clients += other.clients;
-    pool.pinned += other.pinned;
-    pool.cleaning += other.cleaning;
-    pool.being_canceled += other.being_canceled;
-    pool.attached += other.attached;
-    pool.cancel_ordered += other.cancel_ordered;
-    pool.close_needed += other.close_needed;
-    pool.oldest_wait_ms = pool.oldest_wait_ms.max(other.oldest_wait_ms);
-    pool.paused |= other.paused;
-    pool.counters.add(&other.counters);
 }

@@ -49,7 +49,7 @@ pub use guard::GuardPolicy;
 pub use places::Places;
 pub use problem::{ConfigProblems, Location, Problem, Severity, summary};
 pub use secret::Secret;
-pub use server::{ClientTls, ListenAddress, ServerConfig};
+pub use server::{ClientTls, ListenAddress, MOST_LOOPS, ServerConfig};
 pub use settings::{Effective, Explained, Settings};
 pub use size::{Rate, parse_size, show_size};
 pub use source::Origin;

@@ -25,7 +25,6 @@ use Today::{Always, Nothing};
 /// The table and the key, as in [`super::keys::TABLES`], and what happens today. `[defaults]`
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
-    ("[server]", "workers", Always("1")),
     ("[server]", "peers", Always("[]")),
     ("[defaults]", "session_state", Nothing),
     ("[defaults]", "reset_on_handover", Always("seen")),

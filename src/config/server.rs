@@ -12,6 +12,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+/// Most event loops.
+pub const MOST_LOOPS: usize = 64;
+
 /// How clients reach pgweir, and what the process as a whole may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -133,7 +136,11 @@ impl ServerConfig {
         section.update("drain_timeout", &mut server.drain_timeout);
         let mut size = Size(server.max_statement_size as u64);
         let size_place = section.update("max_statement_size", &mut size);
-        section.update("workers", &mut server.workers);
+        let workers = section.update("workers", &mut server.workers);
+        if let Some(place) = workers.filter(|_| server.workers > MOST_LOOPS) {
+            let path = section.key("workers");
+            section.report.error(place, &path, format!("{MOST_LOOPS} at most"));
+        }
         let peers = section.optional::<Vec<Peer>>("peers");
         server.peers =
             peers.map(|set| set.value.into_iter().map(|peer| peer.0).collect()).unwrap_or_default();

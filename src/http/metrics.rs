@@ -5,13 +5,14 @@ use crate::admin::Snapshot;
 use crate::login::Hall;
 use crate::metrics::text::{Kind, Page};
 use crate::metrics::{Counters, Histogram, Reloads};
-use crate::worker::mail::PoolInspection;
+use crate::worker::mail::{LoopFigures, PoolInspection};
 
 /// The page for one picture of the process.
 pub(super) fn page(snapshot: &Snapshot, hall: &Hall, of_config: &Reloads) -> String {
     let mut page = Page::default();
     build(&mut page);
     whole(&mut page, snapshot, hall);
+    loops(&mut page, &snapshot.loops);
     reloads(&mut page, of_config);
     clients(&mut page, &snapshot.pools);
     servers(&mut page, &snapshot.pools);
@@ -57,6 +58,41 @@ fn whole(page: &mut Page, snapshot: &Snapshot, hall: &Hall) {
     }
 }
 
+/// What the event loops carry.
+fn loops(page: &mut Page, loops: &[LoopFigures]) {
+    type Figure = fn(&LoopFigures) -> u64;
+    let families: [(&str, Kind, &str, Figure); 4] = [
+        ("pgweir_loop_clients", Kind::Gauge, "Clients on an event loop.", |of| of.clients as u64),
+        ("pgweir_loop_servers", Kind::Gauge, "Servers on an event loop.", |of| of.servers as u64),
+        (
+            "pgweir_loop_transactions_total",
+            Kind::Counter,
+            "Transactions that ended on an event loop.",
+            |of| of.transactions,
+        ),
+        (
+            "pgweir_loop_servers_sent_total",
+            Kind::Counter,
+            "Servers that an event loop handed to another.",
+            |of| of.sent_away,
+        ),
+    ];
+    for (name, kind, help, figure) in families {
+        page.family(name, kind, help);
+        for of in loops {
+            page.sample(name, &[("loop", &of.seat.to_string())], figure(of));
+        }
+    }
+    let name = "pgweir_loop_overtaken_seconds_max";
+    let help =
+        "The longest that a client on another loop had waited longer than one that was served.";
+    page.family(name, Kind::Gauge, help);
+    for of in loops {
+        let seconds = of.overtaken_ms as f64 / 1e3;
+        page.fraction(name, &[("loop", &of.seat.to_string())], seconds);
+    }
+}
+
 fn reloads(page: &mut Page, reloads: &Reloads) {
     let name = "pgweir_config_reloads_total";
     page.family(name, Kind::Counter, "Reloads of the configuration by what came of them.");
@@ -99,6 +135,7 @@ fn servers(page: &mut Page, pools: &[PoolInspection]) {
             ("login", pool.login),
             ("cancel", pool.cancel),
             ("zombie", pool.zombie),
+            ("moving", pool.moving),
         ] {
             let mut labels = of_pool(pool).to_vec();
             labels.push(("state", state));

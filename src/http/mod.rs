@@ -145,6 +145,7 @@ fn state_json(snapshot: &Snapshot, cancel_keys: usize) -> String {
             "login": pool.login,
             "cancel": pool.cancel,
             "zombie": pool.zombie,
+            "moving": pool.moving,
             "open": pool.open,
             "waiting": pool.waiting,
             "clients": pool.clients,

@@ -56,7 +56,9 @@ async fn describe(mailbox: &StandIn) {
         open: 3,
         ..PoolInspection::default()
     };
-    answer.send(Inspection { clients: 7, pools: vec![pool], statements: 5 }).unwrap();
+    answer
+        .send(Inspection { clients: 7, pools: vec![pool], statements: 5, ..Inspection::default() })
+        .unwrap();
 }
 
 #[tokio::test]
@@ -73,5 +75,5 @@ async fn the_state_is_what_the_loops_say() {
     assert_eq!(state["cancel_keys"], 1);
     assert_eq!(state["pools"][0]["database"], "shop \"x\"");
     assert_eq!(state["pools"][0]["open"], 3);
-    assert_eq!(state["pools"][0].as_object().unwrap().len(), 12);
+    assert_eq!(state["pools"][0].as_object().unwrap().len(), 13);
 }

@@ -167,7 +167,7 @@ fn log_refusal(peer: Peer, refusal: &Refusal) {
 
 /// Gives a client to its loop. From here on the hall has nothing to do with it.
 fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
-    let Some((home, mailbox)) = hall.home() else { return };
+    let Some((home, mailbox)) = hall.seat_for(&proved.pool) else { return };
     let secret_len = if proved.minor >= LONG_KEYS_MINOR { LONG_SECRET } else { 4 };
     let registration = match hall.registry().register(home, secret_len) {
         Ok(registration) => registration,
@@ -195,6 +195,7 @@ fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
             return;
         }
     };
+    let occupancy = proved.pool.servers().board().occupy(usize::from(home));
     mailbox.send(Mail::Client(Box::new(NewClient {
         handed: Handed {
             socket,
@@ -207,5 +208,6 @@ fn hand_over(hall: &Hall, link: Link<Stream>, peer: Peer, proved: Proved) {
         params: proved.params,
         registration,
         admission: proved.admission,
+        occupancy,
     })));
 }

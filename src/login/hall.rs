@@ -15,6 +15,7 @@ use super::tally::LoginTally;
 use crate::cancel::CancelRegistry;
 use crate::config::Config;
 use crate::net::socket::Socket;
+use crate::pool::PoolSpec;
 use crate::session::ParamSets;
 use crate::worker::mail::{Admission, LoopSettings, Mail};
 
@@ -74,7 +75,7 @@ impl Hall {
         Hall {
             edition: ArcSwap::new(Arc::new(edition)),
             params,
-            pools: Arc::default(),
+            pools: Arc::new(Pools::over(loops.len())),
             registry,
             loops,
             admitted: Arc::default(),
@@ -194,7 +195,6 @@ impl Hall {
     /// Opens ahead what `min_pool_size` asks for, where it is known what logs in: for the roles
     /// that the configuration names. Others follow at their first login.
     pub fn open_pools(&self) {
-        let Some((_, home)) = self.home() else { return };
         let edition = self.edition();
         let config = &edition.config;
         for database in config.databases().filter(|database| !database.is_wildcard()) {
@@ -212,7 +212,10 @@ impl Hall {
                 let pool = self.pools.find_or_make(config, name, &role, settings);
                 if pool.servers().limits().min > 0 {
                     pool.servers().set_credential(credential);
-                    home.send(Mail::Open(pool.servers()));
+                    let servers = pool.servers();
+                    if let Some(home) = self.loops.get(servers.home()) {
+                        home.send(Mail::Open(servers));
+                    }
                 }
             }
         }
@@ -234,10 +237,10 @@ impl Hall {
         }
     }
 
-    /// The loop that a new client goes to, and its number. One loop until loops can pass servers
-    /// to each other.
-    pub(super) fn home(&self) -> Option<(u16, &Arc<dyn Loop>)> {
-        self.loops.first().map(|first| (0, first))
+    /// The loop that a new client of a pool goes to, and its number.
+    pub(super) fn seat_for(&self, pool: &Arc<PoolSpec>) -> Option<(u16, &Arc<dyn Loop>)> {
+        let seat = pool.servers().loop_for_client();
+        Some((u16::try_from(seat).ok()?, self.loops.get(seat)?))
     }
 
     /// The keys of all clients.

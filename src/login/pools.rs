@@ -19,9 +19,16 @@ mod tests;
 pub struct Pools {
     known: DashMap<(String, String), Arc<PoolSpec>>,
     next_id: AtomicU32,
+    /// Over how many loops they are; 0 stands for one.
+    loops: usize,
 }
 
 impl Pools {
+    /// None yet, over `loops` loops.
+    pub fn over(loops: usize) -> Self {
+        Pools { loops, ..Pools::default() }
+    }
+
     /// The pool of a database and role; made from `settings` at its first login. Roles with one
     /// `server_role` share that role's servers.
     pub fn find_or_make(
@@ -42,6 +49,7 @@ impl Pools {
         let make = || {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let spec = PoolSpec::new(id, database.to_owned(), role.to_owned(), settings);
+            let spec = spec.over(self.loops);
             Arc::new(match owner {
                 Some(owner) => spec.with_servers_of(owner),
                 None => spec,

@@ -73,10 +73,11 @@ impl Pool {
             return Wants::default();
         }
         let limits = &self.limits;
-        let slots = self.slots;
+        let slots = self.slots();
         let room = limits.size.saturating_sub(slots.total());
-        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
-        let missing = waiting.saturating_sub(slots.connecting);
+        let waiting = u32::try_from(self.waiting_anywhere()).unwrap_or(u32::MAX);
+        let coming = if self.shared { self.board.to_be_had() } else { 0 };
+        let missing = waiting.saturating_sub(slots.connecting).saturating_sub(coming);
         let mut needed = missing.min(room);
         if missing > needed && limits.reserve > 0 {
             let reserve_room = limits
@@ -106,7 +107,16 @@ impl Pool {
         let reserve = self.limits.reserve as usize;
         let since = |waiter: &&super::Waiter| self.reserve_from(waiter.since).reached(now);
         let live = self.waiters.iter().take(reserve + self.stale_waiters).take_while(since);
-        u32::try_from(live.count().min(self.waiting())).unwrap_or(u32::MAX)
+        let own = live.count().min(self.waiting());
+        // Of other loops only the fronts of the queues are known: one at a time.
+        let overdue = |since: &Tick| self.reserve_from(*since).reached(now);
+        let others = self.fronts_elsewhere().filter(overdue).count();
+        u32::try_from(own + others).unwrap_or(u32::MAX)
+    }
+
+    /// Since when the clients at the fronts of the other loops' queues have waited.
+    fn fronts_elsewhere(&self) -> impl Iterator<Item = Tick> + '_ {
+        self.shared.then(|| self.board.fronts_beside(self.seat)).into_iter().flatten()
     }
 
     /// When a client that waits since then may use the reserve.
@@ -116,7 +126,7 @@ impl Pool {
 
     fn missing_warm(&self) -> u32 {
         let min = if self.may_warm { self.limits.min.min(self.limits.size) } else { 0 };
-        min.saturating_sub(self.slots.held())
+        min.saturating_sub(self.slots().held())
     }
 
     /// When dialling may be tried again; `None`: at any time.
@@ -124,8 +134,11 @@ impl Pool {
         match &self.health {
             Health::Good => None,
             Health::Failing { failed_at, pause_ms, jitter, .. } => {
-                let longest =
-                    if self.waiting() > 0 { LONGEST_PAUSE_MS } else { LONGEST_IDLE_PAUSE_MS };
+                let longest = if self.waiting_anywhere() > 0 {
+                    LONGEST_PAUSE_MS
+                } else {
+                    LONGEST_IDLE_PAUSE_MS
+                };
                 let pause_ms = (*pause_ms).min(longest);
                 Some(failed_at.plus(pause_ms + pause_ms * u64::from(*jitter) / 1024))
             }
@@ -138,10 +151,10 @@ impl Pool {
         if self.is_paused() {
             return None;
         }
-        let waits = self.waiting() > 0;
+        let waits = self.waiting_anywhere() > 0;
         if let Some(next_try) = self.next_try() {
             let wanted = waits || self.missing_warm() > 0;
-            return (wanted && self.slots.connecting == 0).then_some(next_try);
+            return (wanted && self.slots().connecting == 0).then_some(next_try);
         }
         if !waits || self.limits.reserve == 0 {
             return None;
@@ -149,27 +162,26 @@ impl Pool {
         // The first client whose turn for the reserve has not come yet. Those before it are
         // served, or the reserve is used up.
         let most = self.limits.reserve as usize + self.stale_waiters + 1;
-        let mut turns =
-            self.waiters.iter().take(most).map(|waiter| self.reserve_from(waiter.since));
-        turns.find(|turn| !turn.reached(now)).and_then(Deadline::tick)
+        let own = self.waiters.iter().take(most).map(|waiter| waiter.since);
+        let turns = own.chain(self.fronts_elsewhere()).map(|since| self.reserve_from(since));
+        turns.filter(|turn| !turn.reached(now)).min().and_then(Deadline::tick)
     }
 
     /// Counts a dial that is being started.
     pub fn dial_started(&mut self) {
-        self.slots.connecting += 1;
+        self.board.dial_started();
     }
 
     /// A dial succeeded.
     pub fn dial_succeeded(&mut self) {
-        self.slots.connecting -= 1;
-        self.slots.open += 1;
+        self.board.dial_succeeded(self.seat);
         self.health = Health::Good;
         self.may_warm = true;
     }
 
     /// A dial failed. `jitter` is 0 to 255 and spreads the next tries of many pools.
     pub fn dial_failed(&mut self, cause: Report, now: Tick, jitter: u8) {
-        self.slots.connecting -= 1;
+        self.board.dial_failed();
         let pause_ms = match (&self.health, self.next_try()) {
             (Health::Failing { pause_ms, .. }, Some(next_try)) if now < next_try => {
                 // Dials that were under way together fail together: one failure, one step.

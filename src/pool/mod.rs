@@ -4,16 +4,21 @@
 //! share a limit). It only counts and chooses; the loop dials, closes and writes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, ServerId};
 
+pub mod board;
+#[cfg(test)]
+mod board_tests;
 mod dials;
 pub mod share;
 pub mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use board::{Board, Slots};
 use dials::Health;
 pub use dials::Wants;
 pub use spec::PoolSpec;
@@ -37,32 +42,6 @@ pub struct Limits {
     pub prepared: u32,
     /// Unnamed statements that come again are among them.
     pub repeated: bool,
-}
-
-/// Where the server connections of a pool stand; their sum is what is open at Postgres, or is
-/// being opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Slots {
-    /// Being dialled or logging in.
-    pub connecting: u32,
-    /// Logged in: idle, leased, being cleaned, or held back by a cancel request.
-    pub open: u32,
-    /// Given up by pgweir, but not known to be gone at Postgres.
-    pub zombie: u32,
-}
-
-impl Slots {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u32 {
-        self.connecting + self.open + self.zombie
-    }
-
-    /// Those that the pool has for its clients, now or soon: all but zombies.
-    #[must_use]
-    pub fn held(self) -> u32 {
-        self.connecting + self.open
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,11 +68,16 @@ enum Hold {
     Paused,
 }
 
-/// Servers and waiting clients of one (database, role, server).
+/// Servers and waiting clients of one (database, role, server) on one loop.
 #[derive(Debug)]
 pub struct Pool {
     limits: Limits,
-    slots: Slots,
+    /// The pool on all loops together.
+    board: Arc<Board>,
+    /// This loop's place on the board.
+    seat: usize,
+    /// There are other loops.
+    shared: bool,
     /// The one used last is taken first, so that a pool shrinks to what it needs.
     idle: Vec<Idle>,
     waiters: VecDeque<Waiter>,
@@ -109,12 +93,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// An empty pool.
+    /// An empty pool that no other loop has to do with.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        Pool::at(limits, Arc::new(Board::new(1)), 0)
+    }
+
+    /// One loop's part of a pool.
+    #[must_use]
+    pub fn at(limits: Limits, board: Arc<Board>, seat: usize) -> Self {
         Pool {
             limits,
-            slots: Slots::default(),
+            shared: board.loops() > 1,
+            board,
+            seat,
             idle: Vec::new(),
             waiters: VecDeque::new(),
             stale_waiters: 0,
@@ -131,10 +123,67 @@ impl Pool {
         &self.limits
     }
 
-    /// Where its server connections stand.
+    /// Where its server connections stand, on all loops together.
     #[must_use]
+    #[inline]
     pub fn slots(&self) -> Slots {
-        self.slots
+        self.board.slots()
+    }
+
+    /// The pool on all loops together.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Whether there are other loops.
+    #[must_use]
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// How many clients wait, on all loops together.
+    #[must_use]
+    #[inline]
+    pub fn waiting_anywhere(&self) -> usize {
+        if self.shared { self.board.waiting() as usize } else { self.waiting() }
+    }
+
+    /// The other loop that a server which has come free here is to go to.
+    #[must_use]
+    #[inline]
+    pub fn heir(&self) -> Option<usize> {
+        if !self.shared {
+            return None;
+        }
+        let front = if self.waiting() > 0 { self.oldest_wait() } else { None };
+        self.board.heir(self.seat, front)
+    }
+
+    /// Since when the client that waits longest on any other loop has.
+    #[must_use]
+    #[inline]
+    pub fn front_elsewhere(&self) -> Option<Tick> {
+        if self.shared { self.board.fronts_beside(self.seat).min() } else { None }
+    }
+
+    #[inline]
+    fn show_queue(&self) {
+        if self.shared {
+            // Nobody needs to hurry for clients that are held.
+            let waiting = if self.is_paused() { 0 } else { self.waiting() };
+            let since = self.waiters.front().map_or(Tick(0), |front| front.since);
+            self.board.show_queue(self.seat, waiting, since);
+        }
+    }
+
+    #[inline]
+    fn show_stock(&self) {
+        if self.shared {
+            let since = self.idle.first().map_or(Tick(0), |idle| idle.since);
+            self.board.show_stock(self.seat, self.idle.len(), since);
+        }
     }
 
     /// How many servers are idle.
@@ -163,7 +212,9 @@ impl Pool {
     /// An idle server, whoever waits.
     #[must_use]
     pub fn take_idle(&mut self) -> Option<(ServerId, Tick)> {
-        self.idle.pop().map(|idle| (idle.server, idle.since))
+        let taken = self.idle.pop();
+        self.show_stock();
+        taken.map(|idle| (idle.server, idle.since))
     }
 
     /// Puts a client at the end of the queue, where it waits for `wait_ms` at most. When that will
@@ -172,6 +223,7 @@ impl Pool {
         let waiter = Waiter { client, since: now, wait_ms };
         self.notice_patience(wait_ms);
         self.waiters.push_back(waiter);
+        self.show_queue();
         self.expiry(waiter)
     }
 
@@ -179,6 +231,7 @@ impl Pool {
     pub fn enqueue_first(&mut self, client: ClientId, since: Tick, wait_ms: Option<u64>) {
         self.notice_patience(wait_ms);
         self.waiters.push_front(Waiter { client, since, wait_ms });
+        self.show_queue();
     }
 
     fn notice_patience(&mut self, wait_ms: Option<u64>) {
@@ -201,13 +254,29 @@ impl Pool {
     /// entry's client still waits.
     #[inline]
     pub fn next_waiter(&mut self, alive: impl Fn(ClientId) -> bool) -> Option<(ClientId, Tick)> {
+        let mut next = None;
         while let Some(waiter) = self.waiters.pop_front() {
             if alive(waiter.client) {
-                return Some((waiter.client, waiter.since));
+                next = Some((waiter.client, waiter.since));
+                break;
             }
             self.stale_waiters -= 1;
         }
-        None
+        if next.is_some() && self.stale_waiters > 0 {
+            self.drop_stale_front(alive);
+        }
+        self.show_queue();
+        next
+    }
+
+    /// The front of the queue is a client that waits: its age is what others go by.
+    fn drop_stale_front(&mut self, alive: impl Fn(ClientId) -> bool) {
+        while let Some(front) = self.waiters.front()
+            && !alive(front.client)
+        {
+            self.waiters.pop_front();
+            self.stale_waiters -= 1;
+        }
     }
 
     /// A client that waited has left; its entry is skipped when its turn comes.
@@ -216,7 +285,10 @@ impl Pool {
         if self.stale_waiters > 64 && self.stale_waiters * 2 > self.waiters.len() {
             self.waiters.retain(|waiter| alive(waiter.client));
             self.stale_waiters = 0;
+        } else {
+            self.drop_stale_front(alive);
         }
+        self.show_queue();
     }
 
     /// Takes the clients that have waited too long, each with its limit in milliseconds.
@@ -241,13 +313,17 @@ impl Pool {
                 break;
             }
         }
+        self.show_queue();
         expired
     }
 
     /// Takes every waiting client: the pool cannot serve them.
     pub fn take_waiters(&mut self, alive: impl Fn(ClientId) -> bool) -> Vec<ClientId> {
         self.stale_waiters = 0;
-        self.waiters.drain(..).map(|waiter| waiter.client).filter(|&client| alive(client)).collect()
+        let all = self.waiters.drain(..).map(|waiter| waiter.client);
+        let waiting = all.filter(|&client| alive(client)).collect();
+        self.show_queue();
+        waiting
     }
 
     /// Since when the client at the front has waited.
@@ -279,11 +355,13 @@ impl Pool {
     /// From now on no server is given out and none is dialled; whoever waits, waits on.
     pub fn pause(&mut self) {
         self.hold = Hold::Paused;
+        self.show_queue();
     }
 
     /// Servers are given out again. Those who wait have all their time again.
     pub fn resume(&mut self, now: Tick) {
         self.hold = Hold::Open { since: now };
+        self.show_queue();
     }
 
     /// Whether no server is given out.
@@ -297,12 +375,21 @@ impl Pool {
     #[inline]
     pub fn check_in(&mut self, server: ServerId, now: Tick) {
         self.idle.push(Idle { server, since: now });
+        self.show_stock();
+    }
+
+    /// Puts a server among the idle ones that has been idle since then.
+    pub fn check_in_since(&mut self, server: ServerId, since: Tick) {
+        let place = self.idle.partition_point(|idle| idle.since <= since);
+        self.idle.insert(place, Idle { server, since });
+        self.show_stock();
     }
 
     /// Takes a server out of the idle list: it is being closed. Whether it was there.
     pub fn remove_idle(&mut self, server: ServerId) -> bool {
         let before = self.idle.len();
         self.idle.retain(|idle| idle.server != server);
+        self.show_stock();
         self.idle.len() != before
     }
 
@@ -319,20 +406,24 @@ impl Pool {
             .collect()
     }
 
-    /// A logged-in server is gone.
-    pub fn closed(&mut self) {
-        self.slots.open -= 1;
-    }
-
-    /// A logged-in server was given up, but its backend may still run.
+    /// A server was given up, but its backend may still run.
     pub fn became_zombie(&mut self) {
-        self.slots.open -= 1;
-        self.slots.zombie += 1;
+        self.board.became_zombie(self.seat);
     }
 
     /// A zombie is known to be gone.
     pub fn zombie_gone(&mut self) {
-        self.slots.zombie -= 1;
+        self.board.zombie_gone();
+    }
+
+    /// A server leaves for another loop.
+    pub fn departs(&mut self, to: usize) {
+        self.board.departed(self.seat, to);
+    }
+
+    /// A server has come from another loop.
+    pub fn arrives(&mut self) {
+        self.board.arrived(self.seat);
     }
 
     /// How many are open beyond what is allowed: after a reload made the pool smaller, and when
@@ -340,24 +431,39 @@ impl Pool {
     #[must_use]
     #[inline]
     pub fn surplus(&self) -> u32 {
-        let allowed = if self.waiting() > 0 {
+        let allowed = if self.waiting_anywhere() > 0 {
             self.limits.size.saturating_add(self.limits.reserve)
         } else {
             self.limits.size
         };
-        self.slots.held().saturating_sub(allowed)
+        self.slots().held().saturating_sub(allowed)
     }
 
     /// How many of the idle servers may go when nobody has needed them for long.
     #[must_use]
     pub fn beyond_min(&self) -> u32 {
-        self.slots.held().saturating_sub(self.limits.min)
+        self.slots().held().saturating_sub(self.limits.min)
     }
 
     /// The server that has been idle for longest, and since when.
     #[must_use]
     pub fn longest_idle(&self) -> Option<(ServerId, Tick)> {
         self.idle.first().map(|idle| (idle.server, idle.since))
+    }
+
+    /// Since when the server that has been idle for longest has been, on any loop.
+    #[must_use]
+    pub fn idle_since(&self) -> Option<Tick> {
+        if self.shared {
+            return self.board.longest_idle().map(|(_, since)| since);
+        }
+        self.longest_idle().map(|(_, since)| since)
+    }
+
+    /// Since when the client that waits longest has, on any loop.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<Tick> {
+        self.oldest_wait().into_iter().chain(self.front_elsewhere()).min()
     }
 
     /// Dials are worth trying again: they go to another place now.

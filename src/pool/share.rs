@@ -53,8 +53,8 @@ impl Standing {
             needed: wants.needed,
             warm: wants.warm,
             min: pool.limits().min,
-            idle_since: pool.longest_idle().map(|(_, since)| since),
-            waiting_since: pool.oldest_wait(),
+            idle_since: pool.idle_since(),
+            waiting_since: pool.waiting_since(),
         }
     }
 }

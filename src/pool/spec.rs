@@ -1,12 +1,18 @@
 //! Who uses a pool and how its servers are reached.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use super::Board;
 use crate::auth::ServerCredential;
 use crate::config::Effective;
+use crate::wire::Report;
+
+/// A pool with fewer servers than this for each loop lives on one loop with all its clients.
+const SERVERS_PER_LOOP: usize = 2;
 
 /// One (database, role): made by the login hall at the first login, shared by everyone after it.
 #[derive(Debug)]
@@ -24,6 +30,14 @@ pub struct PoolSpec {
     credential: Mutex<Option<ServerCredential>>,
     /// The pool whose servers it uses; `None`: servers of its own.
     shared: ArcSwapOption<PoolSpec>,
+    /// What the loops know of each other's part of it.
+    board: Arc<Board>,
+    /// The loop that dials its servers.
+    home: AtomicUsize,
+    /// How often an administrator wanted all its servers replaced.
+    renewals: AtomicU64,
+    /// Why the last dial failed, while none has succeeded since. For the loops that do not dial.
+    failure: Mutex<Option<Report>>,
     /// Counts the places that its servers have been at.
     place: AtomicU64,
     /// Its clients may not stay.
@@ -43,10 +57,60 @@ impl PoolSpec {
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
+            board: Arc::new(Board::new(1)),
+            home: AtomicUsize::new(0),
+            renewals: AtomicU64::new(0),
+            failure: Mutex::new(None),
             place: AtomicU64::new(0),
             clients_gone: AtomicBool::new(false),
             servers_gone: AtomicBool::new(false),
         }
+    }
+
+    /// The same over so many loops. All pools that can share a limit have the same home.
+    #[must_use]
+    pub fn over(self, loops: usize) -> Self {
+        let spec = PoolSpec { board: Arc::new(Board::new(loops)), ..self };
+        spec.find_home();
+        spec
+    }
+
+    fn find_home(&self) {
+        let table = self.settings.load().database.table.clone();
+        let hash = foldhash::fast::FixedState::default().hash_one(table);
+        let home = usize::try_from(hash % self.board.loops() as u64).unwrap_or(0);
+        self.home.store(home, Ordering::Release);
+    }
+
+    /// What the loops know of each other's part of it.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The loop that dials its servers and decides how many there are.
+    #[must_use]
+    pub fn home(&self) -> usize {
+        self.home.load(Ordering::Acquire)
+    }
+
+    /// The loop for a new client: with a small pool its home, since few servers would travel more
+    /// than they work; else the one with the fewest of its clients.
+    #[must_use]
+    pub fn loop_for_client(&self) -> usize {
+        let per_loop = self.limits().size as usize / self.board.loops();
+        if per_loop < SERVERS_PER_LOOP { self.home() } else { self.board.emptiest() }
+    }
+
+    /// Why the last dial failed, while none has succeeded since.
+    #[must_use]
+    pub fn failure(&self) -> Option<Report> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A dial failed, or one succeeded.
+    pub fn set_failure(&self, failure: Option<Report>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     /// The same with the servers of another pool: of one `server_role`, whoever the client is.
@@ -86,6 +150,18 @@ impl PoolSpec {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
         }
+        self.find_home();
+    }
+
+    /// All its servers are to be replaced: those that travel between loops as well.
+    pub fn renew(&self) {
+        self.renewals.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was wanted.
+    #[must_use]
+    pub fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Acquire)
     }
 
     /// Who may stay after a reload: its clients, and its servers.

@@ -229,7 +229,8 @@ fn servers_are_kept_warm_once_what_logs_in_is_known() {
     }
     assert_eq!(dials(&mut pool, 0), 1, "no more than the size");
     pool.dial_succeeded();
-    pool.closed();
+    pool.became_zombie();
+    pool.zombie_gone();
     assert_eq!(dials(&mut pool, 0), 1, "a lost one is replaced");
 }
 

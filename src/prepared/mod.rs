@@ -12,12 +12,14 @@ use crate::wire::build;
 use crate::wire::frame::split_cstr;
 
 mod names;
+mod numbers;
 mod on_server;
 mod repeats;
 mod rows;
 
 pub use names::Names;
-pub use on_server::{OnServer, Standing};
+pub use numbers::Numbers;
+pub use on_server::{OnServer, PackedStatements, Standing};
 pub use repeats::Repeats;
 pub use rows::RowFormat;
 
@@ -40,12 +42,23 @@ const ENTRY_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatementId(u32);
 
-impl StatementId {
-    /// What servers call it. A number is used again only when no server knows it any more.
-    #[must_use]
-    pub fn server_name(self) -> ServerName {
+/// How the names begin that servers know statements by.
+pub const PREFIX: &[u8] = b"_pgweir_";
+
+/// Digits of the largest number.
+const LONGEST_NAME: usize = PREFIX.len() + 20;
+
+/// A statement's name on servers.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerName {
+    bytes: [u8; LONGEST_NAME],
+    start: usize,
+}
+
+impl ServerName {
+    fn of(number: u64) -> Self {
         let mut name = ServerName { bytes: [0; LONGEST_NAME], start: LONGEST_NAME };
-        let mut rest = self.0;
+        let mut rest = number;
         loop {
             name.start -= 1;
             name.bytes[name.start] = b'0' + (rest % 10) as u8;
@@ -59,27 +72,11 @@ impl StatementId {
         name
     }
 
-    /// The statement that servers call `name`, if it is a name of ours.
-    #[must_use]
-    pub fn of_server_name(name: &[u8]) -> Option<Self> {
-        let digits = std::str::from_utf8(name.strip_prefix(PREFIX)?).ok()?;
-        digits.parse().ok().map(StatementId)
+    /// The number in a name of ours.
+    fn number(name: &[u8]) -> Option<u64> {
+        std::str::from_utf8(name.strip_prefix(PREFIX)?).ok()?.parse().ok()
     }
-}
 
-/// How the names begin that servers know statements by.
-pub const PREFIX: &[u8] = b"_pgweir_";
-
-const LONGEST_NAME: usize = PREFIX.len() + 10;
-
-/// A statement's name on servers.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerName {
-    bytes: [u8; LONGEST_NAME],
-    start: usize,
-}
-
-impl ServerName {
     /// The name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -101,6 +98,20 @@ struct Entry {
     references: u32,
     /// Parameter types as a server has described them, where the client left some open.
     described: Option<Box<[u8]>>,
+    /// What servers know it by, once one does.
+    number: Option<u64>,
+}
+
+/// A statement on its way to another loop.
+#[derive(Debug)]
+struct Packed {
+    key: Key,
+    content_len: usize,
+    effects: TextEffects,
+    described: Option<Box<[u8]>>,
+    number: u64,
+    /// Whoever prepares its text gets this one.
+    current: bool,
 }
 
 /// The statements of one loop, counted by reference; one that nobody knows any more is forgotten.
@@ -108,12 +119,20 @@ struct Entry {
 pub struct Statements {
     by_key: HashMap<Key, StatementId, foldhash::fast::RandomState>,
     entries: slab::Slab<Entry>,
+    by_number: HashMap<u64, StatementId, foldhash::fast::RandomState>,
+    numbers: Arc<Numbers>,
     bytes: usize,
     /// Where keys of more than one part are put together.
     scratch: Vec<u8>,
 }
 
 impl Statements {
+    /// An empty table whose statements bear the numbers that they have in all tables.
+    #[must_use]
+    pub fn numbered(numbers: Arc<Numbers>) -> Self {
+        Statements { numbers, ..Statements::default() }
+    }
+
     /// Finds or enters a statement and takes one reference to it. Statements with equal content are
     /// the same only under the same parameters: the search path decides what the names in the text
     /// mean, the time zone what a literal does, the encoding what each byte does. `under` is
@@ -161,11 +180,86 @@ impl Statements {
 
     fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
         self.bytes += key.len() + ENTRY_BYTES;
-        let entry =
-            Entry { key: key.clone(), content_len, effects, references: 1, described: None };
+        let entry = Entry {
+            key: key.clone(),
+            content_len,
+            effects,
+            references: 1,
+            described: None,
+            number: None,
+        };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 statements");
         self.by_key.insert(key, StatementId(index));
         StatementId(index)
+    }
+
+    /// What servers call it.
+    #[must_use]
+    pub fn server_name(&mut self, id: StatementId) -> ServerName {
+        let Some(entry) = self.entries.get_mut(id.0 as usize) else { return ServerName::of(0) };
+        let number = *entry.number.get_or_insert_with(|| {
+            let current = self.by_key.get(&entry.key) == Some(&id);
+            let number = if current { self.numbers.take(&entry.key) } else { self.numbers.next() };
+            self.by_number.insert(number, id);
+            number
+        });
+        ServerName::of(number)
+    }
+
+    /// The statement that servers call `name`, if it is a name of ours.
+    #[must_use]
+    pub fn called(&self, name: &[u8]) -> Option<StatementId> {
+        self.by_number.get(&ServerName::number(name)?).copied()
+    }
+
+    /// A statement for another loop, with the number that servers know it by.
+    fn pack(&mut self, id: StatementId) -> Option<Packed> {
+        let name = self.server_name(id);
+        let number = ServerName::number(name.as_bytes())?;
+        let entry = self.entries.get(id.0 as usize)?;
+        let Entry { key, content_len, effects, described, .. } = entry;
+        // Held while it is under way, so that nobody else gets it.
+        let current = self.by_key.get(key) == Some(&id) && self.numbers.adopt(key, number);
+        let (key, described) = (key.clone(), described.clone());
+        let (content_len, effects) = (*content_len, *effects);
+        Some(Packed { key, content_len, effects, described, number, current })
+    }
+
+    /// Enters a statement of another loop's under its number, and takes one reference to it.
+    fn unpack(&mut self, packed: Packed) -> StatementId {
+        let Packed { key, content_len, effects, described, number, current } = packed;
+        if let Some(&known) = self.by_number.get(&number) {
+            if current {
+                self.numbers.give_back(&key, number);
+            }
+            self.retain(known);
+            return known;
+        }
+        let current = current && self.numbers.is_current(&key, number);
+        let id = match self.by_key.get(&key) {
+            // It has no number yet.
+            Some(&known) if current && self.entries[known.0 as usize].number.is_none() => {
+                self.retain(known);
+                known
+            }
+            other => {
+                let before = other.copied();
+                let id = self.enter(key.clone(), content_len, effects);
+                // It has the place under its text if everyone gets it who prepares that from now on.
+                match before {
+                    Some(before) if !current => drop(self.by_key.insert(key, before)),
+                    None if !current => drop(self.by_key.remove(&key)),
+                    Some(_) | None => {}
+                }
+                id
+            }
+        };
+        self.entries[id.0 as usize].number = Some(number);
+        self.by_number.insert(number, id);
+        if let Some(types) = described {
+            self.described(id, &types);
+        }
+        id
     }
 
     /// Whether another statement would be one too many: whoever brings it keeps it on a server of
@@ -181,6 +275,9 @@ impl Statements {
         if let Some(entry) = self.entries.get(id.0 as usize)
             && self.by_key.get(&entry.key) == Some(&id)
         {
+            if let Some(number) = entry.number {
+                self.numbers.spoil(&entry.key, number);
+            }
             self.by_key.remove(&entry.key);
         }
     }
@@ -253,6 +350,10 @@ impl Statements {
             if self.by_key.get(&entry.key) == Some(&id) {
                 self.by_key.remove(&entry.key);
             }
+            if let Some(number) = entry.number {
+                self.by_number.remove(&number);
+                self.numbers.give_back(&entry.key, number);
+            }
         }
     }
 
@@ -296,6 +397,8 @@ impl Statements {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::session::Ending;
 
@@ -371,13 +474,194 @@ mod tests {
 
     #[test]
     fn server_names_are_read_back() {
-        for number in [0, 7, 10, 4_294_967_295] {
-            let id = StatementId(number);
-            let name = id.server_name();
+        for number in [0, 7, 10, u64::MAX] {
+            let name = ServerName::of(number);
             assert_eq!(name.as_bytes(), format!("_pgweir_{number}").as_bytes());
-            assert_eq!(StatementId::of_server_name(name.as_bytes()), Some(id));
+            assert_eq!(ServerName::number(name.as_bytes()), Some(number));
         }
-        assert_eq!(StatementId::of_server_name(b"_pgweir_"), None);
-        assert_eq!(StatementId::of_server_name(b"mine"), None);
+        assert_eq!(ServerName::number(b"_pgweir_"), None);
+        assert_eq!(ServerName::number(b"mine"), None);
+    }
+
+    fn enter(statements: &mut Statements, text: &str) -> StatementId {
+        statements.intern(format!("{text}\0\0\0").as_bytes(), b"", || TextEffects::NOTHING)
+    }
+
+    fn name(statements: &mut Statements, id: StatementId) -> Vec<u8> {
+        statements.server_name(id).as_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_statement_has_one_name_on_all_loops() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let a = enter(&mut here, "select 1");
+        let other = enter(&mut there, "select 2");
+        let b = enter(&mut there, "select 1");
+        assert_ne!(name(&mut here, a), name(&mut there, other));
+        assert_eq!(name(&mut here, a), name(&mut there, b));
+        assert_eq!(there.called(&name(&mut here, a)), Some(b));
+        // One that is prepared anew is another one, everywhere from now on.
+        let old = name(&mut here, a);
+        here.spoil(a);
+        let again = enter(&mut here, "select 1");
+        let new = name(&mut here, again);
+        assert_ne!(new, old);
+        assert_eq!(name(&mut there, b), old);
+        let packed = here.pack(again).unwrap();
+        let arrived = there.unpack(packed);
+        assert_ne!(arrived, b);
+        assert_eq!(name(&mut there, arrived), new);
+        for id in [a, again] {
+            here.release(id);
+        }
+        for id in [other, b, arrived] {
+            there.release(id);
+        }
+        assert!(here.is_empty() && there.is_empty() && numbers.is_empty());
+        assert_eq!((here.bytes, there.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_statement_of_another_loop_is_found_by_its_text() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let a = enter(&mut here, "select $1");
+        here.described(a, b"\0\x01\0\0\0\x17");
+        let known = enter(&mut there, "select $1");
+        let packed = here.pack(a).unwrap();
+        here.release(a);
+        assert!(here.is_empty());
+        assert_eq!(there.unpack(packed), known);
+        assert_eq!(enter(&mut there, "select $1"), known);
+        let mut out = Vec::new();
+        there.write_parse(&mut out, known, b"x");
+        assert!(out.ends_with(b"\0\x01\0\0\0\x17"));
+        for _ in 0..3 {
+            there.release(known);
+        }
+        assert!(there.is_empty() && numbers.is_empty());
+        assert_eq!(there.bytes, 0);
+    }
+
+    #[test]
+    fn two_loops_that_read_a_text_anew_do_not_give_two_statements_one_name() {
+        let numbers = Arc::new(Numbers::default());
+        let mut here = Statements::numbered(numbers.clone());
+        let mut there = Statements::numbered(numbers.clone());
+        let (a, b) = (enter(&mut here, "select 1"), enter(&mut there, "select 1"));
+        assert_eq!(name(&mut here, a), name(&mut there, b));
+        here.spoil(a);
+        let again = here.intern_again(a).unwrap();
+        name(&mut here, again);
+        let packed = here.pack(again).unwrap();
+        let arrived = there.unpack(packed);
+        there.spoil(b);
+        let there_again = there.intern_again(b).unwrap();
+        assert!(
+            there_again == arrived || name(&mut there, there_again) != name(&mut there, arrived)
+        );
+        [a, again].into_iter().for_each(|id| here.release(id));
+        [b, arrived, there_again].into_iter().for_each(|id| there.release(id));
+        assert!(here.is_empty() && there.is_empty() && numbers.is_empty());
+    }
+
+    /// What can happen to one text on three loops.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Enter(usize),
+        Spoil(usize),
+        Again(usize, bool),
+        Release(usize),
+        Pack(usize, usize, bool),
+        Unpack(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize).prop_map(Step::Enter),
+            any::<usize>().prop_map(Step::Spoil),
+            (any::<usize>(), any::<bool>()).prop_map(|(n, name)| Step::Again(n, name)),
+            any::<usize>().prop_map(Step::Release),
+            (any::<usize>(), 1..3_usize, any::<bool>())
+                .prop_map(|(n, on, go)| Step::Pack(n, on, go)),
+            any::<usize>().prop_map(Step::Unpack),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_statements_of_a_loop_have_one_name(
+            steps in proptest::collection::vec(step(), 1..60),
+        ) {
+            let numbers = Arc::new(Numbers::default());
+            let mut loops: Vec<_> = (0..3).map(|_| Statements::numbered(numbers.clone())).collect();
+            let mut held: Vec<(usize, StatementId)> = Vec::new();
+            let mut under_way: Vec<(usize, Packed)> = Vec::new();
+            for step in steps {
+                let some = |n: usize| (!held.is_empty()).then(|| n % held.len());
+                match step {
+                    Step::Enter(at) => {
+                        let id = enter(&mut loops[at], "select 1");
+                        name(&mut loops[at], id);
+                        held.push((at, id));
+                    }
+                    Step::Spoil(n) => {
+                        if let Some((at, id)) = some(n).map(|n| held[n]) {
+                            loops[at].spoil(id);
+                        }
+                    }
+                    Step::Again(n, named) => {
+                        if let Some((at, id)) = some(n).map(|n| held[n]) {
+                            let new = loops[at].intern_again(id).unwrap();
+                            if named {
+                                name(&mut loops[at], new);
+                            }
+                            held.push((at, new));
+                        }
+                    }
+                    Step::Release(n) => {
+                        if let Some(n) = some(n) {
+                            let (at, id) = held.swap_remove(n);
+                            loops[at].release(id);
+                        }
+                    }
+                    Step::Pack(n, on, gone) => {
+                        if let Some(n) = some(n) {
+                            let (at, id) = held[n];
+                            under_way.push(((at + on) % 3, loops[at].pack(id).unwrap()));
+                            if gone {
+                                held.swap_remove(n);
+                                loops[at].release(id);
+                            }
+                        }
+                    }
+                    Step::Unpack(n) => {
+                        if !under_way.is_empty() {
+                            let (to, packed) = under_way.swap_remove(n % under_way.len());
+                            held.push((to, loops[to].unpack(packed)));
+                        }
+                    }
+                }
+                for statements in &loops {
+                    let given: Vec<u64> =
+                        statements.entries.iter().filter_map(|(_, entry)| entry.number).collect();
+                    let different: std::collections::HashSet<_> = given.iter().collect();
+                    prop_assert_eq!(different.len(), given.len());
+                    prop_assert_eq!(statements.by_number.len(), given.len());
+                }
+            }
+            for (at, id) in held {
+                loops[at].release(id);
+            }
+            for (to, packed) in under_way {
+                let id = loops[to].unpack(packed);
+                loops[to].release(id);
+            }
+            prop_assert!(loops.iter().all(|of| of.is_empty() && of.by_key.is_empty()));
+            prop_assert!(numbers.is_empty());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{RowFormat, StatementId, Statements};
+use super::{Packed, RowFormat, StatementId, Statements};
 
 /// Where a statement stands on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,32 @@ pub struct OnServer {
     uncertain: bool,
 }
 
+/// What a server has prepared, on its way to another loop.
+#[derive(Debug)]
+pub struct PackedStatements {
+    slots: Vec<(Packed, Slot)>,
+    clock: u64,
+    uncertain: bool,
+}
+
 impl OnServer {
+    /// Takes everything out, for another loop.
+    pub fn pack(&mut self, statements: &mut Statements) -> PackedStatements {
+        let slots = self.slots.drain().filter_map(|(id, slot)| {
+            let packed = statements.pack(id);
+            statements.release(id);
+            Some((packed?, slot))
+        });
+        PackedStatements { slots: slots.collect(), clock: self.clock, uncertain: self.uncertain }
+    }
+
+    /// What came from another loop.
+    pub fn unpack(packed: PackedStatements, statements: &mut Statements) -> Self {
+        let PackedStatements { slots, clock, uncertain } = packed;
+        let slots = slots.into_iter().map(|(packed, slot)| (statements.unpack(packed), slot));
+        OnServer { slots: slots.collect(), clock, uncertain }
+    }
+
     /// Where a statement stands for the unit that is being built; counts as a use of it.
     pub fn standing(&mut self, id: StatementId, building: u64) -> Standing {
         self.clock += 1;

@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -35,7 +35,7 @@ use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::session::{ParamSet, ParamSets};
 use crate::worker::mail::{LoopSettings, Mail};
-use crate::worker::{self, LoopHandle};
+use crate::worker::{self, Company, LoopHandle, Loops, Start};
 use doors::Doors;
 use http_door::HttpDoor;
 use logging::LogLevel;
@@ -50,19 +50,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether clients are left.
 const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(20);
-
-/// What a loop is started with.
-#[derive(Debug)]
-pub struct LoopStart {
-    /// Its number, from 0.
-    pub home: usize,
-    /// Where it puts its orders.
-    pub orders: OrderBook,
-    /// The interned empty set of parameters.
-    pub no_params: Arc<ParamSet>,
-    /// What holds for all its clients, until a reload.
-    pub settings: LoopSettings,
-}
 
 /// Why the process cannot run, or did not end as it should.
 #[derive(Debug)]
@@ -98,14 +85,6 @@ impl std::error::Error for RunError {}
 
 /// Runs pgweir with the configuration in `path` until a signal ends it.
 pub fn run(path: &Path) -> ExitCode {
-    run_with(path, start_loop)
-}
-
-/// The same with loops that `start_loop` starts.
-pub fn run_with(
-    path: &Path,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
-) -> ExitCode {
     let dialler = Arc::new(Dialler::default());
     let prepared = match prepare(path, dialler.clone(), None) {
         Ok(prepared) => prepared,
@@ -114,7 +93,7 @@ pub fn run_with(
             return ExitCode::from(if problems.unreadable { 2 } else { 1 });
         }
     };
-    match run_prepared(path, prepared, dialler, start_loop) {
+    match run_prepared(path, prepared, dialler) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pgweir: {error}");
@@ -124,12 +103,9 @@ pub fn run_with(
 }
 
 /// Starts an event loop on a thread of its own.
-fn start_loop(start: LoopStart) -> io::Result<Arc<dyn Loop>> {
-    let LoopStart { home, orders, no_params, settings } = start;
-    let name = format!("pgweir-loop-{home}");
+fn start_loop(start: Start, orders: OrderBook) -> io::Result<Arc<dyn Loop>> {
     // The thread is not joined: that it has ended is its last order.
-    let (handle, _thread) =
-        worker::spawn(&name, no_params, settings, move |order| orders.give(order))?;
+    let (handle, _thread) = worker::spawn(start, move |order| orders.give(order))?;
     Ok(Arc::new(handle))
 }
 
@@ -139,12 +115,7 @@ impl Loop for LoopHandle {
     }
 }
 
-fn run_prepared(
-    path: &Path,
-    prepared: Prepared,
-    dialler: Arc<Dialler>,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
-) -> Result<(), RunError> {
+fn run_prepared(path: &Path, prepared: Prepared, dialler: Arc<Dialler>) -> Result<(), RunError> {
     let config = prepared.edition.config.clone();
     let log = logging::start(&config.log).map_err(RunError::Log)?;
     for warning in &prepared.warnings {
@@ -160,7 +131,7 @@ fn run_prepared(
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    let result = runtime.block_on(serve(path, prepared, dialler, log, start_loop));
+    let result = runtime.block_on(serve(path, prepared, dialler, log));
     // A look-up of a name that never ends must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -180,7 +151,6 @@ async fn serve(
     prepared: Prepared,
     dialler: Arc<Dialler>,
     log: LogLevel,
-    start_loop: impl Fn(LoopStart) -> io::Result<Arc<dyn Loop>>,
 ) -> Result<(), RunError> {
     let Prepared { edition, contexts, .. } = prepared;
     let config = edition.config.clone();
@@ -193,11 +163,20 @@ async fn serve(
     let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
     dialler.use_contexts(contexts);
-    let (books, orders) = order_books(1);
+    let count = loops_for(config.server.workers);
+    let (books, orders) = order_books(count);
     let no_params = params.intern(ParamSet::default());
-    let start = |(home, orders)| {
-        let settings = LoopSettings::of(&config.server);
-        start_loop(LoopStart { home, orders, no_params: no_params.clone(), settings })
+    let (company, mailboxes, started) = (Company::of(count), Loops::of(count), Instant::now());
+    let start = |(seat, orders)| {
+        let start = Start {
+            seat,
+            company: company.clone(),
+            loops: mailboxes.clone(),
+            started,
+            no_params: no_params.clone(),
+            settings: LoopSettings::of(&config.server),
+        };
+        start_loop(start, orders)
     };
     let loops: Vec<_> = books
         .into_iter()
@@ -235,6 +214,13 @@ async fn serve(
     };
     tokio::spawn(reloader.serve(reloads, is_closing));
     Running { hall, loops, closing, orders, asks }.until_the_end(signals).await
+}
+
+/// How many event loops to start.
+fn loops_for(workers: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = if workers == 0 { cores() } else { workers };
+    wanted.min(crate::config::MOST_LOOPS)
 }
 
 /// The signals that pgweir listens to.

@@ -65,6 +65,7 @@ pub async fn serve(
             }
             Order::Unused(pool) => pools.forget(&pool),
             Order::Ended => running -= 1,
+            Order::Broken => return,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::conn::{Conn, Scratch};
 use super::driver::Driver;
-use super::mail::Order;
+use super::mail::{Mail, Order};
 use super::{Engine, Phase, PoolEntry, Todo};
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{PoolId, ServerId};
@@ -17,6 +17,9 @@ use std::sync::Arc;
 const GOODBYE_LIMIT_MS: u64 = 10_000;
 /// The same for one that was given up in the middle of something.
 const ABANDONED_LIMIT_MS: u64 = 60_000;
+
+/// How often the home of pools looks who of them is to give a server up on another loop.
+const LOOK_AT_SHARES_MS: u64 = 50;
 
 /// How long an unused pool is remembered where idle servers are kept for ever.
 const FORGET_AFTER_MS: u64 = 3_600_000;
@@ -41,6 +44,13 @@ pub(super) struct Zombie<S> {
     until: Deadline,
 }
 
+impl<S> Zombie<S> {
+    /// Whose it was.
+    pub(super) fn pool(&self) -> PoolId {
+        self.pool
+    }
+}
+
 impl<D: Driver> Engine<D> {
     /// The node of a pool that is being made.
     pub(super) fn join_node(&mut self, key: String, pool: PoolId) -> usize {
@@ -63,6 +73,7 @@ impl<D: Driver> Engine<D> {
         self.leave_node(before, id);
         let node = self.join_node(key, id);
         self.pool(id).node = node;
+        self.pool(id).pool.board().show_room(false, false);
     }
 
     fn leave_node(&mut self, node: usize, pool: PoolId) {
@@ -83,6 +94,13 @@ impl<D: Driver> Engine<D> {
             self.nodes[node].pools.iter().map(|pool| pools[pool.0 as usize].spec.node_limit());
         let limit = limits.max().unwrap_or(0);
         self.nodes[node].limit = limit;
+        if limit == 0 && self.nodes[node].starved {
+            // Nobody is in anybody's way any more.
+            self.nodes[node].starved = false;
+            for pool in &self.nodes[node].pools {
+                self.pools[pool.0 as usize].pool.board().show_room(false, false);
+            }
+        }
     }
 
     /// Has a pool keep its servers warm before its first client comes.
@@ -119,6 +137,9 @@ impl<D: Driver> Engine<D> {
         if self.phase == Phase::Stopped || self.is_being_vacated(id) {
             return;
         }
+        if !self.is_home(id) {
+            return self.tell_home(id);
+        }
         let entry = &self.pools[id.0 as usize];
         if let Some(next) = entry.pool.next_dial(now) {
             self.check_at(Deadline::after(next, Some(0)));
@@ -149,16 +170,53 @@ impl<D: Driver> Engine<D> {
                 Move::Dial(n) => self.dial(self.nodes[node].pools[n]),
                 Move::CloseIdle(n) => {
                     let pool = self.nodes[node].pools[n];
-                    let Some((server, _)) = self.pool(pool).pool.longest_idle() else { return };
                     self.nodes[node].starved = true;
-                    self.say_goodbye(server);
+                    if !self.close_longest_idle(pool) {
+                        return;
+                    }
                 }
                 Move::Rest { starved, again } => {
                     self.nodes[node].starved = starved;
+                    self.call_in_servers(node);
                     return self.check_at(again);
                 }
             }
         }
+    }
+
+    /// Closes the server of a pool that has been idle for longest, on whatever loop it is. Whether
+    /// there was one.
+    fn close_longest_idle(&mut self, id: PoolId) -> bool {
+        let seat = self.seat;
+        let entry = self.pool(id);
+        let abroad = entry.pool.is_shared().then(|| entry.pool.board().longest_idle()).flatten();
+        if let Some((other, _)) = abroad.filter(|(other, _)| *other != seat) {
+            entry.closing_abroad = true;
+            let spec = entry.spec.clone();
+            self.driver.post(other, Mail::CloseForHome(spec));
+            return true;
+        }
+        let Some((server, _)) = entry.pool.longest_idle() else { return false };
+        self.say_goodbye(server);
+        true
+    }
+
+    /// Has servers of pools that must give some up brought home when they come free on other loops.
+    fn call_in_servers(&mut self, node: usize) {
+        let shared = |id: &PoolId| self.pools[id.0 as usize].pool.is_shared();
+        if !self.nodes[node].pools.iter().any(shared) {
+            return;
+        }
+        let standings = self.standings(node);
+        let Node { limit, starved, ref pools, .. } = self.nodes[node];
+        let again = starved.then_some(LOOK_AT_SHARES_MS);
+        for (n, pool) in pools.iter().enumerate() {
+            let yields = starved && share::must_yield(limit, &standings, n, self.now);
+            self.pools[pool.0 as usize].pool.board().show_room(starved, yields);
+        }
+        self.standings = standings;
+        // Whose turn it is depends on the time as well.
+        self.check_at(Deadline::after(self.now, again));
     }
 
     /// How the pools of a node stand; in a buffer that is to be put back.
@@ -167,8 +225,15 @@ impl<D: Driver> Engine<D> {
         standings.clear();
         let pools = &self.pools;
         for &id in &self.nodes[node].pools {
-            let standing = Standing::of(&pools[id.0 as usize].pool, self.now);
-            let dials = !self.is_being_vacated(id);
+            let entry = &pools[id.0 as usize];
+            let mut standing = Standing::of(&entry.pool, self.now);
+            if entry.closing_abroad {
+                // As good as done.
+                standing.idle_since = None;
+                standing.held = standing.held.saturating_sub(1);
+                standing.zombie += 1;
+            }
+            let dials = !self.is_being_vacated(id) && self.is_home(id);
             standings.push(if dials { standing } else { standing.without_wants() });
         }
         standings
@@ -179,7 +244,9 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn must_give_up(&mut self, id: PoolId) -> bool {
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.surplus() > 0 || entry.pool.is_paused() || self.is_being_vacated(id) {
+        // On other loops than its home's a surplus is no matter: see `goes_home`.
+        let surplus = entry.pool.surplus() > 0 && self.is_home(id);
+        if surplus || entry.pool.is_paused() || self.is_being_vacated(id) {
             return true;
         }
         self.nodes[entry.node].starved && self.must_yield(id)
@@ -198,19 +265,25 @@ impl<D: Driver> Engine<D> {
     /// A server has become idle: another pool may want its place.
     #[inline]
     pub(super) fn make_room_if_wanted(&mut self, id: PoolId) {
-        let node = self.pools[id.0 as usize].node;
+        let entry = &self.pools[id.0 as usize];
+        let node = entry.node;
         if self.nodes[node].starved {
             self.balance(node);
+        } else if entry.pool.is_shared() && !self.is_home(id) && entry.pool.board().is_starved() {
+            self.slot_changed(id);
         }
     }
 
     /// Idle servers that are too old, or that nobody has needed for too long, are closed.
     pub(super) fn check_idle_servers(&mut self, id: PoolId) {
         let now = self.now;
+        let home = self.is_home(id);
         let servers = &self.servers;
         let PoolEntry { pool, .. } = &mut self.pools[id.0 as usize];
         let idle_ms = pool.limits().idle_ms;
-        let (mut surplus, mut beyond_min) = (pool.surplus(), pool.beyond_min());
+        // Elsewhere they go home before it comes to that.
+        let (mut surplus, mut beyond_min) =
+            if home { (pool.surplus(), pool.beyond_min()) } else { (0, 0) };
         let mut next = Deadline::NEVER;
         let expired = pool.idle_servers_where(|server, since: Tick| {
             let unused = Deadline::after(since, idle_ms);
@@ -237,10 +310,20 @@ impl<D: Driver> Engine<D> {
     /// for as long as an idle server is kept.
     pub(super) fn forget_if_unused(&mut self, id: PoolId) {
         let entry = &self.pools[id.0 as usize];
-        if entry.clients > 0 || !entry.spec.is_evictable() || self.phase == Phase::Stopped {
+        if entry.clients > 0
+            || entry.asked > 0
+            || !entry.spec.is_evictable()
+            || self.phase == Phase::Stopped
+        {
             return;
         }
         let limit = entry.pool.limits().idle_ms.unwrap_or(FORGET_AFTER_MS);
+        if entry.pool.board().clients() > 0 {
+            // On other loops.
+            let now = self.now;
+            self.pool(id).unused_since = now;
+            return self.check_at(Deadline::after(now, Some(limit)));
+        }
         let until = Deadline::after(entry.unused_since, Some(limit));
         if !until.reached(self.now) {
             return self.check_at(until);
@@ -251,13 +334,20 @@ impl<D: Driver> Engine<D> {
             self.say_goodbye(server);
         }
         let entry = &self.pools[id.0 as usize];
-        if entry.pool.slots().total() > 0 {
+        let left = if self.is_home(id) {
+            entry.pool.slots().total() > 0
+        } else {
+            self.servers.iter().any(|(_, entry)| entry.pool == id)
+                || self.zombies.values().any(|zombie| zombie.pool == id)
+        };
+        if left {
             // A dial is under way, or a zombie, whose end comes back here.
             return self.check_at(Deadline::after(self.now, Some(FORGET_AGAIN_MS)));
         }
         let entry = self.pools.remove(id.0 as usize);
         self.pool_ids.remove(&entry.spec.id);
         self.leave_node(entry.node, id);
+        // The hall lets go of it when the last loop has.
         self.orders.push(Order::Unused(entry.spec));
     }
 
@@ -298,7 +388,7 @@ impl<D: Driver> Engine<D> {
         let Some(Zombie { conn, pool, .. }) = self.zombies.remove(&id) else { return };
         conn.close(&mut self.driver);
         self.pools[pool.0 as usize].pool.zombie_gone();
-        self.dial_if_wanted(pool);
+        self.slot_changed(pool);
         self.wake_vacating();
         self.forget_if_unused(pool);
     }

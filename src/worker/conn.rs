@@ -88,7 +88,7 @@ pub(super) enum Filled {
 
 /// A connection's bytes.
 #[derive(Debug)]
-pub(super) struct Conn<S> {
+pub struct Conn<S> {
     socket: S,
     tls: Option<Box<Secured>>,
     /// Plain bytes that were read and not consumed: the beginning of a message, or messages that
@@ -143,6 +143,32 @@ impl<S> Conn<S> {
         token: Token,
     ) -> io::Result<()> {
         driver.add(&mut self.socket, token)
+    }
+
+    /// Takes the connection out of this loop's poller: it goes to another loop, with all that was
+    /// read and not looked at, and all that waits for room.
+    ///
+    /// # Errors
+    /// The poller does not let it go.
+    pub(super) fn leave<D: Driver<Socket = S>>(&mut self, driver: &mut D) -> io::Result<()> {
+        self.write_interest = false;
+        driver.release(&mut self.socket)
+    }
+
+    /// Puts a connection that comes from another loop into this loop's poller.
+    ///
+    /// # Errors
+    /// The poller refuses it.
+    pub(super) fn join<D: Driver<Socket = S>>(
+        &mut self,
+        driver: &mut D,
+        token: Token,
+    ) -> io::Result<()> {
+        self.register(driver, token)?;
+        self.settle_interest(driver, token)?;
+        // What was read ahead, and whatever has come meanwhile.
+        self.readable = true;
+        Ok(())
     }
 
     /// The socket's addresses.

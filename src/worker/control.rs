@@ -37,7 +37,7 @@ impl<D: Driver> Engine<D> {
                 }
                 (true, false) => {
                     pool.resume(now);
-                    self.dial_if_wanted(id);
+                    self.seek_if_waiting(id);
                     let next_expiry = self.pool(id).pool.next_expiry();
                     self.check_at(next_expiry);
                 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::mail::Mail;
 use crate::ids::{ClientId, Key, ServerId};
 use crate::net::socket::Ends;
 
@@ -55,7 +56,7 @@ pub struct Edge {
 }
 
 /// Bytes, readiness and time.
-pub trait Driver {
+pub trait Driver: Sized {
     /// A nonblocking byte stream.
     type Socket;
 
@@ -82,6 +83,12 @@ pub trait Driver {
     /// Takes a socket out of the poller and closes it.
     fn close(&mut self, socket: Self::Socket);
 
+    /// Takes a socket out of the poller: it goes to another loop.
+    ///
+    /// # Errors
+    /// The poller does not let it go.
+    fn release(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
     /// Reads what is there; 0 at the end of the stream.
     ///
     /// # Errors
@@ -102,6 +109,9 @@ pub trait Driver {
 
     /// Microseconds that passed since the process started. The one reading of the clock in a turn.
     fn micros(&self) -> u64;
+
+    /// Puts a message into another loop's mailbox.
+    fn post(&mut self, to: usize, mail: Mail<Self::Socket>);
 
     /// The addresses of a socket, for those who operate pgweir.
     fn ends(&self, socket: &Self::Socket) -> Ends;

@@ -74,7 +74,10 @@ impl<D: Driver> Engine<D> {
                 self.leave_when_settled(id);
             }
             State::Idle | State::Lost(_) => self.end_client(id, None),
-            State::Waiting | State::Closing => self.abandon(id, true),
+            // Its turn for a server may be about to come.
+            State::Waiting if client.session.gone_at == Deadline::NEVER => self.count_down(id),
+            State::Waiting => {}
+            State::Closing => self.abandon(id, true),
         }
     }
 
@@ -93,7 +96,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn check_half_closed(&mut self) {
         while let Some(&(id, deadline)) = self.half_closed.front() {
             let client = self.clients.get(id).filter(|client| {
-                client.session.gone_at == deadline && client.session.server().is_some()
+                client.session.gone_at == deadline
+                    && matches!(client.session.state, State::Attached(_) | State::Waiting)
             });
             if client.is_some() && !deadline.reached(self.now) {
                 self.check_at(deadline);
@@ -245,6 +249,7 @@ impl<D: Driver> Engine<D> {
             names.clear(&mut self.statements);
         }
         client.conn.close(&mut self.driver);
+        drop(client.occupancy);
         let entry = &mut self.pools[client.pool.0 as usize];
         entry.clients -= 1;
         if entry.clients == 0 {

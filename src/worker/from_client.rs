@@ -179,8 +179,8 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// A client that queues for a server and hangs up is dropped from the queue, unless the last
-    /// thing it sent is Terminate: then what it sent before that is still to be run. What it has
+    /// A client that queues for a server and hangs up is dropped from the queue, unless it is served
+    /// within a second, or the last thing it sent is Terminate: then what it sent before that is still to be run. What it has
     /// sent is in its socket already, so this reads no more than that holds.
     fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
         loop {

@@ -194,7 +194,7 @@ impl<D: Driver> Engine<D> {
                 }
                 let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
-                        in_the_clients_words(&client.session, header, body)
+                        in_the_clients_words(&client.session, &self.statements, header, body)
                     }
                     _ => None,
                 };
@@ -584,7 +584,12 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 
 /// An error that names a statement as pgweir calls it, with the client's name for it; `None` for
 /// nearly all, which name none, and for those of over 4 KB.
-fn in_the_clients_words(session: &Session, header: Header, body: &[u8]) -> Option<Vec<u8>> {
+fn in_the_clients_words(
+    session: &Session,
+    statements: &Statements,
+    header: Header,
+    body: &[u8],
+) -> Option<Vec<u8>> {
     let fields = ErrorFields::read(body);
     if !has(fields.message, PREFIX) || body.len() != header.body_len as usize {
         return None;
@@ -599,7 +604,7 @@ fn in_the_clients_words(session: &Session, header: Header, body: &[u8]) -> Optio
         for (kind, value) in error_fields(body) {
             out.push(kind);
             match kind {
-                b'M' => with_names(session, value, out),
+                b'M' => with_names(session, statements, value, out),
                 _ => out.extend_from_slice(value),
             }
             out.push(0);
@@ -610,12 +615,12 @@ fn in_the_clients_words(session: &Session, header: Header, body: &[u8]) -> Optio
 }
 
 /// A message in which `"_pgweir_7"` is what the client calls it.
-fn with_names(session: &Session, message: &[u8], out: &mut Vec<u8>) {
+fn with_names(session: &Session, statements: &Statements, message: &[u8], out: &mut Vec<u8>) {
     for (n, part) in message.split(|byte| *byte == b'"').enumerate() {
         if n > 0 {
             out.push(b'"');
         }
-        let name = match StatementId::of_server_name(part) {
+        let name = match statements.called(part) {
             Some(id) if session.unnamed == Some(id) => Some(&b""[..]),
             Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
             None if part == STAND_IN => session.deallocates(),

@@ -2,10 +2,11 @@
 
 use super::driver::Driver;
 use super::listing::{ClientLine, ClientStanding, Listing, ServerLine, ServerStanding};
-use super::mail::{Inspection, PoolInspection};
+use super::mail::{Inspection, LoopFigures, PoolInspection};
 use super::{Engine, PoolEntry, ServerConn};
 use crate::client::State;
 use crate::ids::{ClientId, Key, PoolId, ServerId};
+use crate::pool::Slots;
 use crate::server::{Cancel, User};
 use crate::session::ParamSet;
 
@@ -43,17 +44,33 @@ impl<D: Driver> Engine<D> {
             pool.pinned += usize::from(!client.session.pins.is_none() && holds_server);
             pool.attached += usize::from(holds_server);
         }
+        for zombie in self.zombies.values() {
+            pools[zombie.pool().0 as usize].zombie += 1;
+        }
         let pools = pools.into_iter().enumerate();
         let pools = pools.filter(|(place, _)| self.pools.contains(*place)).map(|(_, pool)| pool);
         Inspection {
             clients: self.clients.len(),
             pools: pools.collect(),
             statements: self.statements.len(),
+            loops: vec![LoopFigures {
+                seat: self.seat,
+                clients: self.clients.len(),
+                servers: self.servers.len(),
+                transactions: self
+                    .pools
+                    .iter()
+                    .map(|(_, entry)| entry.counters.transactions.count())
+                    .sum(),
+                sent_away: self.sent_away,
+                overtaken_ms: self.overtaken_ms,
+            }],
         }
     }
 
     fn inspect_pool(&self, entry: &PoolEntry) -> PoolInspection {
-        let slots = entry.pool.slots();
+        let home = !entry.pool.is_shared() || entry.spec.home() == self.seat;
+        let slots = if home { entry.pool.slots() } else { Slots::default() };
         let oldest = entry.pool.waiters().find(|(client, _)| self.waits(*client));
         PoolInspection {
             id: entry.spec.id,
@@ -61,7 +78,6 @@ impl<D: Driver> Engine<D> {
             role: entry.spec.role.clone(),
             server: entry.spec.server_name(),
             login: slots.connecting as usize,
-            zombie: slots.zombie as usize,
             open: slots.total() as usize,
             waiting: entry.pool.waiting(),
             oldest_wait_ms: oldest.map_or(0, |(_, since)| self.now.since(since)),

@@ -3,7 +3,7 @@
 use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
-use super::mail::{DialFailure, NewServer};
+use super::mail::{DialFailure, Errand, Mail, NewServer};
 use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
@@ -32,11 +32,10 @@ impl<D: Driver> Engine<D> {
         let pool = self.clients.get(id)?.pool;
         let mut offer = self.pool(pool).pool.check_out();
         while let Some((server, idle_since)) = offer {
-            let trusted = self.now.since(idle_since) <= TRUSTED_IDLE_MS;
             let fits = self.fits(server, id);
             if !fits {
                 self.say_goodbye(server);
-            } else if trusted || self.is_still_there(server) {
+            } else if self.is_trusted(server, idle_since) {
                 self.pool(pool).counters.waits.observe(0);
                 self.lease(server, id);
                 // None when it died over the first words; the client has been dealt with.
@@ -51,8 +50,13 @@ impl<D: Driver> Engine<D> {
         if let Some(client) = self.clients.get_mut(id) {
             client.session.state = State::Waiting;
         }
-        self.dial_if_wanted(pool);
+        self.seek(pool);
         None
+    }
+
+    /// Whether an idle server is still there, as far as can be seen from here.
+    pub(super) fn is_trusted(&mut self, server: ServerId, idle_since: Tick) -> bool {
+        self.now.since(idle_since) <= TRUSTED_IDLE_MS || self.is_still_there(server)
     }
 
     /// Whether a server can take over a client's parameters without a trace of those it has.
@@ -294,27 +298,41 @@ impl<D: Driver> Engine<D> {
     /// A clean server goes to the client that waits longest, else back to the pool.
     pub(super) fn give_back(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get(id) else { return };
+        let entry = &self.pools[entry.pool.0 as usize];
+        if entry.pool.is_shared() && entry.spec.home() != self.seat {
+            // Its home is to close it, for another pool or because the pool has too many.
+            let home = entry.spec.home();
+            if entry.pool.board().is_called_in() || entry.pool.surplus() > 0 {
+                return self.send_away(id, home, Errand::Free);
+            }
+        }
+        self.hand_out(id);
+    }
+
+    /// The same for one that has just come to this loop.
+    pub(super) fn hand_out(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
         let (retire_at, close_needed) = (entry.server.retire_at, entry.close_needed);
         let too_old = close_needed || retire_at.reached(self.now);
         if too_old || self.must_give_up(pool) {
             return self.say_goodbye(id);
         }
+        if let Some(heir) = self.pools[pool.0 as usize].pool.heir() {
+            return self.send_away(id, heir, Errand::Free);
+        }
         let clients = &self.clients;
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let Some((client, since)) = self.pools[pool.0 as usize].pool.next_waiter(waits) else {
-            let now = self.now;
-            let pool_id = pool;
-            let pool = &mut self.pool(pool_id).pool;
-            pool.check_in(id, now);
-            let idle_until = Deadline::after(now, pool.limits().idle_ms);
-            self.check_at(idle_until.min(retire_at));
-            return self.make_room_if_wanted(pool_id);
+            return self.lay_idle(id, pool, retire_at);
         };
         if self.fits(id, client) {
             let waited_ms = self.now.since(since);
             self.pool(pool).counters.waits.observe(waited_ms * 1_000);
+            let elsewhere = self.pools[pool.0 as usize].pool.front_elsewhere();
+            let overtaken_ms = elsewhere.map_or(0, |front| since.since(front));
+            self.overtaken_ms = self.overtaken_ms.max(overtaken_ms);
             self.lease(id, client);
             self.greet_if_known(id, client);
             self.todo.push_back(Todo::Client(client));
@@ -322,7 +340,27 @@ impl<D: Driver> Engine<D> {
             let wait_ms = self.clients.get(client).and_then(|client| client.spec.wait_ms());
             self.pool(pool).pool.enqueue_first(client, since, wait_ms);
             self.say_goodbye(id);
+            if self.pools[pool.0 as usize].pool.is_shared() {
+                self.seek_if_waiting(pool);
+            }
         }
+    }
+
+    /// Nobody waits for a server that has come free.
+    fn lay_idle(&mut self, id: ServerId, pool_id: PoolId, retire_at: Deadline) {
+        let now = self.now;
+        let pool = &mut self.pool(pool_id).pool;
+        pool.check_in(id, now);
+        if let Some(heir) = pool.heir() {
+            // Somebody has come to another loop's queue since it was looked at.
+            pool.remove_idle(id);
+            return self.send_away(id, heir, Errand::Free);
+        }
+        let idle_until = Deadline::after(now, pool.limits().idle_ms).min(retire_at);
+        let abroad_until = Deadline::after(now, Some(super::travel::IDLE_ABROAD_MS));
+        let home = self.is_home(pool_id);
+        self.check_at(if home { idle_until } else { idle_until.min(abroad_until) });
+        self.make_room_if_wanted(pool_id);
     }
 
     /// A dial ended.
@@ -348,6 +386,7 @@ impl<D: Driver> Engine<D> {
             Deadline::after(self.now, Some(0))
         };
         self.pool(pool).pool.dial_succeeded();
+        self.pool(pool).spec.set_failure(None);
         self.check_at(retire_at);
         let server =
             Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
@@ -357,6 +396,7 @@ impl<D: Driver> Engine<D> {
             server,
             pool,
             place: new.place,
+            renewals: self.pools[pool.0 as usize].spec.renewals(),
             clock: LeaseClock::default(),
             close_needed: false,
         };
@@ -384,22 +424,33 @@ impl<D: Driver> Engine<D> {
     fn dial_failed(&mut self, pool: PoolId, failure: DialFailure) {
         self.jitter = self.jitter.wrapping_mul(167).wrapping_add(71);
         let (now, jitter) = (self.now, self.jitter);
-        let clients = &self.clients;
         let entry = &mut self.pools[pool.0 as usize];
         entry.counters.dials_failed += 1;
         entry.pool.dial_failed(failure.report.clone(), now, jitter);
+        entry.spec.set_failure(Some(failure.report.clone()));
         let hopeless = failure.permanent && entry.pool.slots().open == 0;
         if hopeless {
-            let waits = |client| {
-                clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting))
-            };
-            for client in entry.pool.take_waiters(waits) {
-                self.no_longer_waiting(client);
-                self.fail_request(client, failure.report.clone());
+            let loops = entry.pool.board().loops();
+            let spec = entry.spec.clone();
+            for other in (0..loops).filter(|other| *other != self.seat) {
+                let refused = Mail::Refused(spec.clone(), failure.report.clone());
+                self.driver.post(other, refused);
             }
+            self.fail_waiters(pool, &failure.report);
         }
         self.dial_if_wanted(pool);
         self.wake_vacating();
+    }
+
+    /// Every client that waits here is told that it waits for nothing.
+    pub(super) fn fail_waiters(&mut self, pool: PoolId, report: &Report) {
+        let clients = &self.clients;
+        let waits =
+            |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
+        for client in self.pools[pool.0 as usize].pool.take_waiters(waits) {
+            self.no_longer_waiting(client);
+            self.fail_request(client, report.clone());
+        }
     }
 
     fn no_longer_waiting(&mut self, id: ClientId) {
@@ -419,7 +470,9 @@ impl<D: Driver> Engine<D> {
         let expired = entry.pool.expired_waiters(now, waits);
         let size = entry.pool.limits().size;
         let waiting = entry.pool.waiting();
-        let failure = entry.pool.failure().map(errors::server_unavailable);
+        // Nothing is looked up while nobody has waited too long.
+        let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
+        let failure = failure.map(|cause| errors::server_unavailable(&cause));
         let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
         let report = |waited_ms| match &failure {
             Some(report) => report.clone(),

@@ -4,20 +4,26 @@
 //! loop orders dials and cancel requests. Every answer carries the id it is for, and ids have
 //! generations: an answer for something that is gone is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::cancel::{CancelTarget, Registration};
-use crate::config::ServerConfig;
+use crate::config::{Host, ServerConfig};
 use crate::ids::ClientId;
 use crate::metrics::Counters;
 
 pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
+use crate::pool::board::Occupancy;
+use crate::prepared::PackedStatements;
+use crate::server::Server;
 use crate::session::ParamSet;
 use crate::wire::Report;
 
+use super::conn::Conn;
 pub use super::listing::Listing;
 
 /// A socket with everything that was read ahead of its hand-over.
@@ -49,6 +55,8 @@ pub struct NewClient<S> {
     pub registration: Registration,
     /// Whether a slot of `max_client_connections` is given back when it goes; see [`Admission`].
     pub admission: Admission,
+    /// It counts among the clients of its pool on its loop.
+    pub occupancy: Occupancy,
 }
 
 /// One client's place among `max_client_connections`, given back on drop.
@@ -87,6 +95,38 @@ pub struct NewServer<S> {
     pub cancel: Option<Arc<CancelTarget>>,
     /// What [`PoolSpec::place`] was when the dial began.
     pub place: u64,
+}
+
+/// A server on its way from one loop to another: clean, and used by nobody.
+#[derive(Debug)]
+pub struct Traveller<S> {
+    /// The connection.
+    pub(super) conn: Conn<S>,
+    /// Its protocol side, without its statements.
+    pub(super) server: Server,
+    /// Those.
+    pub(super) prepared: PackedStatements,
+    /// It has an unnamed statement.
+    pub(super) has_unnamed: bool,
+    /// Whose it is.
+    pub(super) spec: Arc<PoolSpec>,
+    /// It is closed when it is given back.
+    pub(super) close_needed: bool,
+    /// What [`PoolSpec::place`] was when it was dialled.
+    pub(super) place: u64,
+    /// What [`PoolSpec::renewals`] was when it was dialled.
+    pub(super) renewals: u64,
+    /// Why it travels.
+    pub(super) errand: Errand,
+}
+
+/// Why a server goes to another loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// That loop asked for it.
+    Asked,
+    /// It came free, and somebody waits there; or it goes home.
+    Free,
 }
 
 /// Why a dial failed.
@@ -153,6 +193,31 @@ pub enum Mail<S> {
     Open(Arc<PoolSpec>),
     /// The settings of pools have changed: their limits are read anew.
     LimitsChanged,
+    /// A server from another loop.
+    Server(Box<Traveller<S>>),
+    /// Another loop's clients wait: an idle server of the pool is to go there. Answered by
+    /// [`Mail::Server`] or [`Mail::NothingToGive`].
+    Give {
+        /// The pool.
+        pool: Arc<PoolSpec>,
+        /// The loop that asks.
+        to: usize,
+    },
+    /// The answer of a loop that had no idle server any more.
+    NothingToGive(Arc<PoolSpec>),
+    /// To a pool's home: clients wait elsewhere, or a slot has come free.
+    LookAt(Arc<PoolSpec>),
+    /// From a pool's home: dialling is hopeless, so whoever waits is told.
+    Refused(Arc<PoolSpec>, Report),
+    /// From a pool's home: an idle server is to make room for another pool; answered by
+    /// [`Mail::ClosedForHome`].
+    CloseForHome(Arc<PoolSpec>),
+    /// The answer, whether there was one or not.
+    ClosedForHome(Arc<PoolSpec>),
+    /// A statement on another loop wants a database to itself.
+    Vacate(Arc<Vacancy>),
+    /// It is over.
+    Vacated,
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// The configuration was reloaded; what holds for pools stands in their specifications.
@@ -168,6 +233,19 @@ pub enum Mail<S> {
     },
     /// Close everything now and stop.
     Stop,
+}
+
+/// A database that a statement wants to itself.
+#[derive(Debug)]
+pub struct Vacancy {
+    /// The database, by its name on the server.
+    pub database: String,
+    /// The server.
+    pub hosts: Vec<Host>,
+    /// The statement is over.
+    pub over: AtomicBool,
+    /// Loops that still have something there, as bits. The loop of the statement has none.
+    pub busy: AtomicU64,
 }
 
 /// Databases whose clients are held: no server is given out for them.
@@ -247,8 +325,10 @@ pub enum Order {
     },
     /// A pool that nobody uses any more has been forgotten by the loop.
     Unused(Arc<PoolSpec>),
-    /// The loop has ended.
+    /// The loop has ended, as it was told to.
     Ended,
+    /// The loop broke: nothing that it carried can go on.
+    Broken,
 }
 
 /// A picture of one loop.
@@ -260,9 +340,63 @@ pub struct Inspection {
     pub pools: Vec<PoolInspection>,
     /// Different statement texts that are known.
     pub statements: usize,
+    /// The loops themselves, by their numbers.
+    pub loops: Vec<LoopFigures>,
 }
 
-/// A picture of one pool on one loop. `idle + leased + login + cancel + zombie = open` always.
+/// What one loop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoopFigures {
+    /// Its number, from 0.
+    pub seat: usize,
+    /// Its clients.
+    pub clients: usize,
+    /// Servers that are on it.
+    pub servers: usize,
+    /// Transactions that ended on it, in the pools that it has.
+    pub transactions: u64,
+    /// Servers that it handed to other loops.
+    pub sent_away: u64,
+    /// How much longer than a client that was served, a client on another loop had waited, at most;
+    /// in milliseconds.
+    pub overtaken_ms: u64,
+}
+
+impl Inspection {
+    /// The pictures of all loops as one: each pool once, ordered by database and role.
+    #[must_use]
+    pub fn add_up(of_loops: Vec<Inspection>) -> Self {
+        let mut all = Inspection::default();
+        let mut pools: BTreeMap<_, PoolInspection> = BTreeMap::new();
+        for inspection in of_loops {
+            let Inspection { clients, pools: of_loop, statements, loops } = inspection;
+            all.loops.extend(loops);
+            all.clients += clients;
+            all.statements += statements;
+            for pool in of_loop {
+                let key = (pool.database.clone(), pool.role.clone(), pool.id);
+                match pools.entry(key) {
+                    Entry::Vacant(place) => drop(place.insert(pool)),
+                    Entry::Occupied(mut known) => known.get_mut().add(&pool),
+                }
+            }
+        }
+        all.pools = pools.into_values().collect();
+        for pool in &mut all.pools {
+            pool.moving = pool.open.saturating_sub(pool.placed());
+        }
+        all
+    }
+
+    /// Whether the pictures were taken while no server passed from one place to another.
+    #[must_use]
+    pub fn is_sharp(&self) -> bool {
+        self.pools.iter().all(|pool| pool.placed() == pool.open)
+    }
+}
+
+/// A picture of one pool on one loop. Added up, `idle + leased + login + cancel + zombie + moving =
+/// open`, unless the loops were asked while slots changed ([`Inspection::is_sharp`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolInspection {
     /// Database as clients name it.
@@ -281,7 +415,9 @@ pub struct PoolInspection {
     pub cancel: usize,
     /// Servers given up whose backends may still run.
     pub zombie: usize,
-    /// All of these.
+    /// Servers on their way from one loop to another.
+    pub moving: usize,
+    /// All of these, by the pool's ledger. Told by its home.
     pub open: usize,
     /// Clients that wait for a server.
     pub waiting: usize,
@@ -311,4 +447,32 @@ pub struct PoolInspection {
     pub paused: bool,
     /// Everything counted since the loop started.
     pub counters: Counters,
+}
+
+impl PoolInspection {
+    /// How many server connections are in some place.
+    fn placed(&self) -> usize {
+        self.idle + self.leased + self.login + self.cancel + self.zombie
+    }
+
+    /// Adds what another loop says of the same pool.
+    fn add(&mut self, other: &PoolInspection) {
+        self.idle += other.idle;
+        self.leased += other.leased;
+        self.login += other.login;
+        self.cancel += other.cancel;
+        self.zombie += other.zombie;
+        self.open += other.open;
+        self.waiting += other.waiting;
+        self.clients += other.clients;
+        self.pinned += other.pinned;
+        self.cleaning += other.cleaning;
+        self.being_canceled += other.being_canceled;
+        self.attached += other.attached;
+        self.cancel_ordered += other.cancel_ordered;
+        self.close_needed += other.close_needed;
+        self.oldest_wait_ms = self.oldest_wait_ms.max(other.oldest_wait_ms);
+        self.paused |= other.paused;
+        self.counters.add(&other.counters);
+    }
 }

@@ -8,6 +8,8 @@ use mio::event::Source;
 use mio::{Events, Interest, Poll, Waker};
 
 use super::driver::{Driver, Edge, Token, WAKE};
+use super::mail::Mail;
+use super::mailbox::Loops;
 use crate::net::socket::{Ends, Socket};
 
 /// Edges taken from the poller at a time.
@@ -20,18 +22,16 @@ pub(super) struct MioDriver {
     started: Instant,
     /// Kept for as long as the loop lives: a waker dropped right after `wake` loses the wake.
     waker: Arc<Waker>,
+    /// All loops, this one included.
+    loops: Arc<Loops>,
 }
 
 impl MioDriver {
-    pub(super) fn new() -> io::Result<Self> {
+    /// `started`: since when all loops count.
+    pub(super) fn new(loops: Arc<Loops>, started: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(WAKE))?);
-        Ok(MioDriver {
-            poll,
-            events: Events::with_capacity(EVENTS),
-            started: Instant::now(),
-            waker,
-        })
+        Ok(MioDriver { poll, events: Events::with_capacity(EVENTS), started, waker, loops })
     }
 
     pub(super) fn waker(&self) -> Arc<Waker> {
@@ -65,6 +65,14 @@ impl Driver for MioDriver {
     fn close(&mut self, socket: Socket) {
         // Closing the file descriptor takes it out of the poller.
         drop(socket);
+    }
+
+    fn release(&mut self, socket: &mut Socket) -> io::Result<()> {
+        socket.deregister(self.poll.registry())
+    }
+
+    fn post(&mut self, to: usize, mail: Mail<Socket>) {
+        self.loops.send(to, mail);
     }
 
     fn read(&mut self, socket: &mut Socket, into: &mut [u8]) -> io::Result<usize> {

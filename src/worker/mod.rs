@@ -29,6 +29,7 @@ mod repeats;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod travel;
 mod vacate;
 #[cfg(test)]
 mod world;
@@ -36,6 +37,7 @@ mod world;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use slab::Slab;
 
@@ -44,9 +46,10 @@ use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{Arena, ClientId, PoolId, ServerId};
 use crate::metrics::Counters;
+use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
-use crate::prepared::{Repeats, Statements};
+use crate::prepared::{Numbers, Repeats, Statements};
 use crate::server::{Server, User};
 use crate::session::ParamSet;
 use bounds::{Node, Zombie};
@@ -54,10 +57,10 @@ use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
 use idle::Idleness;
-use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order};
+use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
 use vacate::Vacating;
 
-pub use mailbox::{LoopHandle, spawn};
+pub use mailbox::{LoopHandle, Loops, Start, spawn};
 
 /// Bytes that one connection may move in a turn before others get theirs.
 const BYTES_PER_TURN: usize = 256 * 1024;
@@ -94,6 +97,7 @@ struct Client<S> {
     since_s: u32,
     asked_s: u32,
     _admission: Admission,
+    occupancy: Occupancy,
 }
 
 struct ServerConn<S> {
@@ -102,6 +106,8 @@ struct ServerConn<S> {
     pool: PoolId,
     /// What [`PoolSpec::place`] was when it was dialled.
     place: u64,
+    /// What [`PoolSpec::renewals`] was when it was dialled.
+    renewals: u64,
     clock: LeaseClock,
     /// It is closed when it is given back: an administrator wants new connections.
     close_needed: bool,
@@ -118,6 +124,10 @@ struct PoolEntry {
     /// has answered. Keyed by the address of the interned set, which the entry keeps alive.
     greetings: HashMap<usize, (Arc<ParamSet>, Arc<[u8]>)>,
     clients: usize,
+    /// Servers that other loops have been asked for.
+    asked: u32,
+    /// Another loop has been told to close an idle server.
+    closing_abroad: bool,
     /// When its last client left.
     unused_since: Tick,
     counters: Counters,
@@ -148,6 +158,28 @@ enum Phase {
     Stopped,
 }
 
+/// What the loops of a process share.
+#[derive(Debug)]
+pub struct Company {
+    /// How many there are.
+    loops: usize,
+    /// How many of them have no clients left while the process ends.
+    emptied: AtomicUsize,
+    /// What servers call the statements.
+    numbers: Arc<Numbers>,
+    /// DDL that any loop has seen.
+    redefinitions: Arc<AtomicU32>,
+}
+
+impl Company {
+    /// What `loops` loops share.
+    #[must_use]
+    pub fn of(loops: usize) -> Arc<Self> {
+        let (numbers, redefinitions) = (Arc::default(), Arc::default());
+        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers, redefinitions })
+    }
+}
+
 /// One event loop over a [`Driver`].
 pub struct Engine<D: Driver> {
     driver: D,
@@ -162,9 +194,21 @@ pub struct Engine<D: Driver> {
     zombies: HashMap<ServerId, Zombie<D::Socket>>,
     /// Statements that want a database to themselves.
     vacating: Vec<Vacating>,
+    /// Databases that statements on other loops want to themselves.
+    vacating_elsewhere: Vec<Arc<Vacancy>>,
     statements: Statements,
     /// Unnamed statements that come again.
     repeats: Repeats,
+    /// This loop's number, from 0.
+    seat: usize,
+    /// What all loops share.
+    company: Arc<Company>,
+    /// Servers that went to other loops.
+    sent_away: u64,
+    /// How much longer than one that was served here, a client on another loop had waited, at most.
+    overtaken_ms: u64,
+    /// This loop has counted itself among those without clients.
+    emptied: bool,
     no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
     spare: Vec<Scratch>,
@@ -202,22 +246,33 @@ pub struct Engine<D: Driver> {
 }
 
 impl<D: Driver> Engine<D> {
-    /// A loop without connections. `no_params` is the interned empty set.
-    pub fn new(driver: D, no_params: Arc<ParamSet>, settings: LoopSettings) -> Self {
+    /// The loop with the number `seat`, without connections. `no_params` is the interned empty set.
+    pub fn new(
+        driver: D,
+        (seat, company): (usize, Arc<Company>),
+        no_params: Arc<ParamSet>,
+        settings: LoopSettings,
+    ) -> Self {
         let now_us = driver.micros();
         let now = Tick(now_us / 1_000);
         Engine {
             driver,
-            clients: Arena::default(),
-            servers: Arena::default(),
+            clients: Arena::of_loop(seat, company.loops),
+            servers: Arena::of_loop(seat, company.loops),
             pools: Slab::new(),
             pool_ids: HashMap::new(),
             nodes: Slab::new(),
             standings: Vec::new(),
             zombies: HashMap::new(),
             vacating: Vec::new(),
-            statements: Statements::default(),
-            repeats: Repeats::default(),
+            vacating_elsewhere: Vec::new(),
+            statements: Statements::numbered(company.numbers.clone()),
+            repeats: Repeats::beside(company.redefinitions.clone()),
+            seat,
+            company,
+            sent_away: 0,
+            overtaken_ms: 0,
+            emptied: false,
             no_params,
             spare: Vec::new(),
             sealed: Vec::new(),
@@ -352,6 +407,15 @@ impl<D: Driver> Engine<D> {
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::Open(spec) => self.open_pool(&spec),
+            Mail::Server(traveller) => self.server_came(*traveller),
+            Mail::Give { pool, to } => self.asked_for_server(pool, to),
+            Mail::NothingToGive(spec) => self.got_nothing(&spec),
+            Mail::LookAt(spec) => self.look_at(&spec),
+            Mail::Refused(spec, report) => self.refuse_waiters(&spec, &report),
+            Mail::CloseForHome(spec) => self.close_for_home(spec),
+            Mail::ClosedForHome(spec) => self.closed_for_home(&spec),
+            Mail::Vacate(vacancy) => self.vacate_for_other(vacancy),
+            Mail::Vacated => self.vacated_elsewhere(),
             Mail::LimitsChanged => self.refresh_limits(),
             Mail::Inspect(answer) => {
                 // Whoever asked may have gone; then nobody needs the picture.
@@ -371,7 +435,8 @@ impl<D: Driver> Engine<D> {
     }
 
     fn client_arrived(&mut self, new: NewClient<D::Socket>) {
-        let NewClient { handed, unsent, pool: spec, params, registration, admission } = new;
+        let NewClient { handed, unsent, pool: spec, params, registration, admission, occupancy } =
+            new;
         let pool = self.pool_for(&spec.servers());
         let mut session = Session::new(params, registration);
         if spec.is_session_mode() {
@@ -387,6 +452,7 @@ impl<D: Driver> Engine<D> {
             since_s: now_s,
             asked_s: now_s,
             _admission: admission,
+            occupancy,
         };
         self.watch_idleness();
         let id = self.clients.insert_with(|_| client);
@@ -411,7 +477,7 @@ impl<D: Driver> Engine<D> {
         let place = self.pools.vacant_key();
         let id = PoolId(u32::try_from(place).expect("fewer than 2^32 pools"));
         let node = self.join_node(spec.node_key(), id);
-        let mut pool = Pool::new(spec.limits());
+        let mut pool = Pool::at(spec.limits(), spec.board().clone(), self.seat);
         if self.holds.hold(&spec.database) {
             pool.pause();
         }
@@ -422,6 +488,8 @@ impl<D: Driver> Engine<D> {
             place: spec.place(),
             greetings: HashMap::new(),
             clients: 0,
+            asked: 0,
+            closing_abroad: false,
             unused_since: self.now,
             counters: Counters::default(),
         });
@@ -456,7 +524,8 @@ impl<D: Driver> Engine<D> {
         for id in self.all_pools() {
             self.check_waiters(id);
             self.check_idle_servers(id);
-            self.dial_if_wanted(id);
+            self.send_idle_home(id);
+            self.seek_if_waiting(id);
             self.forget_if_unused(id);
         }
         let late = self.servers.ids_where(|entry| match entry.server.user {
@@ -534,13 +603,27 @@ impl<D: Driver> Engine<D> {
     }
 
     fn stop_if_drained(&mut self) {
-        if matches!(self.phase, Phase::Draining(_)) && self.clients.is_empty() {
-            self.stop();
+        if !matches!(self.phase, Phase::Draining(_)) || !self.clients.is_empty() || self.emptied {
+            return;
         }
+        // Until the last loop has no clients, those of others may need servers that are dialled
+        // here.
+        self.emptied = true;
+        let loops = self.company.loops;
+        if self.company.emptied.fetch_add(1, Ordering::AcqRel) + 1 < loops {
+            return;
+        }
+        for other in (0..loops).filter(|other| *other != self.seat) {
+            self.driver.post(other, Mail::Stop);
+        }
+        self.stop();
     }
 
     /// Closes everything.
     fn stop(&mut self) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
         self.phase = Phase::Stopped;
         for id in self.clients.ids_where(|_| true) {
             self.end_client(id, Some(errors::shutting_down()));

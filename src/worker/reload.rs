@@ -38,16 +38,22 @@ impl<D: Driver> Engine<D> {
     }
 
     fn pools_follow(&mut self) {
+        let seat = self.seat;
         for id in self.all_pools() {
             let entry = &self.pools[id.0 as usize];
             let (spec, before) = (entry.spec.clone(), entry.pool.limits().lifetime_ms);
             let entry = self.pool(id);
             let moved = entry.place != spec.place();
             entry.place = spec.place();
+            // Its home may be another loop now.
+            entry.closing_abroad = false;
             if moved {
                 // Another server may report other values, and be there where the old one was not.
                 entry.greetings.clear();
                 entry.pool.forget_failure();
+                if spec.home() == seat {
+                    spec.set_failure(None);
+                }
                 self.change_node(id);
             }
             if spec.servers_are_gone() {
@@ -106,6 +112,7 @@ impl<D: Driver> Engine<D> {
         self.pool(pool).clients += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.pool = pool;
+        client.occupancy = spec.board().occupy(self.seat);
         let greeting = client.session.greeting;
         if waited && greeting {
             self.greet(id, b"");

@@ -182,7 +182,7 @@ impl<D: Driver> Engine<D> {
             return Next::Pause;
         }
         self.to_server.extend_from_slice(before);
-        build::parse(&mut self.to_server, known.server_name().as_bytes(), content);
+        build::parse(&mut self.to_server, self.statements.server_name(known).as_bytes(), content);
         self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
         Next::Drop
     }
@@ -246,7 +246,8 @@ impl<D: Driver> Engine<D> {
             && let Some(statement) = session.batch_repeats
         {
             self.bind_repeated(id, server, statement, names);
-            return self.write_bind(header, names, statement.server_name().as_bytes(), before);
+            let name = self.statements.server_name(statement);
+            return self.write_bind(header, names, name.as_bytes(), before);
         }
         if names.statement.is_empty() {
             return self.bind_unnamed(id, server, names, before);
@@ -284,7 +285,7 @@ impl<D: Driver> Engine<D> {
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
-        let server_name = statement.server_name();
+        let server_name = self.statements.server_name(statement);
         let name = match self.rows_are_known(id, server, statement, (names.portal, after)) {
             Rows::AsTold => server_name.as_bytes(),
             Rows::Changed => CHANGED,
@@ -379,7 +380,10 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
     ) {
         self.to_server.extend_from_slice(before);
-        build::describe_statement(&mut self.to_server, statement.server_name().as_bytes());
+        build::describe_statement(
+            &mut self.to_server,
+            self.statements.server_name(statement).as_bytes(),
+        );
         self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::OnError);
         build::empty(&mut self.to_server, tag::FLUSH);
         self.note(id, server, Sent::Flush, Deliver::OnError);
@@ -445,7 +449,10 @@ impl<D: Driver> Engine<D> {
             return Next::Pause;
         }
         self.to_server.extend_from_slice(before);
-        build::describe_statement(&mut self.to_server, statement.server_name().as_bytes());
+        build::describe_statement(
+            &mut self.to_server,
+            self.statements.server_name(statement).as_bytes(),
+        );
         self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::Client);
         Next::Drop
     }
@@ -578,7 +585,7 @@ impl<D: Driver> Engine<D> {
         which: Which,
         deliver: Deliver,
     ) {
-        let name = statement.server_name();
+        let name = self.statements.server_name(statement);
         self.statements.write_parse(&mut self.to_server, statement, name.as_bytes());
         if self.note(id, server, Sent::Parse(which), deliver)
             && let Some(entry) = self.servers.get_mut(server)
@@ -598,7 +605,10 @@ impl<D: Driver> Engine<D> {
         server: ServerId,
         statement: StatementId,
     ) {
-        build::close_statement(&mut self.to_server, statement.server_name().as_bytes());
+        build::close_statement(
+            &mut self.to_server,
+            self.statements.server_name(statement).as_bytes(),
+        );
         // The ledger holds a reference until it is answered: only then is the name free again.
         self.statements.retain(statement);
         self.note(id, server, Sent::Close(Which::Shared(statement)), Deliver::Swallow);
@@ -614,7 +624,10 @@ impl<D: Driver> Engine<D> {
         let max = self.shared_max(server);
         let Some(entry) = self.servers.get_mut(server) else { return };
         for statement in entry.server.prepared.make_room(max) {
-            build::close_statement(&mut self.to_server, statement.server_name().as_bytes());
+            build::close_statement(
+                &mut self.to_server,
+                self.statements.server_name(statement).as_bytes(),
+            );
             self.note(id, server, Sent::Close(Which::Shared(statement)), Deliver::Swallow);
         }
     }

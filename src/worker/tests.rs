@@ -1,5 +1,6 @@
 mod bounds;
 mod fairness;
+mod loops;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};
@@ -219,10 +220,31 @@ fn a_client_that_vanishes_while_it_queues_is_not_served() {
     world.run();
     world.hang_up(b);
     world.run();
+    world.advance(1_000);
     assert!(world.is_closed(b));
     world.ask(a, "COMMIT");
     assert!(!world.servers[0].ran.contains(&"insert b".to_owned()));
     assert_eq!(world.inspect().pools[0].idle, 1);
+}
+
+#[test]
+fn a_client_that_closes_its_end_while_it_queues_is_answered_if_its_turn_is_soon() {
+    for text in ["insert b".to_owned(), format!("insert {}", "x".repeat(300_000))] {
+        let mut world = World::new(1, "");
+        let (a, b) = (world.client(), world.client());
+        world.ask(a, "BEGIN");
+        world.send(b, &query(&text));
+        world.run();
+        world.hang_up(b);
+        world.run();
+        world.advance(900);
+        world.ask(a, "COMMIT");
+        assert_eq!(world.tags(b), "DCZ");
+        assert!(world.is_closed(b));
+        world.send(a, b"X\0\0\0\x04");
+        world.run();
+        world.check_quiet();
+    }
 }
 
 #[test]
@@ -555,6 +577,7 @@ fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
     world.run();
     world.hang_up(b);
     world.run();
+    world.advance(1_000);
     assert!(world.is_closed(b));
     // Unless it said Terminate: then it wants it to be run.
     let c = world.client();
@@ -863,7 +886,7 @@ fn draining_lets_transactions_end() {
     assert_eq!(sqlstates(&mut world, idle), ["57P01"]);
     assert_eq!(world.ask(busy, "select 1"), "DCZ");
     assert_eq!(world.ask(busy, "COMMIT"), "DCZE");
-    assert!(world.engine.is_stopped());
+    assert!(world.engines[0].is_stopped());
 }
 
 #[test]
@@ -873,9 +896,9 @@ fn draining_ends_at_its_limit() {
     world.ask(busy, "BEGIN");
     world.drain(Some(10_000));
     world.advance(9_999);
-    assert!(!world.engine.is_stopped());
+    assert!(!world.engines[0].is_stopped());
     world.advance(1);
-    assert!(world.engine.is_stopped() && world.is_closed(busy));
+    assert!(world.engines[0].is_stopped() && world.is_closed(busy));
 }
 
 #[test]
@@ -982,7 +1005,7 @@ proptest::proptest! {
                 }
                 _ => world.advance(1),
             }
-            world.engine.turn(Vec::new).unwrap();
+            world.engines[0].turn(Vec::new).unwrap();
             world.check_accounts();
         }
         world.run();

@@ -7,12 +7,16 @@
 //! ```
 //!
 //! Servers in use are left alone: there Postgres refuses the statement, as it would without
-//! pgweir. One that comes free meanwhile is closed.
+//! pgweir. One that comes free meanwhile is closed. Every loop does so with its own and takes its bit
+//! out of the [`Vacancy`] when nothing is left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::driver::Driver;
+use super::mail::{Mail, Vacancy};
 use super::{Engine, Todo};
 use crate::client::State;
-use crate::config::Host;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, PoolId};
 use crate::sql::Name;
@@ -22,15 +26,14 @@ use crate::sql::Name;
 const VACATING_LIMIT_MS: u64 = 5_000;
 /// How often it is looked whether a statement is over of which nothing else tells.
 const LOOK_AGAIN_MS: u64 = 100;
+/// How often it is looked whether other loops have nothing left.
+const LOOK_AT_OTHERS_MS: u64 = 5;
 
 /// A statement that wants a database to itself.
 #[derive(Debug)]
 pub(super) struct Vacating {
     client: ClientId,
-    /// The database, by its name on the server.
-    database: String,
-    /// The server.
-    hosts: Vec<Host>,
+    vacancy: Arc<Vacancy>,
     since: Tick,
     /// It has been sent.
     running: bool,
@@ -43,49 +46,107 @@ impl<D: Driver> Engine<D> {
         let Some(pool) = self.clients.get(client).map(|client| client.pool) else { return true };
         let Ok(database) = std::str::from_utf8(database.as_bytes()) else { return true };
         let known = |vacating: &Vacating| {
-            vacating.client == client && vacating.database == database && !vacating.running
+            vacating.client == client && vacating.vacancy.database == database && !vacating.running
         };
         let place = match self.vacating.iter().position(known) {
             Some(place) => place,
             None => {
                 let settings = self.pools[pool.0 as usize].spec.settings.load_full();
                 let hosts = settings.database.primary.hosts.clone();
-                let (database, since) = (database.to_owned(), self.now);
-                self.vacating.push(Vacating { client, database, hosts, since, running: false });
+                let vacancy = self.announce_vacancy(database.to_owned(), hosts);
+                let since = self.now;
+                self.vacating.push(Vacating { client, vacancy, since, running: false });
                 self.vacating.len() - 1
             }
         };
-        let pools = self.pools_of(&self.vacating[place]);
-        for &pool in &pools {
+        let vacancy = self.vacating[place].vacancy.clone();
+        let gone = self.clear_out(&vacancy) && vacancy.busy.load(Ordering::Acquire) == 0;
+        let late = Deadline::after(self.vacating[place].since, Some(VACATING_LIMIT_MS));
+        let running = gone || late.reached(self.now);
+        self.vacating[place].running = running;
+        let again = if running { LOOK_AGAIN_MS } else { LOOK_AT_OTHERS_MS };
+        self.check_at(Deadline::after(self.now, Some(again)));
+        running
+    }
+
+    /// Tells all loops that a statement wants a database to itself.
+    fn announce_vacancy(
+        &mut self,
+        database: String,
+        hosts: Vec<crate::config::Host>,
+    ) -> Arc<Vacancy> {
+        let others: Vec<usize> = self.others().collect();
+        let busy = others.iter().fold(0, |bits, other| bits | bit(*other));
+        let (over, busy) = (AtomicBool::new(false), AtomicU64::new(busy));
+        let vacancy = Arc::new(Vacancy { database, hosts, over, busy });
+        for other in others {
+            self.driver.post(other, Mail::Vacate(vacancy.clone()));
+        }
+        vacancy
+    }
+
+    /// Closes the idle servers of a database. Whether this loop sees nothing of it any more but what
+    /// clients use.
+    fn clear_out(&mut self, vacancy: &Vacancy) -> bool {
+        let mut gone = true;
+        for pool in self.pools_of(vacancy) {
             for server in self.pool(pool).pool.idle_servers_where(|_, _| true) {
                 self.say_goodbye(server);
             }
+            gone &= self.pool(pool).pool.board().is_still();
         }
-        let late = Deadline::after(self.vacating[place].since, Some(VACATING_LIMIT_MS));
-        let gone = pools.iter().all(|&pool| {
-            let slots = self.pool(pool).pool.slots();
-            slots.zombie == 0 && slots.connecting == 0
-        });
-        self.vacating[place].running = gone || late.reached(self.now);
-        self.check_at(Deadline::after(self.now, Some(LOOK_AGAIN_MS)));
-        self.vacating[place].running
+        gone
     }
 
-    fn pools_of(&self, vacating: &Vacating) -> Vec<PoolId> {
+    fn pools_of(&self, vacancy: &Vacancy) -> Vec<PoolId> {
         let all = self.pool_ids.values().copied();
-        let serves = |id: &PoolId| {
-            self.pools[id.0 as usize].spec.serves(&vacating.database, &vacating.hosts)
-        };
+        let serves =
+            |id: &PoolId| self.pools[id.0 as usize].spec.serves(&vacancy.database, &vacancy.hosts);
         all.filter(serves).collect()
+    }
+
+    /// A statement on another loop wants a database to itself.
+    pub(super) fn vacate_for_other(&mut self, vacancy: Arc<Vacancy>) {
+        self.vacating_elsewhere.push(vacancy);
+        self.clear_out_for_others();
+    }
+
+    fn clear_out_for_others(&mut self) {
+        for vacancy in self.vacating_elsewhere.clone() {
+            if self.clear_out(&vacancy) {
+                vacancy.busy.fetch_and(!bit(self.seat), Ordering::AcqRel);
+            } else {
+                self.check_at(Deadline::after(self.now, Some(LOOK_AT_OTHERS_MS)));
+            }
+        }
+    }
+
+    /// A statement on another loop that wanted a database to itself is over.
+    pub(super) fn vacated_elsewhere(&mut self) {
+        let over = |vacancy: &mut Arc<Vacancy>| vacancy.over.load(Ordering::Acquire);
+        for vacancy in self.vacating_elsewhere.extract_if(.., over).collect::<Vec<_>>() {
+            for pool in self.pools_of(&vacancy) {
+                self.seek_if_waiting(pool);
+            }
+        }
+    }
+
+    /// The other loops.
+    fn others(&self) -> impl Iterator<Item = usize> + use<D> {
+        let seat = self.seat;
+        (0..self.company.loops).filter(move |other| *other != seat)
     }
 
     /// Whether nothing may be dialled or kept idle for a pool: its database is being emptied.
     #[inline]
     pub(super) fn is_being_vacated(&self, id: PoolId) -> bool {
-        !self.vacating.is_empty() && {
-            let spec = &self.pools[id.0 as usize].spec;
-            self.vacating.iter().any(|one| spec.serves(&one.database, &one.hosts))
+        if self.vacating.is_empty() && self.vacating_elsewhere.is_empty() {
+            return false;
         }
+        let spec = &self.pools[id.0 as usize].spec;
+        let own = self.vacating.iter().map(|vacating| &vacating.vacancy);
+        let mut all = own.chain(&self.vacating_elsewhere);
+        all.any(|vacancy| spec.serves(&vacancy.database, &vacancy.hosts))
     }
 
     /// Whether a client's next statement waits for a database to be empty: it keeps its server.
@@ -115,13 +176,23 @@ impl<D: Driver> Engine<D> {
         };
         let over: Vec<Vacating> = self.vacating.extract_if(.., |one| is_over(one)).collect();
         for vacating in over {
-            for pool in self.pools_of(&vacating) {
-                self.dial_if_wanted(pool);
+            vacating.vacancy.over.store(true, Ordering::Release);
+            for other in self.others() {
+                self.driver.post(other, Mail::Vacated);
+            }
+            for pool in self.pools_of(&vacating.vacancy) {
+                self.seek_if_waiting(pool);
             }
         }
         if !self.vacating.is_empty() {
             self.wake_vacating();
             self.check_at(Deadline::after(self.now, Some(LOOK_AGAIN_MS)));
         }
+        self.clear_out_for_others();
     }
+}
+
+/// A loop's bit in [`Vacancy::busy`].
+fn bit(seat: usize) -> u64 {
+    1 << seat
 }

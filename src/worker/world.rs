@@ -39,6 +39,8 @@ struct Pipe {
     broken: bool,
     closed: bool,
     token: Option<Token>,
+    /// The loop whose poller it is in.
+    seat: usize,
     write_interest: bool,
     was_full: bool,
     edge: bool,
@@ -52,9 +54,12 @@ struct Net {
     events: u64,
     /// At most so many bytes are given or taken at once: splits messages anywhere.
     chunk: usize,
+    /// What the loops have written to each other and not read.
+    posted: Vec<VecDeque<Mail<usize>>>,
 }
 
-pub(super) struct SimDriver(Rc<RefCell<Net>>);
+/// One loop's view of the network.
+pub(super) struct SimDriver(Rc<RefCell<Net>>, usize);
 
 impl Driver for SimDriver {
     type Socket = usize;
@@ -62,6 +67,7 @@ impl Driver for SimDriver {
     fn add(&mut self, socket: &mut usize, token: Token) -> io::Result<()> {
         let pipe = &mut self.0.borrow_mut().pipes[*socket];
         pipe.token = Some(token);
+        pipe.seat = self.1;
         pipe.edge = !pipe.to_engine.is_empty() || pipe.peer_closed;
         Ok(())
     }
@@ -75,6 +81,19 @@ impl Driver for SimDriver {
         let mut net = self.0.borrow_mut();
         net.events += 1;
         net.pipes[*socket].ended = true;
+    }
+
+    fn release(&mut self, socket: &mut usize) -> io::Result<()> {
+        let pipe = &mut self.0.borrow_mut().pipes[*socket];
+        assert_eq!(pipe.seat, self.1, "a loop lets go of what is its own");
+        pipe.token = None;
+        Ok(())
+    }
+
+    fn post(&mut self, to: usize, mail: Mail<usize>) {
+        let mut net = self.0.borrow_mut();
+        net.events += 1;
+        net.posted[to].push_back(mail);
     }
 
     fn close(&mut self, socket: usize) {
@@ -125,7 +144,7 @@ impl Driver for SimDriver {
     fn wait(&mut self, _: Option<u64>, edges: &mut Vec<Edge>) -> io::Result<()> {
         let mut net = self.0.borrow_mut();
         for pipe in &mut net.pipes {
-            let Some(token) = pipe.token else { continue };
+            let Some(token) = pipe.token.filter(|_| pipe.seat == self.1) else { continue };
             let room = pipe.from_engine.len() < pipe.room;
             let writable = pipe.write_interest && pipe.was_full && room;
             if !pipe.edge && !writable {
@@ -198,7 +217,9 @@ fn file_of(settings: &str, primary: &str) -> String {
 
 /// The loop with everything around it.
 pub(super) struct World {
-    pub(super) engine: Engine<SimDriver>,
+    pub(super) engines: Vec<Engine<SimDriver>>,
+    /// Chooses which loop's turn it is and how much of its mail has come.
+    dice: u64,
     net: Rc<RefCell<Net>>,
     pub(super) servers: Vec<FakeServer>,
     config: Config,
@@ -209,11 +230,11 @@ pub(super) struct World {
     /// What the next dials come to; empty: they succeed.
     pub(super) dial_failures: VecDeque<DialFailure>,
     pub(super) dials_held: bool,
-    /// With the place that they go to.
-    pub(super) held_dials: Vec<(Arc<PoolSpec>, u64)>,
+    /// With the loop that wants them and the place that they go to.
+    pub(super) held_dials: Vec<(usize, Arc<PoolSpec>, u64)>,
     /// Pools that the loop has forgotten.
     pub(super) unused: Vec<Arc<PoolSpec>>,
-    pub(super) cancels: Vec<CancelId>,
+    pub(super) cancels: Vec<(usize, CancelId)>,
     pub(super) dials: usize,
     /// Most processes that the simulated Postgres ever had.
     pub(super) most_backends: usize,
@@ -229,12 +250,26 @@ impl World {
 
     /// A world with a configuration of its own.
     pub(super) fn of(text: &str) -> Self {
+        World::over(1, text, 0)
+    }
+
+    /// A world with so many loops, whose turns come in an order of their own for each `seed`.
+    pub(super) fn over(loops: usize, text: &str, seed: u64) -> Self {
         let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
-        let net = Rc::new(RefCell::new(Net { chunk: usize::MAX, ..Net::default() }));
+        let posted = (0..loops).map(|_| VecDeque::new()).collect();
+        let net = Rc::new(RefCell::new(Net { chunk: usize::MAX, posted, ..Net::default() }));
         let sets = ParamSets::default();
         let none = sets.intern(ParamSet::default());
         World {
-            engine: Engine::new(SimDriver(net.clone()), none, SETTINGS),
+            engines: {
+                let company = super::Company::of(loops);
+                let engine = |seat| {
+                    let driver = SimDriver(net.clone(), seat);
+                    Engine::new(driver, (seat, company.clone()), none.clone(), SETTINGS)
+                };
+                (0..loops).map(engine).collect()
+            },
+            dice: seed.wrapping_mul(2).wrapping_add(1),
             net,
             servers: Vec::new(),
             config: loaded.config,
@@ -303,6 +338,7 @@ impl World {
         let server_role = settings.server_role.clone().filter(|server_role| server_role != role);
         let id = u32::try_from(self.specs.len()).expect("few");
         let mut spec = PoolSpec::new(id, database.into(), role.into(), settings);
+        spec = spec.over(self.engines.len());
         if let Some(server_role) = server_role {
             spec = spec.with_servers_of(self.spec(database, &server_role));
         }
@@ -345,10 +381,12 @@ impl World {
     ) -> ClientEnd {
         let pool = self.spec(database, role);
         let pipe = self.pipe();
-        let registration = self.registry.register(0, 4).expect("random bytes");
+        let seat = pool.servers().loop_for_client();
+        let registration = self.registry.register(seat as u16, 4).expect("random bytes");
         let pid = registration.pid();
         let owned = params.iter().map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec()));
         let params = self.sets.intern(ParamSet::new(owned));
+        let occupancy = pool.servers().board().occupy(seat);
         let new = NewClient {
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             unsent: vec![],
@@ -356,28 +394,76 @@ impl World {
             params,
             registration,
             admission: Admission::take(&self.admitted, u32::MAX).expect("no limit"),
+            occupancy,
         };
-        self.mail(Mail::Client(Box::new(new)));
+        self.mail_to(seat, Mail::Client(Box::new(new)));
         ClientEnd { pipe, pid }
     }
 
     pub(super) fn mail(&mut self, mail: Mail<usize>) {
-        self.engine.turn(|| vec![mail]).expect("the simulator does not break");
+        self.mail_to(0, mail);
+    }
+
+    pub(super) fn mail_to(&mut self, seat: usize, mail: Mail<usize>) {
+        self.engines[seat].turn(|| vec![mail]).expect("the simulator does not break");
         self.serve_orders();
+    }
+
+    /// A number below `sides`.
+    pub(super) fn throw(&mut self, sides: usize) -> usize {
+        // An xorshift generator: good enough to shuffle.
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice >> 11) as usize % sides
+    }
+
+    /// One loop has its turn, with some of the mail that the others have sent it.
+    pub(super) fn turn(&mut self) {
+        let loops = self.engines.len();
+        let seat = self.throw(loops);
+        let mail = {
+            let waiting = self.net.borrow().posted[seat].len();
+            let come = if loops == 1 { waiting } else { self.throw(waiting + 1) };
+            self.net.borrow_mut().posted[seat].drain(..come).collect::<Vec<_>>()
+        };
+        if !mail.is_empty() {
+            self.net.borrow_mut().events += 1;
+        }
+        self.engines[seat].turn(|| mail).expect("the simulator does not break");
+        self.serve_orders();
+    }
+
+    fn is_quiet(&self) -> bool {
+        let net = self.net.borrow();
+        net.pipes.iter().all(|pipe| !pipe.edge || pipe.token.is_none())
+            && net.posted.iter().all(VecDeque::is_empty)
+            && self.engines.iter().all(|engine| engine.todo.is_empty() || engine.is_stopped())
     }
 
     /// Everything happens that can happen without time passing.
     pub(super) fn run(&mut self) {
         for _ in 0..10_000 {
             let before = self.net.borrow().events;
-            self.engine.turn(Vec::new).expect("the simulator does not break");
-            self.serve_orders();
+            for _ in 0..self.engines.len() {
+                self.turn();
+            }
             for n in 0..self.servers.len() {
                 self.serve(n);
             }
-            let quiet =
-                self.net.borrow().pipes.iter().all(|pipe| !pipe.edge || pipe.token.is_none());
-            if quiet && self.net.borrow().events == before && self.engine.todo.is_empty() {
+            // Each loop's deadlines have had a chance.
+            let rest = if self.is_quiet() && self.net.borrow().events == before {
+                let mut rest = true;
+                for seat in 0..self.engines.len() {
+                    self.engines[seat].turn(Vec::new).expect("the simulator does not break");
+                    self.serve_orders();
+                }
+                rest &= self.is_quiet() && self.net.borrow().events == before;
+                rest
+            } else {
+                false
+            };
+            if rest {
                 return;
             }
         }
@@ -403,32 +489,36 @@ impl World {
     pub(super) fn hold_dials(&mut self, hold: bool) {
         self.dials_held = hold;
         if !hold {
-            for (spec, place) in std::mem::take(&mut self.held_dials) {
-                self.dial(&spec, place);
+            for (seat, spec, place) in std::mem::take(&mut self.held_dials) {
+                self.dial(seat, &spec, place);
             }
             self.run();
         }
     }
 
     fn serve_orders(&mut self) {
-        for order in self.engine.take_orders() {
-            match order {
-                Order::Dial(spec) if self.dials_held => {
-                    let place = spec.place();
-                    self.held_dials.push((spec, place));
+        for seat in 0..self.engines.len() {
+            for order in self.engines[seat].take_orders() {
+                match order {
+                    Order::Dial(spec) if self.dials_held => {
+                        let place = spec.place();
+                        self.held_dials.push((seat, spec, place));
+                    }
+                    Order::Dial(spec) => self.dial(seat, &spec, spec.place()),
+                    Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
+                    Order::Unused(spec) => self.unused.push(spec),
+                    Order::Ended => {}
+                    Order::Broken => unreachable!("said by the thread, of which there is none"),
                 }
-                Order::Dial(spec) => self.dial(&spec, spec.place()),
-                Order::Cancel { cancel, .. } => self.cancels.push(cancel),
-                Order::Unused(spec) => self.unused.push(spec),
-                Order::Ended => {}
             }
         }
     }
 
-    fn dial(&mut self, spec: &Arc<PoolSpec>, place: u64) {
+    fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
         self.dials += 1;
         if let Some(failure) = self.dial_failures.pop_front() {
-            return self.mail(Mail::Dialled { pool: spec.clone(), outcome: Err(failure) });
+            let failed = Mail::Dialled { pool: spec.clone(), outcome: Err(failure) };
+            return self.mail_to(seat, failed);
         }
         let pipe = self.pipe();
         self.servers.push(FakeServer::new(pipe, spec));
@@ -440,14 +530,14 @@ impl World {
             statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
             cancel: Some(Arc::new(target)),
         };
-        self.mail(Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
+        self.mail_to(seat, Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
     }
 
     /// The cancel connection for the oldest order is ready: is it permitted?
     pub(super) fn cancel_is_permitted(&mut self) -> (CancelId, bool) {
-        let cancel = self.cancels.remove(0);
+        let (seat, cancel) = self.cancels.remove(0);
         let (answer, mut question) = tokio::sync::oneshot::channel();
-        self.mail(Mail::CancelReady { cancel, answer });
+        self.mail_to(seat, Mail::CancelReady { cancel, answer });
         (cancel, question.try_recv().expect("answered at once"))
     }
 
@@ -459,6 +549,13 @@ impl World {
     pub(super) fn client_cancels(&mut self, client: ClientEnd) {
         let found = self.registry.find_pid(client.pid).expect("a key");
         self.mail(Mail::ClientCancel(found));
+        self.run();
+    }
+
+    pub(super) fn drain_all(&mut self, limit_ms: Option<u64>) {
+        for seat in 0..self.engines.len() {
+            self.mail_to(seat, Mail::Drain { limit_ms });
+        }
         self.run();
     }
 
@@ -597,9 +694,13 @@ impl World {
 
     pub(super) fn inspect(&mut self) -> Inspection {
         self.serve_orders();
-        let (answer, mut picture) = tokio::sync::oneshot::channel();
-        self.engine.turn(|| vec![Mail::Inspect(answer)]).expect("the simulator does not break");
-        picture.try_recv().expect("answered at once")
+        let pictures = (0..self.engines.len()).map(|seat| {
+            let (answer, mut picture) = tokio::sync::oneshot::channel();
+            let mail = || vec![Mail::Inspect(answer)];
+            self.engines[seat].turn(mail).expect("the simulator does not break");
+            picture.try_recv().expect("answered at once")
+        });
+        Inspection::add_up(pictures.collect::<Vec<_>>())
     }
 
     /// `idle + leased + login + cancel + zombie = open`, and nothing else is open.
@@ -607,7 +708,9 @@ impl World {
         let picture = self.inspect();
         for pool in &picture.pools {
             let sum = pool.idle + pool.leased + pool.login + pool.cancel + pool.zombie;
-            assert_eq!(sum, pool.open, "{pool:?}");
+            assert_eq!(sum + pool.moving, pool.open, "{pool:?}");
+            let travel = self.net.borrow().posted.iter().any(|mail| !mail.is_empty());
+            assert!(pool.moving == 0 || travel, "{pool:?}");
         }
         let alive = self.servers.iter().filter(|s| !self.net.borrow().pipes[s.pipe].closed).count();
         let open: usize = picture.pools.iter().map(|pool| pool.open - pool.login).sum();

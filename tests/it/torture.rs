@@ -11,9 +11,10 @@ use pgweir::cluster::Cluster;
 use crate::harness::accounting::Accounting;
 use crate::harness::await_event::secs;
 use crate::harness::diff::Random;
+use crate::harness::http;
 use crate::harness::message;
 use crate::harness::nonce::{Asks, Nonce};
-use crate::harness::pgweir_process::Pgweir;
+use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
 use crate::harness::proxy::FaultProxy;
 use crate::harness::raw::{Login, RawClient, Reply};
 
@@ -22,13 +23,16 @@ fn login() -> Login {
 }
 
 fn pool_of(size: u32, cluster: &Cluster) -> Pgweir {
+    options_of(size, cluster).start()
+}
+
+fn options_of(size: u32, cluster: &Cluster) -> PgweirOptions {
     Pgweir::options()
         .database("*", &format!("postgres://{}?sslmode=disable", cluster.primary().address()))
         .role("postgres", "postgres")
         .set("auth", "method = \"trust\"")
         .set("defaults", &format!("pool_size = {size}\nreserve_pool_size = 0"))
         .set("defaults", "pool_wait_timeout = \"60s\"")
-        .start()
 }
 
 /// A warmed-up pgweir and its accounts at rest.
@@ -50,6 +54,59 @@ fn two_thousand_clients_share_five_servers_and_each_gets_its_own_answers() {
             crate::harness::accounting::activity(cluster.primary(), "postgres", "postgres");
         assert!(servers <= 6, "{servers} connections at the server");
     }
+    accounts.assert_settled(secs(10));
+}
+
+/// A figure of each event loop.
+fn of_loops(pgweir: &Pgweir, name: &str) -> Vec<f64> {
+    let page = http::get(pgweir.http(), "/metrics");
+    let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{loop=")));
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect()
+}
+
+#[test]
+fn two_loops_share_a_crowd_and_its_servers() {
+    let cluster = Cluster::start().unwrap();
+    let pgweir = options_of(5, &cluster).set("server", "workers = 2").start();
+    let accounts = warm(&pgweir, &cluster).memory_slack_kb(32 * 1024);
+    let done = AtomicBool::new(false);
+    let before = of_loops(&pgweir, "pgweir_loop_transactions_total");
+    let (counts, samples) = std::thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut sql = cluster.primary().open_sql("postgres").unwrap();
+            let count = "select count(*) from pg_stat_activity \
+                         where backend_type = 'client backend' and pid <> pg_backend_pid()";
+            let mut samples = 0;
+            while !done.load(Ordering::Relaxed) {
+                let open = sql.run(count).unwrap()[0][0].clone().unwrap();
+                assert!(open.parse::<u32>().unwrap() <= 5, "{open} servers");
+                accounts.assert_balanced();
+                samples += 1;
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            samples
+        });
+        let plan = Nonce::new(pgweir.listen(), login()).clients(2_000).rounds(15);
+        let counts = plan.asks(Asks::Every).together().limit(secs(120)).run();
+        done.store(true, Ordering::Relaxed);
+        (counts, sampler.join().unwrap())
+    });
+    assert!(samples > 50, "only {samples} samples");
+    let overtaken = counts.overtaken_us();
+    let after = of_loops(&pgweir, "pgweir_loop_transactions_total");
+    let ran: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    let share = ran[0] / (ran[0] + ran[1]);
+    let sent: f64 = of_loops(&pgweir, "pgweir_loop_servers_sent_total").iter().sum();
+    let by_policy = of_loops(&pgweir, "pgweir_loop_overtaken_seconds_max");
+    println!(
+        "{samples} samples, loop 0 ran {:.1} %, {sent} servers travelled, overtaken by {:.1} ms as \
+         clients see it, by {by_policy:?} s as the loops do",
+        share * 100.0,
+        overtaken as f64 / 1e3
+    );
+    counts.assert_all_ok(30_000);
+    assert!((0.4..=0.6).contains(&share), "{ran:?}");
+    assert!(by_policy.iter().all(|&most| most <= 0.05), "{by_policy:?}");
     accounts.assert_settled(secs(10));
 }
 

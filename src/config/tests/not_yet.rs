@@ -16,7 +16,7 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
         told(
             "[defaults]\nquery_timeout = \"15s\"\npool_size = 3\n[databases.a]\nprimary = \"host=localhost\"\n\
              replicas = [\"host=localhost\"]\nrouting.max_lag = \"5s\"\nroles.x.guard = \"ours\"\n\
-             [roles.y]\nreset_on_handover = \"always\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\nworkers = 2\n"
+             [roles.y]\nreset_on_handover = \"always\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\npeers = [\"127.0.0.1:6433\"]\n"
         ),
         [
             "pgweir.toml:2: `defaults.query_timeout` does nothing yet",
@@ -25,7 +25,7 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
             "pgweir.toml:8: `databases.a.roles.x.guard` does nothing yet",
             "pgweir.toml:10: `roles.y.reset_on_handover` does nothing yet: it is always seen",
             "pgweir.toml:11: `guard.ours` does nothing yet",
-            "pgweir.toml:14: `server.workers` does nothing yet: it is always 1",
+            "pgweir.toml:14: `server.peers` does nothing yet",
         ]
     );
 }

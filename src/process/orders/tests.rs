@@ -83,16 +83,18 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
     let params = Arc::new(crate::session::ParamSets::default());
     let no_params = params.intern(crate::session::ParamSet::default());
     let (mut books, orders) = order_books(1);
-    let start = crate::process::LoopStart {
-        home: 0,
-        orders: books.remove(0),
+    let start = crate::worker::Start {
+        seat: 0,
+        company: crate::worker::Company::of(1),
+        loops: crate::worker::Loops::of(1),
+        started: std::time::Instant::now(),
         no_params,
         settings: crate::worker::mail::LoopSettings {
             max_statement_size: 1 << 20,
             client_idle_ms: None,
         },
     };
-    let mailbox = crate::process::start_loop(start).unwrap();
+    let mailbox = crate::process::start_loop(start, books.remove(0)).unwrap();
     let served = tokio::spawn(serve(
         orders,
         vec![mailbox.clone()],

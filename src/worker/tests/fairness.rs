@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
+use super::super::mail::PoolInspection;
 use super::super::world::{ClientEnd, World, query};
 use super::refused;
+use crate::pool::board::PATIENCE_MS;
 
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,7 @@ struct Role {
 }
 
 fn roles() -> impl Strategy<Value = Vec<Role>> {
-    let role = (1_u32..5, 1_usize..7).prop_map(|(size, clients)| Role { size, clients });
+    let role = (1_u32..8, 1_usize..9).prop_map(|(size, clients)| Role { size, clients });
     prop::collection::vec(role, 1..5)
 }
 
@@ -49,7 +51,7 @@ fn name(role: usize) -> String {
     format!("r{role}")
 }
 
-fn world(limit: u32, roles: &[Role], reserve: u32) -> World {
+fn world(limit: u32, roles: &[Role], reserve: u32, (loops, seed): (usize, u64)) -> World {
     let tables: String = roles
         .iter()
         .enumerate()
@@ -57,12 +59,13 @@ fn world(limit: u32, roles: &[Role], reserve: u32) -> World {
             format!("[roles.{}]\npassword = \"x\"\npool_size = {}\n", name(n), role.size)
         })
         .collect();
-    World::of(&format!(
+    let text = format!(
         "[defaults]\nreserve_pool_size = {reserve}\nreserve_pool_wait = \"1s\"\n\
          pool_wait_timeout = \"off\"\n\
          [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n\
          max_server_connections = {limit}\n{tables}"
-    ))
+    );
+    World::over(loops, &text, seed)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,10 @@ enum Stand {
 struct Crowd {
     world: World,
     ends: Vec<(usize, ClientEnd, Stand)>,
+    /// When each client asked last.
+    asked_at: Vec<u64>,
+    /// How much later than others a client may have asked that is served before them.
+    patience: u64,
     /// Clients of each role that have asked and not been answered, by their places in `ends`.
     queues: Vec<VecDeque<usize>>,
     limit: usize,
@@ -86,10 +93,12 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(limit: u32, roles: &[Role], reserve: u32) -> Self {
+    fn new(limit: u32, roles: &[Role], reserve: u32, loops: (usize, u64)) -> Self {
         let mut crowd = Crowd {
-            world: world(limit, roles, reserve),
+            world: world(limit, roles, reserve, loops),
             ends: Vec::new(),
+            asked_at: Vec::new(),
+            patience: if loops.0 == 1 { 0 } else { PATIENCE_MS },
             queues: vec![VecDeque::new(); roles.len()],
             limit: limit as usize,
             roles: roles.to_vec(),
@@ -104,6 +113,7 @@ impl Crowd {
         for _ in 0..self.roles[role].clients {
             let end = self.world.arriving_at("app", &name(role), &[]);
             self.ends.push((role, end, Stand::New));
+            self.asked_at.push(0);
         }
         self.look();
     }
@@ -141,7 +151,10 @@ impl Crowd {
                 // Those who asked later were served no earlier: at this moment all who stand
                 // before it have been answered too.
                 let before: Vec<usize> = self.queues[role].iter().take(place).copied().collect();
-                let overtaken = |&other: &usize| !self.peek(other);
+                let late = |&other: &usize| {
+                    loops_apart(self.asked_at[n], self.asked_at[other], self.patience)
+                };
+                let overtaken = |other: &usize| late(other) && !self.peek(*other);
                 assert!(!before.iter().any(overtaken), "{n} of {} overtook {before:?}", name(role));
             }
         }
@@ -170,6 +183,7 @@ impl Crowd {
                     Stand::Idle => {
                         self.world.send(end, &query("BEGIN"));
                         self.ends[n].2 = Stand::Asked;
+                        self.asked_at[n] = self.world.now();
                         self.queues[role].push_back(n);
                     }
                     Stand::InTransaction => self.world.send(end, &query("COMMIT")),
@@ -212,10 +226,35 @@ impl Crowd {
         for pool in pools.iter().filter(|pool| pool.waiting > 0) {
             let role: usize = pool.role[1..].parse().unwrap();
             let full = pool.open >= (self.roles[role].size + self.reserve) as usize;
-            assert!(full || (open == self.limit && idle == 0), "{pool:?} of {pools:?}");
+            let all: Vec<_> = pools.iter().map(Figures::of).collect();
+            assert!(full || (open == self.limit && idle == 0), "{} of {all:?}", pool.role);
             assert_eq!(pool.idle, 0);
         }
     }
+}
+
+/// What counts of a picture.
+#[derive(Debug)]
+#[allow(dead_code, reason = "printed")]
+struct Figures<'a> {
+    role: &'a str,
+    open: usize,
+    idle: usize,
+    leased: usize,
+    waiting: usize,
+    size: u32,
+}
+
+impl<'a> Figures<'a> {
+    fn of(pool: &'a PoolInspection) -> Self {
+        let PoolInspection { open, idle, leased, waiting, size, .. } = *pool;
+        Figures { role: &pool.role, open, idle, leased, waiting, size }
+    }
+}
+
+/// Whether somebody who asked at `later` must not be served before one who asked at `earlier`.
+fn loops_apart(later: u64, earlier: u64, patience: u64) -> bool {
+    patience == 0 || later > earlier + patience
 }
 
 /// What each of these demands gets of `limit`, in max-min fairness, as far as whole servers go:
@@ -242,12 +281,13 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_bounds_hold_and_nobody_starves(
-        limit in 1_u32..8,
+        limit in 1_u32..12,
         roles in roles(),
         reserve in 0_u32..2,
+        loops in (1_usize..4, any::<u64>()),
         events in prop::collection::vec(event(), 1..150),
     ) {
-        let mut crowd = Crowd::new(limit, &roles, reserve);
+        let mut crowd = Crowd::new(limit, &roles, reserve, loops);
         for role in 0..roles.len() {
             crowd.join(role);
         }
@@ -259,11 +299,12 @@ proptest! {
 
     #[test]
     fn shares_settle_at_the_ideal(
-        limit in 1_u32..9,
+        limit in 1_u32..12,
         roles in roles(),
+        loops in (1_usize..4, any::<u64>()),
         deaths in prop::collection::vec(any::<usize>(), 0..4),
     ) {
-        let mut crowd = Crowd::new(limit, &roles, 0);
+        let mut crowd = Crowd::new(limit, &roles, 0, loops);
         // One after the other, and each has what it wants before the next one comes.
         for role in 0..roles.len() {
             crowd.join(role);

@@ -7,7 +7,7 @@
 //! accounts.assert_settled(secs(5));                               // in the end
 //! ```
 //!
-//! Balanced: in each pool `idle + leased + login + cancel + zombie = open`. Settled: besides, nobody
+//! Balanced: in each pool `idle + leased + login + cancel + zombie + moving = open`. Settled: besides, nobody
 //! is leased, logging in, being cancelled or waiting, `open` equals what `pg_stat_activity` shows, and the
 //! process has no more files open (servers apart) and no more memory than at the baseline.
 
@@ -45,6 +45,8 @@ pub struct PoolState {
     pub cancel: u64,
     /// Servers that may still run although given up.
     pub zombie: u64,
+    /// Servers on their way from one event loop to another.
+    pub moving: u64,
     /// All of the above.
     pub open: u64,
     /// Clients that wait for a server.
@@ -56,12 +58,12 @@ pub struct PoolState {
 impl PoolState {
     /// What is wrong with its sum, if anything.
     fn imbalance(&self) -> Option<String> {
-        let sum = self.idle + self.leased + self.login + self.cancel + self.zombie;
+        let sum = self.idle + self.leased + self.login + self.cancel + self.zombie + self.moving;
         (sum != self.open).then(|| format!("the parts are {sum}, open is {}: {self:?}", self.open))
     }
 
     fn is_quiet(&self) -> bool {
-        self.leased + self.login + self.cancel + self.zombie + self.waiting == 0
+        self.leased + self.login + self.cancel + self.zombie + self.moving + self.waiting == 0
     }
 }
 
@@ -98,6 +100,7 @@ fn parse_pool(json: &Value) -> Result<PoolState, String> {
         login: number(json, "login")?,
         cancel: number(json, "cancel")?,
         zombie: number(json, "zombie")?,
+        moving: number(json, "moving")?,
         open: number(json, "open")?,
         waiting: number(json, "waiting")?,
         clients: number(json, "clients")?,

@@ -41,6 +41,12 @@ impl Frame {
         self.columns()?.into_iter().next()?.map(|value| text(&value))
     }
 
+    /// The columns of a DataRow as texts, without those that are NULL.
+    pub fn texts(&self) -> Vec<String> {
+        let columns = self.columns().unwrap_or_default().into_iter();
+        columns.flatten().map(|value| text(&value)).collect()
+    }
+
     /// The command tag of a CommandComplete.
     pub fn command_tag(&self) -> Option<String> {
         (self.tag == b'C').then(|| text(self.body.strip_suffix(&[0]).unwrap_or(&self.body)))

@@ -4,16 +4,16 @@
 //! Clients are tasks on a small runtime, so that thousands fit. They ask by simple and by
 //! unnamed extended queries; some may be killed at random, at any byte of a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
 
 use super::diff::Random;
@@ -33,6 +33,7 @@ pub struct Nonce {
     asks: Asks,
     kills_in_thousand: usize,
     logins_at_once: usize,
+    together: bool,
     limit: Duration,
     seed: u64,
 }
@@ -46,6 +47,8 @@ pub enum Asks {
     Extended,
     /// Either, by chance.
     Both,
+    /// By Query, unnamed, by a named statement, in a transaction, in a pipeline: by chance.
+    Every,
 }
 
 /// What came of it.
@@ -63,6 +66,8 @@ pub struct Counts {
     pub killed: u64,
     /// The first foreign answers, in words.
     pub examples: Vec<String>,
+    /// When each question was sent and when the server ran it, in microseconds since 1970.
+    pub times: Vec<(u64, u64)>,
 }
 
 impl Counts {
@@ -70,6 +75,7 @@ impl Counts {
         self.ok += other.ok;
         self.foreign += other.foreign;
         self.killed += other.killed;
+        self.times.extend(other.times);
         for (code, count) in other.errors {
             *self.errors.entry(code).or_default() += count;
         }
@@ -84,6 +90,19 @@ impl Counts {
     pub fn assert_all_ok(&self, expected: u64) {
         let clean = self.foreign == 0 && self.errors.is_empty() && self.lost.is_empty();
         assert!(clean && self.ok == expected, "expected {expected} answers: {self:#?}");
+    }
+
+    /// How much later than a client that was still waiting another one asked that was served before
+    /// it, at most, in microseconds.
+    pub fn overtaken_us(&self) -> u64 {
+        let mut by_run = self.times.clone();
+        by_run.sort_unstable_by_key(|(_, ran)| *ran);
+        let (mut latest, mut most) = (0_u64, 0);
+        for (sent, _) in by_run {
+            most = most.max(latest.saturating_sub(sent));
+            latest = latest.max(sent);
+        }
+        most
     }
 
     /// Panics when a client got another's answer.
@@ -105,6 +124,7 @@ impl Nonce {
             asks: Asks::Both,
             kills_in_thousand: 0,
             logins_at_once: 50,
+            together: false,
             limit: Duration::from_secs(60),
             seed: seed.unwrap_or(1),
         }
@@ -146,6 +166,12 @@ impl Nonce {
         self
     }
 
+    /// Nobody asks before all have logged in.
+    pub fn together(mut self) -> Self {
+        self.together = true;
+        self
+    }
+
     /// How long a login or an answer may take; a minute unless set.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -164,10 +190,11 @@ impl Nonce {
         let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let plan = Arc::new(self);
+            let here = Arc::new(Barrier::new(plan.clients));
             let logins = Arc::new(Semaphore::new(plan.logins_at_once));
             let tasks: Vec<_> = (0..plan.clients)
                 .map(|number| {
-                    let client = Client::new(number, plan.clone(), logins.clone());
+                    let client = Client::new(number, plan.clone(), logins.clone(), here.clone());
                     tokio::spawn(client.run())
                 })
                 .collect();
@@ -184,24 +211,31 @@ struct Client {
     number: usize,
     plan: Arc<Nonce>,
     logins: Arc<Semaphore>,
+    /// Where those who are to begin together wait for each other.
+    here: Arc<Barrier>,
     random: Random,
     counts: Counts,
 }
 
 /// An answer to one question.
 enum Answer {
-    Rows(Vec<String>),
+    /// And when the question was sent.
+    Rows(Vec<(String, u64)>, u64),
     Error(String),
 }
 
 impl Client {
-    fn new(number: usize, plan: Arc<Nonce>, logins: Arc<Semaphore>) -> Self {
+    fn new(number: usize, plan: Arc<Nonce>, logins: Arc<Semaphore>, here: Arc<Barrier>) -> Self {
         let random = Random::new(plan.seed.wrapping_mul(1_000_003) ^ number as u64);
-        Self { number, plan, logins, random, counts: Counts::default() }
+        Self { number, plan, logins, here, random, counts: Counts::default() }
     }
 
     async fn run(mut self) -> Counts {
         let mut link: Option<Link> = None;
+        if self.plan.together {
+            link = self.login().await;
+            self.here.wait().await;
+        }
         for sequence in 0..self.plan.rounds {
             if link.is_none() {
                 link = self.login().await;
@@ -209,14 +243,14 @@ impl Client {
             let Some(open) = link.as_mut() else { continue };
             let nonce = format!("{}:{sequence}", self.number);
             let rows = 1 + self.random.below(self.plan.rows);
-            let request = self.request(&nonce, rows);
+            let (request, ends) = self.request(&nonce, rows, &mut open.named);
             if self.random.below(1000) < self.plan.kills_in_thousand {
                 self.die(link.take(), &request).await;
                 continue;
             }
             let limit = self.plan.limit;
-            match timeout(limit, open.ask(&request)).await {
-                Ok(Ok(Answer::Rows(got))) => self.judge(&nonce, rows, &got),
+            match timeout(limit, open.ask(&request, ends)).await {
+                Ok(Ok(Answer::Rows(got, sent))) => self.judge(&nonce, rows, &got, sent),
                 Ok(Ok(Answer::Error(code))) => {
                     *self.counts.errors.entry(code).or_default() += 1;
                 }
@@ -250,23 +284,53 @@ impl Client {
         None
     }
 
-    fn request(&mut self, nonce: &str, rows: usize) -> Vec<u8> {
-        let simple = match self.plan.asks {
-            Asks::Simple => true,
-            Asks::Extended => false,
-            Asks::Both => self.random.below(2) == 0,
+    /// The bytes of a question, and with how many ReadyForQuery its answer ends.
+    fn request(
+        &mut self,
+        nonce: &str,
+        rows: usize,
+        named: &mut BTreeSet<usize>,
+    ) -> (Vec<u8>, usize) {
+        let now = "(extract(epoch from clock_timestamp()) * 1e6)::bigint";
+        let simple = format!("select '{nonce}' as nonce, {now} from generate_series(1, {rows})");
+        let sql = format!("select $1::text as nonce, {now} from generate_series(1, {rows})");
+        let value = [Some(nonce.as_bytes())];
+        let unnamed = || {
+            let (parse, bind) = (message::parse("", &sql, &[]), message::bind("", "", &value));
+            [parse, bind, message::execute("", 0), message::sync()].concat()
         };
-        if simple {
-            return message::query(format!(
-                "select '{nonce}' as nonce from generate_series(1, {rows})"
-            ));
+        let way = match self.plan.asks {
+            Asks::Simple => 0,
+            Asks::Extended => 1,
+            Asks::Both => self.random.below(2),
+            Asks::Every => self.random.below(5),
+        };
+        match way {
+            0 => (message::query(simple), 1),
+            1 => (unnamed(), 1),
+            2 => {
+                // Everybody has these names, and each name another text with each client.
+                let name = format!("rows_{rows}");
+                let text = format!("{sql} -- {}", self.number % 50);
+                let mut bytes = Vec::new();
+                if named.insert(rows) {
+                    bytes.extend(message::parse(&name, text, &[]));
+                }
+                bytes.extend(message::bind("", &name, &value));
+                bytes.extend([message::execute("", 0), message::sync()].concat());
+                (bytes, 1)
+            }
+            3 => {
+                let texts = ["begin", &simple, "commit"];
+                (texts.iter().flat_map(message::query).collect(), 3)
+            }
+            _ => {
+                let nothing = message::parse("", "select from pg_class where false", &[]);
+                let nothing =
+                    [nothing, message::bind("", "", &[]), message::execute("", 0), message::sync()];
+                ([unnamed(), nothing.concat()].concat(), 2)
+            }
         }
-        let sql = format!("select $1::text as nonce from generate_series(1, {rows})");
-        let mut bytes = message::parse("", sql, &[]);
-        bytes.extend(message::bind("", "", &[Some(nonce.as_bytes())]));
-        bytes.extend(message::execute("", 0));
-        bytes.extend(message::sync());
-        bytes
     }
 
     /// Sends some of the request, from nothing to all, and vanishes, by FIN or by RST.
@@ -280,9 +344,10 @@ impl Client {
         self.counts.killed += 1;
     }
 
-    fn judge(&mut self, nonce: &str, rows: usize, got: &[String]) {
-        if got.len() == rows && got.iter().all(|value| value == nonce) {
+    fn judge(&mut self, nonce: &str, rows: usize, got: &[(String, u64)], sent: u64) {
+        if got.len() == rows && got.iter().all(|(value, _)| value == nonce) {
             self.counts.ok += 1;
+            self.counts.times.extend(got.first().map(|(_, ran)| (sent, *ran)));
             return;
         }
         self.counts.foreign += 1;
@@ -298,6 +363,8 @@ impl Client {
 struct Link {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// Statements that have a name.
+    named: BTreeSet<usize>,
 }
 
 impl Link {
@@ -305,7 +372,7 @@ impl Link {
     async fn login(address: SocketAddr, login: &Login) -> io::Result<Result<Self, String>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let mut link = Self { stream, unread: Vec::new() };
+        let mut link = Self { stream, unread: Vec::new(), named: BTreeSet::new() };
         link.stream.write_all(&login.packet()).await?;
         let mut answers = Answers::new(login);
         loop {
@@ -323,15 +390,27 @@ impl Link {
         }
     }
 
-    async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    async fn ask(&mut self, request: &[u8], mut ends: usize) -> io::Result<Answer> {
         self.stream.write_all(request).await?;
+        let sent =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let sent = u64::try_from(sent).unwrap_or(u64::MAX);
         let (mut rows, mut error) = (Vec::new(), None);
         loop {
             let frame = self.frame().await?;
             match frame.tag {
-                b'D' => rows.push(frame.first_text().unwrap_or_default()),
+                b'D' => {
+                    let mut texts = frame.texts().into_iter();
+                    let nonce = texts.next().unwrap_or_default();
+                    rows.push((nonce, texts.next().and_then(|ran| ran.parse().ok()).unwrap_or(0)));
+                }
                 b'E' => error = Some(frame.sqlstate().unwrap_or_default()),
-                b'Z' => return Ok(error.map_or(Answer::Rows(rows), Answer::Error)),
+                b'Z' => {
+                    ends -= 1;
+                    if ends == 0 {
+                        return Ok(error.map_or(Answer::Rows(rows, sent), Answer::Error));
+                    }
+                }
                 _ => {}
             }
         }
