@@ -23,6 +23,9 @@ use dials::Health;
 pub use dials::Wants;
 pub use spec::PoolSpec;
 
+/// How long a server stays idle at most on a loop that is not its pool's home.
+const IDLE_ABROAD_MS: u64 = 5_000;
+
 /// What a pool may use. Durations in milliseconds; `None`: no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -373,16 +376,30 @@ impl Pool {
 
     /// Puts a clean server back.
     #[inline]
-    pub fn check_in(&mut self, server: ServerId, now: Tick) {
-        self.idle.push(Idle { server, since: now });
+    pub fn check_in(&mut self, server: ServerId, since: Tick) {
+        let idle = Idle { server, since };
+        match self.idle.last() {
+            // It has been idle elsewhere.
+            Some(last) if last.since > since => {
+                let place = self.idle.partition_point(|other| other.since <= since);
+                self.idle.insert(place, idle);
+            }
+            Some(_) | None => self.idle.push(idle),
+        }
         self.show_stock();
     }
 
-    /// Puts a server among the idle ones that has been idle since then.
-    pub fn check_in_since(&mut self, server: ServerId, since: Tick) {
-        let place = self.idle.partition_point(|idle| idle.since <= since);
-        self.idle.insert(place, Idle { server, since });
-        self.show_stock();
+    /// The idle servers, and since when.
+    pub fn idle_servers(&self) -> impl Iterator<Item = (ServerId, Tick)> + '_ {
+        self.idle.iter().map(|idle| (idle.server, idle.since))
+    }
+
+    /// How long a server stays idle on this loop; afterwards it is closed at `home`, and sent home
+    /// from elsewhere.
+    #[must_use]
+    pub fn idle_limit(&self, home: bool) -> Option<u64> {
+        let limit = self.limits.idle_ms;
+        if home { limit } else { Some(limit.unwrap_or(u64::MAX).min(IDLE_ABROAD_MS)) }
     }
 
     /// Takes a server out of the idle list: it is being closed. Whether it was there.

@@ -306,11 +306,12 @@ impl<D: Driver> Engine<D> {
                 return self.send_away(id, home, Errand::Free);
             }
         }
-        self.hand_out(id);
+        self.hand_out(id, self.now);
     }
 
-    /// The same for one that has just come to this loop.
-    pub(super) fn hand_out(&mut self, id: ServerId) {
+    /// The same for one that has just come to this loop, and has been idle since then if nobody
+    /// needs it.
+    pub(super) fn hand_out(&mut self, id: ServerId, idle_since: Tick) {
         let Some(entry) = self.servers.get(id) else { return };
         let pool = entry.pool;
         let (retire_at, close_needed) = (entry.server.retire_at, entry.close_needed);
@@ -325,7 +326,7 @@ impl<D: Driver> Engine<D> {
         let waits =
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let Some((client, since)) = self.pools[pool.0 as usize].pool.next_waiter(waits) else {
-            return self.lay_idle(id, pool, retire_at);
+            return self.lay_idle(id, pool, retire_at, idle_since);
         };
         if self.fits(id, client) {
             let waited_ms = self.now.since(since);
@@ -347,19 +348,17 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Nobody waits for a server that has come free.
-    fn lay_idle(&mut self, id: ServerId, pool_id: PoolId, retire_at: Deadline) {
-        let now = self.now;
+    fn lay_idle(&mut self, id: ServerId, pool_id: PoolId, retire_at: Deadline, since: Tick) {
+        let home = self.is_home(pool_id);
         let pool = &mut self.pool(pool_id).pool;
-        pool.check_in(id, now);
+        pool.check_in(id, since);
         if let Some(heir) = pool.heir() {
             // Somebody has come to another loop's queue since it was looked at.
             pool.remove_idle(id);
             return self.send_away(id, heir, Errand::Free);
         }
-        let idle_until = Deadline::after(now, pool.limits().idle_ms).min(retire_at);
-        let abroad_until = Deadline::after(now, Some(super::travel::IDLE_ABROAD_MS));
-        let home = self.is_home(pool_id);
-        self.check_at(if home { idle_until } else { idle_until.min(abroad_until) });
+        let idle_until = Deadline::after(since, pool.idle_limit(home)).min(retire_at);
+        self.check_at(idle_until);
         self.make_room_if_wanted(pool_id);
     }
 

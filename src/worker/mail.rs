@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::cancel::{CancelTarget, Registration};
 use crate::config::{Host, ServerConfig};
+use crate::deadline::Tick;
 use crate::ids::ClientId;
 use crate::metrics::Counters;
 
@@ -125,8 +126,10 @@ pub struct Traveller<S> {
 pub enum Errand {
     /// That loop asked for it.
     Asked,
-    /// It came free, and somebody waits there; or it goes home.
+    /// It came free, and somebody waits there; or its home is to close it.
     Free,
+    /// Nobody has needed it since then: it goes home.
+    Idle(Tick),
 }
 
 /// Why a dial failed.

@@ -5,7 +5,7 @@
 //!
 //! - when it comes free and a client on another loop has waited longer, see [`Board::heir`];
 //! - when it is idle and a client on another loop asks for one ([`Mail::Give`]);
-//! - back to its home when it has been idle for [`IDLE_ABROAD_MS`], or when its home calls it in to
+//! - back to its home when it has been idle for a while ([`Pool::idle_limit`]), or when its home calls it in to
 //!   make room for another pool.
 //!
 //! A client that waits is never forgotten: it has asked a loop that had idle servers, or its home
@@ -13,6 +13,7 @@
 //! free server sees it on the board.
 //!
 //! [`Board::heir`]: crate::pool::Board::heir
+//! [`Pool::idle_limit`]: crate::pool::Pool::idle_limit
 
 use std::sync::Arc;
 
@@ -27,9 +28,6 @@ use crate::prepared::OnServer;
 use crate::server::{Cancel, User};
 use crate::session::TextEffects;
 use crate::wire::Report;
-
-/// How long a server stays idle on a loop that is not its pool's home.
-pub(super) const IDLE_ABROAD_MS: u64 = 5_000;
 
 impl<D: Driver> Engine<D> {
     /// Whether this loop dials for a pool.
@@ -213,7 +211,11 @@ impl<D: Driver> Engine<D> {
         self.check_at(retire_at);
         self.read_server(id);
         if self.servers.get(id).is_some_and(|entry| entry.server.user == User::Nobody) {
-            self.hand_out(id);
+            let idle_since = match traveller.errand {
+                Errand::Asked | Errand::Free => self.now,
+                Errand::Idle(since) => since,
+            };
+            self.hand_out(id, idle_since);
         }
     }
 
@@ -247,19 +249,21 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let now = self.now;
-        let home = self.pools[id.0 as usize].spec.home();
-        let mut next = Deadline::NEVER;
-        let unused = self.pools[id.0 as usize].pool.idle_servers_where(|_, since| {
-            let until = Deadline::after(since, Some(IDLE_ABROAD_MS));
-            if !until.reached(now) {
+        let entry = &self.pools[id.0 as usize];
+        let (home, limit) = (entry.spec.home(), entry.pool.idle_limit(false));
+        let (mut next, mut unused) = (Deadline::NEVER, Vec::new());
+        for (server, since) in entry.pool.idle_servers() {
+            let until = Deadline::after(since, limit);
+            if until.reached(now) {
+                unused.push((server, since));
+            } else {
                 next = next.min(until);
             }
-            until.reached(now)
-        });
+        }
         self.check_at(next);
-        for server in unused {
+        for (server, since) in unused {
             self.pool(id).pool.remove_idle(server);
-            self.send_away(server, home, Errand::Free);
+            self.send_away(server, home, Errand::Idle(since));
         }
     }
 }
