@@ -180,6 +180,8 @@ def _configure_pgweir(program: Program, directory: Path, port: int, postgres: Po
         f"databases.{DATABASE}": {"primary": f'"postgres://{server.host}:{server.port}/{DATABASE}?sslmode=disable"'},
         f"roles.{ROLE}": {"password": f'"{PASSWORD}"'},
         "http": {"listen": f'"127.0.0.1:{processes.free_port()}"'},
+        # Login lines are off, as PgBouncer's are.
+        "log": {"level": '"warn"'},
     }
     if program.auth != "trust":
         tables["auth"]["userlist"] = f'"{_user_list(directory)}"'

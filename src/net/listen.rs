@@ -63,6 +63,8 @@ impl Listener {
             // that listens on it does.
             socket.set_reuse_address(true)?;
             socket.bind(&SockAddr::from(address))?;
+            // For all its connections at once: by the connection it would take six system calls.
+            set_tcp_options(&socket)?;
             socket.listen(BACKLOG)?;
             TcpListener::from_std(socket.into())
         };
@@ -91,7 +93,7 @@ impl Listener {
         listen().map_err(|source| ListenError { place: path.display().to_string(), source })
     }
 
-    /// The next connection, with its socket options set.
+    /// The next connection, with the socket options of the listener.
     ///
     /// Cancel safe: a connection is either returned or still waiting.
     ///
@@ -101,8 +103,6 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Fails where the peer has gone already; the first read will tell.
-                let _ = set_tcp_options(&stream);
                 Ok((Stream::Tcp(stream), Peer::Tcp(address)))
             }
             Listener::Unix(listener, _) => {
@@ -203,6 +203,29 @@ mod tests {
         if let Ok(v6) = Listener::tcp(format!("[::]:{port}").parse().unwrap()) {
             assert_eq!(v6.tcp_address().unwrap().port(), port);
         }
+    }
+
+    #[tokio::test]
+    async fn connections_have_the_options_of_their_listener() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.tcp_address().unwrap();
+        let client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (Stream::Tcp(accepted), _) = listener.accept().await.unwrap() else { panic!("TCP") };
+        let options = |socket: &tokio::net::TcpStream| {
+            let socket = socket2::SockRef::from(socket);
+            (
+                socket.tcp_nodelay().unwrap(),
+                socket.keepalive().unwrap(),
+                socket.tcp_keepalive_time().unwrap(),
+                socket.tcp_keepalive_interval().unwrap(),
+                socket.tcp_keepalive_retries().unwrap(),
+                socket.tcp_user_timeout().unwrap(),
+            )
+        };
+        assert!(!options(&client).0);
+        set_tcp_options(&client).unwrap();
+        assert_eq!(options(&accepted), options(&client));
+        assert!(options(&accepted).0 && options(&accepted).1);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Socket options that every TCP connection gets, from either side.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -15,11 +16,12 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// How long written bytes may stay unacknowledged.
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Turns off Nagle's delay and turns on keepalive.
+/// Turns off Nagle's delay and turns on keepalive. What a listening socket has, Linux gives to the
+/// connections that it accepts (`tcp_create_openreq_child` copies its state).
 ///
 /// # Errors
 /// The system refused one of them, as it does for a socket whose peer has already gone.
-pub fn set_tcp_options(socket: &tokio::net::TcpStream) -> io::Result<()> {
+pub fn set_tcp_options(socket: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
