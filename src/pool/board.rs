@@ -8,9 +8,9 @@
 //!   a server comes free:  stock of this seat is written, then queues of the others are read
 //! ```
 //!
-//! A full fence stands between the write and the reads, so that of a client that queues on one loop and a
-//! server that comes free on another at the same moment at least one sees the other: nobody waits
-//! beside an idle server.
+//! A full fence stands between the write and the reads, so that of a client that queues on one loop
+//! and a server that comes free on another at the same moment at least one sees the other: nobody
+//! waits beside an idle server.
 //!
 //! Deliberately absent: which client, which server, and how a server travels.
 

@@ -13,8 +13,8 @@ const SIGHTS: usize = 4_096;
 /// A text counts as seen for one period more than the one that it came in.
 const SEEN_PERIODS: u64 = 1;
 
-/// How long a period is, and so an epoch at most: what somebody does to the catalog behind pgweir's back shows to
-/// unnamed statements after this time.
+/// How long a period is, and so an epoch at most: what somebody does to the catalog behind pgweir's
+/// back shows to unnamed statements after this time.
 pub const EPOCH_MS: u64 = 1_000;
 
 /// One text: a hash of it, and the period that it came in.

@@ -288,10 +288,10 @@ impl Ledger {
         self.doubtful
     }
 
-    /// Whether the server may stand in a transaction although it says that it is idle. Postgres 18 does after
-    /// `Execute, Query, Sync`: the Query leaves the batch's implicit transaction open, and the Sync neither
-    /// commits it nor rolls it back (`finish_xact_command`: nothing to do). The next statement fails with
-    /// XX000, whoever sends it.
+    /// Whether the server may stand in a transaction although it says that it is idle. Postgres 18
+    /// does after `Execute, Query, Sync`: the Query leaves the batch's implicit transaction open, and
+    /// the Sync neither commits it nor rolls it back (`finish_xact_command`: nothing to do). The next
+    /// statement fails with XX000, whoever sends it.
     #[must_use]
     pub fn is_half_ended(&self) -> bool {
         self.half_ended

@@ -354,7 +354,8 @@ impl<D: Driver> Engine<D> {
             && report.sqlstate == *b"08P01"
             && report.severity == Severity::Fatal
         {
-            // Said by the server itself: it was the client's own message that the server could not read any further than.
+            // Said by the server itself: it was the client's own message that the server could not
+            // read any further than.
             return self.end_client(id, farewell);
         }
         if let Leaving::AfterReplies(_) = client.session.leaving {

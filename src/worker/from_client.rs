@@ -180,8 +180,9 @@ impl<D: Driver> Engine<D> {
     }
 
     /// A client that queues for a server and hangs up is dropped from the queue, unless it is served
-    /// within a second, or the last thing it sent is Terminate: then what it sent before that is still to be run. What it has
-    /// sent is in its socket already, so this reads no more than that holds.
+    /// within a second, or the last thing it sent is Terminate: then what it sent before that is
+    /// still to be run. What it has sent is in its socket already, so this reads no more than that
+    /// holds.
     fn look_for_the_end_of_a_waiter(&mut self, id: ClientId) {
         loop {
             let Some(client) = self.clients.get_mut(id) else { return };
@@ -445,8 +446,8 @@ impl<D: Driver> Engine<D> {
         let body = &message[HEADER_LEN..];
         let whole = message.len() == header.frame_len();
         let sent = match header.tag {
-            // Whatever it is, a server that skips throws it away, and one that waits for CopyData ends
-            // the connection over it.
+            // Whatever it is, a server that skips throws it away, and one that waits for CopyData
+            // ends the connection over it.
             tag::PARSE if ledger.is_skipping() || ledger.copy_in() => Sent::Parse(Which::Own),
             tag::BIND if ledger.is_skipping() || ledger.copy_in() => Sent::Bind(None),
             message if is_skipped(message) && (ledger.is_skipping() || ledger.copy_in()) => {

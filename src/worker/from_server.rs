@@ -226,6 +226,8 @@ impl<D: Driver> Engine<D> {
             }
             client
         };
+        // Before the client can tell anybody.
+        self.repeats.redefined_if(std::mem::take(&mut events.redefined));
         if let Some(client) = client {
             self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {
@@ -458,7 +460,6 @@ impl<D: Driver> Engine<D> {
 
     /// What follows from the replies of one chunk.
     fn after_replies(&mut self, id: ServerId, events: Events) {
-        self.repeats.redefined_if(events.redefined);
         if events.broken {
             tracing::warn!("a server sent what the protocol does not allow; closing it");
             if let Some(entry) = self.servers.get_mut(id) {

@@ -5,8 +5,8 @@
 //!
 //! - when it comes free and a client on another loop has waited longer, see [`Board::heir`];
 //! - when it is idle and a client on another loop asks for one ([`Mail::Give`]);
-//! - back to its home when it has been idle for a while ([`Pool::idle_limit`]), or when its home calls it in to
-//!   make room for another pool.
+//! - back to its home when it has been idle for a while ([`Pool::idle_limit`]), or when its home
+//!   calls it in to make room for another pool.
 //!
 //! A client that waits is never forgotten: it has asked a loop that had idle servers, or its home
 //! has looked at the pool since it came, or no slot of the pool is free; then whoever has the next

@@ -206,8 +206,8 @@ impl Loop {
     }
 }
 
-/// Runs two loops with idle servers side by side for their own steps, then lets them read their mail until nothing is
-/// left of it: whatever has not come to rest by then has been forgotten.
+/// Runs two loops with idle servers side by side for their own steps, then lets them read their
+/// mail until nothing is left of it: whatever has not come to rest by then has been forgotten.
 fn side_by_side(
     size: u32,
     servers: [usize; 2],
