@@ -199,11 +199,12 @@ impl Board {
         self.seats.iter().map(|seat| seat.clients.load(Acquire)).sum()
     }
 
-    /// The loop with the fewest clients.
+    /// Of so many loops from `home` on, that one at least, the one with the fewest clients.
     #[must_use]
-    pub fn emptiest(&self) -> usize {
-        let clients = |seat: &usize| self.seats[*seat].clients.load(Acquire);
-        (0..self.seats.len()).min_by_key(clients).unwrap_or(0)
+    pub fn emptiest(&self, home: usize, loops: usize) -> usize {
+        let all = self.seats.len();
+        let seats = (0..loops.clamp(1, all)).map(|nth| (home + nth) % all);
+        seats.min_by_key(|seat| self.seats[*seat].clients.load(Acquire)).unwrap_or(home)
     }
 
     /// So many clients wait on a loop, the first of them since then.
@@ -323,6 +324,14 @@ impl Board {
 pub struct Occupancy {
     board: Arc<Board>,
     seat: usize,
+}
+
+impl Occupancy {
+    /// Whether it is that loop.
+    #[must_use]
+    pub fn is_on(&self, seat: usize) -> bool {
+        self.seat == seat
+    }
 }
 
 impl Drop for Occupancy {

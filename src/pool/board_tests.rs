@@ -81,8 +81,14 @@ fn idle_servers_are_found() {
 #[test]
 fn clients_are_spread() {
     let board = Arc::new(Board::new(3));
-    let mut clients: Vec<_> = (0..7).map(|_| board.occupy(board.emptiest())).collect();
+    let mut clients: Vec<_> = (0..7).map(|_| board.occupy(board.emptiest(1, 9))).collect();
     assert_eq!(board.clients(), 7);
-    clients.remove(2);
-    assert_eq!((board.clients(), board.emptiest()), (6, 2));
+    let gone = clients.remove(2);
+    let seat = (0..3).find(|&seat| gone.is_on(seat)).unwrap();
+    drop(gone);
+    assert_eq!((board.clients(), board.emptiest(1, 3)), (6, seat));
+    // A small pool is on the loops from its home on.
+    assert_eq!(board.emptiest(2, 0), 2);
+    let two: Vec<_> = (0..20).map(|_| board.occupy(board.emptiest(2, 2))).collect();
+    assert!(!two.iter().any(|client| client.is_on(1)));
 }

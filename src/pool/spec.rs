@@ -11,7 +11,7 @@ use crate::auth::ServerCredential;
 use crate::config::Effective;
 use crate::wire::Report;
 
-/// A pool with fewer servers than this for each loop lives on one loop with all its clients.
+/// Servers that a pool has for each loop that its clients are on.
 const SERVERS_PER_LOOP: usize = 2;
 
 /// One (database, role): made by the login hall at the first login, shared by everyone after it.
@@ -94,12 +94,13 @@ impl PoolSpec {
         self.home.load(Ordering::Acquire)
     }
 
-    /// The loop for a new client: with a small pool its home, since few servers would travel more
-    /// than they work; else the one with the fewest of its clients.
+    /// The loop for a new client: of as many as the pool has servers for, its home first among them,
+    /// the one with the fewest of its clients. With fewer servers for each they would travel more
+    /// than they work.
     #[must_use]
     pub fn loop_for_client(&self) -> usize {
-        let per_loop = self.limits().size as usize / self.board.loops();
-        if per_loop < SERVERS_PER_LOOP { self.home() } else { self.board.emptiest() }
+        let loops = self.limits().size as usize / SERVERS_PER_LOOP;
+        self.board.emptiest(self.home(), loops)
     }
 
     /// Why the last dial failed, while none has succeeded since.
