@@ -74,10 +74,11 @@ pub enum Move {
     Dial(usize),
     /// This pool closes the server that has been idle for longest.
     CloseIdle(usize),
-    /// Nothing now. `starved`: a pool wants more than there is room for; `again`: time alone may
+    /// Nothing now. `starved`: a pool wants more than there is room for, or there are more than a
+    /// new limit allows; `again`: time alone may
     /// change that then.
     Rest {
-        /// Somebody waits for room.
+        /// Servers that come free are to be looked at.
         starved: bool,
         /// When to ask again.
         again: Deadline,
@@ -102,7 +103,8 @@ pub fn next_move(limit: u32, pools: &[Standing], now: Tick) -> Move {
         }
     }
     let Some(starved) = unserved(limit, pools) else {
-        return Move::Rest { starved: false, again: Deadline::NEVER };
+        // Those that are too many are closed as they come free.
+        return Move::Rest { starved: held > limit, again: Deadline::NEVER };
     };
     let mut again = Deadline::NEVER;
     let victim = richest_idle(pools, |n, pool| {

@@ -313,7 +313,13 @@ impl World {
                 spec.follow(Arc::new(settings));
             }
         }
-        self.mail(Mail::Reload(SETTINGS));
+        for seat in 0..self.engines.len() {
+            self.mail_to(seat, Mail::Reload(SETTINGS));
+            // Each hears of it at a time of its own.
+            if self.engines.len() > 1 {
+                (0..self.throw(5)).for_each(|_| self.turn());
+            }
+        }
         self.run();
     }
 

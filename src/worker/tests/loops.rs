@@ -56,3 +56,52 @@ fn the_process_ends_when_the_last_loop_has_no_clients_left() {
         assert!(world.engines.iter().all(super::super::Engine::is_stopped), "{seed}");
     }
 }
+
+/// Any database, with a pool of four servers, and one with a table of its own and a limit.
+fn file(own: &str) -> String {
+    format!(
+        "[defaults]\nreserve_pool_size = 0\npool_size = 4\npool_wait_timeout = \"off\"\n\
+         [databases.\"*\"]\nprimary = \"postgres://127.0.0.1:1\"\n{own}\
+         [roles.app]\npassword = \"x\"\n"
+    )
+}
+
+#[test]
+fn a_pool_whose_home_changes_with_a_reload_keeps_its_limits_and_serves_everyone() {
+    let own = "[databases.shop]\nprimary = \"postgres://127.0.0.1:1/shop\"\n\
+               max_server_connections = 3\n";
+    let mut moved = 0;
+    for seed in 0..40 {
+        let mut world = World::over(2, &file(""), seed);
+        let spec = world.spec("shop", "app");
+        let before = spec.home();
+        let ends: Vec<_> = (0..8).map(|_| world.arriving_at("shop", "app", &[])).collect();
+        world.run();
+        for &end in &ends {
+            world.send(end, &query("BEGIN"));
+            world.turn();
+        }
+        world.reload_file(&file(own));
+        moved += usize::from(spec.home() != before);
+        for round in 0..20 {
+            world.advance(50);
+            for &end in &ends {
+                if world.tags(end).ends_with('Z') {
+                    let text = if round % 2 == 0 { "COMMIT" } else { "BEGIN" };
+                    world.send(end, &query(text));
+                }
+            }
+            world.run();
+            world.check_accounts();
+            let open = world.backends(None, None);
+            assert!(open <= if round < 2 { 4 } else { 3 }, "seed {seed}, round {round}: {open}");
+        }
+        for &end in &ends {
+            world.send(end, b"X\0\0\0\x04");
+        }
+        world.advance(5_000);
+        world.check_accounts();
+        assert!(ends.iter().all(|&end| world.is_closed(end)), "seed {seed}");
+    }
+    assert!(moved > 0, "the home is another one");
+}
