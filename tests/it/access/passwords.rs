@@ -3,7 +3,7 @@
 use pgweir::cluster::{AuthMethod, Cluster, quote_literal};
 
 use super::{SECRET, ann, asking, assert_refused, current_user, in_front_of, login_frames};
-use crate::harness::accounting::activity;
+use crate::harness::accounting::{Accounting, activity};
 use crate::harness::await_event::{secs, wait_until};
 use crate::harness::files::Folder;
 use crate::harness::frame::Frame;
@@ -86,6 +86,10 @@ fn a_verifier_passes_the_clients_own_proof_on_also_after_servers_went() {
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'ann'";
     primary.sql("postgres", kill).unwrap();
     wait_until("the server goes", secs(10), || activity(primary, "postgres", "ann") == 0);
+    // It is gone from there a moment before its connection is.
+    let accounts = Accounting::of(&pgweir, &[primary]);
+    let open = || accounts.state().pools.iter().map(|pool| pool.open).sum::<u64>();
+    wait_until("pgweir has seen it", secs(10), || open() == 0);
     assert_eq!(current_user(&mut client), "ann");
 }
 

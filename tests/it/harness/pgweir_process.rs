@@ -339,7 +339,7 @@ impl Pgweir {
         let reader = collect(child.stderr.take().expect("a piped stderr"), self.log.clone());
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            if TcpStream::connect(self.listen).is_ok() {
+            if TcpStream::connect(self.listen).is_ok() && self.has_unix_socket() {
                 self.process = Process::Running(child);
                 return Ok(());
             }
@@ -353,6 +353,18 @@ impl Pgweir {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+impl Pgweir {
+    /// Whether the Unix socket is there that the options ask for: it is bound after the port.
+    fn has_unix_socket(&self) -> bool {
+        let of_server = self.options.sections.iter().filter(|(section, _)| section == "server");
+        let mut lines = of_server.flat_map(|(_, lines)| lines).flat_map(|lines| lines.lines());
+        let folder =
+            lines.find_map(|line| line.strip_prefix("unix_socket = \"")?.strip_suffix('"'));
+        let name = format!(".s.PGSQL.{}", self.listen.port());
+        folder.is_none_or(|folder| Path::new(folder).join(name).exists())
     }
 }
 
