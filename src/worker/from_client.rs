@@ -444,7 +444,10 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         let ledger = &mut entry.server.ledger;
         let body = &message[HEADER_LEN..];
-        let whole = message.len() == header.frame_len();
+        // A longer text is not read, even where all of it happens to be here: its client waited.
+        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
+        let too_long = is_text && header.body_len as usize > self.max_statement_size;
+        let whole = message.len() == header.frame_len() && !too_long;
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
             // ends the connection over it.

@@ -593,6 +593,22 @@ fn a_large_request_of_a_client_that_left_the_queue_is_not_run() {
 }
 
 #[test]
+fn a_text_that_is_too_long_is_not_read_though_all_of_it_came_while_its_client_waited() {
+    for waits in [false, true] {
+        let mut world = World::new(2, "");
+        let (a, b) = (world.client(), world.client());
+        world.ask(a, if waits { "BEGIN" } else { "select 1" });
+        let other = world.client();
+        world.ask(other, if waits { "BEGIN" } else { "select 1" });
+        world.send(b, &query(&format!("select {}", "x".repeat(1_200_000))));
+        world.run();
+        world.ask(a, "COMMIT");
+        assert_eq!(world.inspect().pools[0].pinned, 1, "waits: {waits}");
+        world.check_accounts();
+    }
+}
+
+#[test]
 fn a_cancel_that_comes_too_late_is_not_sent() {
     let mut world = World::new(1, "");
     let (a, b) = (world.client(), world.client());

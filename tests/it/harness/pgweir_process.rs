@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -357,14 +358,15 @@ impl Pgweir {
 }
 
 impl Pgweir {
-    /// Whether the Unix socket is there that the options ask for: it is bound after the port.
+    /// Whether the Unix socket that the options ask for takes connections: it is opened after the
+    /// port.
     fn has_unix_socket(&self) -> bool {
         let of_server = self.options.sections.iter().filter(|(section, _)| section == "server");
         let mut lines = of_server.flat_map(|(_, lines)| lines).flat_map(|lines| lines.lines());
         let folder =
             lines.find_map(|line| line.strip_prefix("unix_socket = \"")?.strip_suffix('"'));
         let name = format!(".s.PGSQL.{}", self.listen.port());
-        folder.is_none_or(|folder| Path::new(folder).join(name).exists())
+        folder.is_none_or(|folder| UnixStream::connect(Path::new(folder).join(name)).is_ok())
     }
 }
 
