@@ -53,13 +53,7 @@ impl Config {
     /// Every setting for a role in a database with its origin, secrets as `***`; `None` when there is no such
     /// database. A role without tables of its own, `""` for instance, stands for every such role.
     pub fn explain(&self, database: &str, role: &str) -> Option<Vec<Explained>> {
-        let found = self.find_database(database)?;
-        let layers = self.layers(database, role);
-        let mut settings = Settings::default();
-        for layer in &layers {
-            layer.apply(&mut settings);
-        }
-        self.settle_secrets(&mut settings, &layers, &found, role);
+        let (found, settings) = self.settings_of(database, role)?;
         let routing =
             found.routing.shown().into_iter().map(|(key, value)| (format!("routing.{key}"), value));
         let all =

@@ -144,6 +144,20 @@ impl Config {
     /// A name that no table has is served by `[databases."*"]`, by its own name on the server. The console's names are
     /// no databases.
     pub fn resolve(&self, database: &str, role: &str) -> Option<Effective> {
+        let (found, settings) = self.settings_of(database, role)?;
+        let policy = self.policies.get(&settings.guard).cloned();
+        // The checks refuse a name without a policy, so the second half is never taken.
+        let policy =
+            policy.unwrap_or_else(|| Arc::new(GuardPolicy::builtin(BuiltinPolicy::Default)));
+        Some(Effective::new(found, role, policy, settings))
+    }
+
+    /// A database and the settings for a role in it, from all tables that speak of them.
+    pub(super) fn settings_of(
+        &self,
+        database: &str,
+        role: &str,
+    ) -> Option<(Arc<DatabaseConfig>, Settings)> {
         let found = self.find_database(database)?;
         let layers = self.layers(database, role);
         let mut settings = Settings::default();
@@ -151,11 +165,7 @@ impl Config {
             layer.apply(&mut settings);
         }
         self.settle_secrets(&mut settings, &layers, &found, role);
-        let policy = self.policies.get(&settings.guard).cloned();
-        // The checks refuse a name without a policy, so the second half is never taken.
-        let policy =
-            policy.unwrap_or_else(|| Arc::new(GuardPolicy::builtin(BuiltinPolicy::Default)));
-        Some(Effective::new(found, role, policy, settings))
+        Some((found, settings))
     }
 
     /// Pairs roles with passwords: a password goes with the role beside it, not with one that a narrower table names.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
-use crate::prepared::{OnServer, StatementId};
-use crate::session::ParamSet;
+use crate::prepared::{OnServer, Repeats, StatementId};
+use crate::session::{ParamSet, TextEffects};
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
@@ -234,6 +234,20 @@ impl Server {
             return CleanStep::Barrier;
         }
         CleanStep::Done
+    }
+
+    /// Takes note of a text that is about to run, whatever becomes of it.
+    #[inline]
+    pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
+        self.local |= effects.sets_locally;
+        self.may_redefine(effects, repeats);
+    }
+
+    /// Takes note of a text that changes the catalog when it runs, if it does.
+    #[inline]
+    pub fn may_redefine(&mut self, effects: TextEffects, repeats: &mut Repeats) {
+        self.redefines |= effects.redefines;
+        repeats.redefined_if(effects.redefines);
     }
 
     /// Takes note of a ReadyForQuery. Whether it ends a transaction that contained DDL.

@@ -48,9 +48,7 @@ impl<D: Driver> Engine<D> {
         session.portal_does = None;
         session.unnamed_does = None;
         let batch_is_open = ledger.batch_is_open();
-        entry.server.local |= effects.sets_locally;
-        entry.server.redefines |= effects.redefines;
-        self.repeats.redefined_if(effects.redefines);
+        entry.server.will_run(effects, &mut self.repeats);
         let query = Sent::Query(effects.ending);
         match facts::named_use(text) {
             NamedUse::Deallocate(name) => {
@@ -200,9 +198,6 @@ impl<D: Driver> Engine<D> {
             return hold(session);
         }
         let does = session.unnamed_does.clone();
-        if names.portal.is_empty() {
-            session.portal_does = None;
-        }
         if names.portal.is_empty() {
             session.portal_does = does;
             self.note(id, server, Sent::Bind(None), Deliver::Client);

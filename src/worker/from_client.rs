@@ -429,7 +429,13 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         after: &[u8],
     ) -> Next {
-        if let Some(database) = vacated_database(header, message)
+        let body = &message[HEADER_LEN..];
+        let parse = if header.tag == tag::PARSE { ParseView::read(body) } else { None };
+        let text = match header.tag {
+            tag::QUERY => query_text(body),
+            _ => parse.map(|parse| parse.query),
+        };
+        if let Some(database) = text.and_then(|text| sql::vacated(text, sql::LexOptions::default()))
             && !self.is_vacated_for(id, &database)
         {
             if let Some(client) = self.clients.get_mut(id) {
@@ -443,7 +449,6 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let ledger = &mut entry.server.ledger;
-        let body = &message[HEADER_LEN..];
         // A longer text is not read, even where all of it happens to be here: its client waited.
         let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
         let too_long = is_text && header.body_len as usize > self.max_statement_size;
@@ -457,7 +462,7 @@ impl<D: Driver> Engine<D> {
                 Sent::Execute
             }
             tag::QUERY => {
-                let text = if whole { query_text(body) } else { None };
+                let text = text.filter(|_| whole);
                 let effects = match text {
                     Some(text) => facts::effects(text),
                     None if whole => TextEffects::NOTHING,
@@ -472,9 +477,7 @@ impl<D: Driver> Engine<D> {
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
                 session.bound = None;
-                entry.server.local |= effects.sets_locally;
-                entry.server.redefines |= effects.redefines;
-                self.repeats.redefined_if(effects.redefines);
+                entry.server.will_run(effects, &mut self.repeats);
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
@@ -487,7 +490,7 @@ impl<D: Driver> Engine<D> {
                 self.repeats.redefined_if(true);
                 Sent::Parse(Which::Own)
             }
-            tag::PARSE => match ParseView::read(body) {
+            tag::PARSE => match parse {
                 Some(parse) if parse.statement.is_empty() => {
                     return self.parse_unnamed(id, server, parse, &body[1..], before, after);
                 }
@@ -651,17 +654,6 @@ fn is_skipped(message: u8) -> bool {
             | tag::QUERY
             | tag::FUNCTION_CALL
     )
-}
-
-/// The database that a message's statement wants to itself.
-fn vacated_database(header: Header, message: &[u8]) -> Option<sql::Name> {
-    let body = &message[HEADER_LEN..];
-    let text = match header.tag {
-        tag::QUERY => query_text(body)?,
-        tag::PARSE => ParseView::read(body)?.query,
-        _ => return None,
-    };
-    sql::vacated(text, sql::LexOptions::default())
 }
 
 /// Reads the header at the front and says whether enough of the message is there.

@@ -69,9 +69,7 @@ impl<D: Driver> Engine<D> {
             self.statements.release(statement);
             return next;
         }
-        entry.server.local |= effects.sets_locally;
-        entry.server.redefines |= effects.redefines;
-        self.repeats.redefined_if(effects.redefines);
+        entry.server.will_run(effects, &mut self.repeats);
         session.batch_ending = session.batch_ending.and(effects.ending);
         session.batch_sets_unnamed = true;
         session.batch_repeats = None;
@@ -128,8 +126,7 @@ impl<D: Driver> Engine<D> {
         }
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
-        entry.server.redefines |= effects.redefines;
-        self.repeats.redefined_if(effects.redefines);
+        entry.server.may_redefine(effects, &mut self.repeats);
         let next = match known {
             Some(known) => self.parse_again(id, server, (name, known), content, before),
             None => self.parse_shared(id, server, name, statement, before),
@@ -155,10 +152,8 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
         session.batch_ending = session.batch_ending.and(effects.ending);
-        entry.server.local |= effects.sets_locally;
         // When it runs is not followed.
-        entry.server.redefines |= effects.redefines;
-        self.repeats.redefined_if(effects.redefines);
+        entry.server.will_run(effects, &mut self.repeats);
         let disguised = disguised(session, parse.statement);
         self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
         let Some(name) = disguised else { return Next::Forward };
@@ -272,9 +267,7 @@ impl<D: Driver> Engine<D> {
         session.bound = Some((portal_hash(names.portal), statement));
         let effects = self.statements.effects(statement);
         session.batch_ending = session.batch_ending.and(effects.ending);
-        entry.server.local |= effects.sets_locally;
-        entry.server.redefines |= effects.redefines;
-        self.repeats.redefined_if(effects.redefines);
+        entry.server.will_run(effects, &mut self.repeats);
         self.uses_name(id, names.statement, statement);
         self.replay_from_here = self.may_replay(id, server, statement);
         if let Rows::Changed = self.rows_are_known(id, server, statement, (names.portal, after))
@@ -539,9 +532,7 @@ impl<D: Driver> Engine<D> {
         if let Some(statement) = session.unnamed {
             let effects = self.statements.effects(statement);
             session.batch_ending = session.batch_ending.and(effects.ending);
-            entry.server.local |= effects.sets_locally;
-            entry.server.redefines |= effects.redefines;
-            self.repeats.redefined_if(effects.redefines);
+            entry.server.will_run(effects, &mut self.repeats);
         }
         true
     }

@@ -152,7 +152,7 @@ impl Crowd {
                 // before it have been answered too.
                 let before: Vec<usize> = self.queues[role].iter().take(place).copied().collect();
                 let late = |&other: &usize| {
-                    loops_apart(self.asked_at[n], self.asked_at[other], self.patience)
+                    must_come_later(self.asked_at[n], self.asked_at[other], self.patience)
                 };
                 let overtaken = |other: &usize| late(other) && !self.peek(*other);
                 assert!(!before.iter().any(overtaken), "{n} of {} overtook {before:?}", name(role));
@@ -253,7 +253,7 @@ impl<'a> Figures<'a> {
 }
 
 /// Whether somebody who asked at `later` must not be served before one who asked at `earlier`.
-fn loops_apart(later: u64, earlier: u64, patience: u64) -> bool {
+fn must_come_later(later: u64, earlier: u64, patience: u64) -> bool {
     patience == 0 || later > earlier + patience
 }
 
