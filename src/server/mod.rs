@@ -3,6 +3,7 @@
 //! Deliberately absent: clients' rules, pools, sockets.
 
 pub mod ledger;
+mod owed;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,19 +1,21 @@
 //! From a server to its client: replies are settled against the ledger and passed on in runs.
 
-use super::by_name::STAND_IN;
 use super::conn::{Filled, Rest, Scratch};
 use super::counting::Meter;
 use super::driver::{Driver, Edge, Token};
-use super::statements::{CHANGED, DISGUISE};
+use super::refusals::{
+    Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
+    refused,
+};
 use super::{BYTES_PER_TURN, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::{PREFIX, RowFormat, StatementId, Statements};
+use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
 use crate::server::{Server, User};
 use crate::session::{Ending, TextEffects};
-use crate::wire::backend::{ErrorFields, error_fields, parameter_status, tag};
+use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 
@@ -46,19 +48,6 @@ struct Events {
     mend: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
-}
-
-/// Why a server refuses a statement that it was to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// Its result type has changed (0A000).
-    Changed,
-    /// It does not have it (26000).
-    Missing,
-    /// A Bind of what the server keeps for an unnamed statement failed.
-    Repeated,
-    /// Its text has no meaning any more (class 42): something that it names was changed or dropped.
-    Meaningless,
 }
 
 impl<D: Driver> Engine<D> {
@@ -394,7 +383,7 @@ impl<D: Driver> Engine<D> {
                     statements.parse_failed(id);
                 }
                 if let Some(Sent::Bind(Some(id))) = failed
-                    && has(ErrorFields::read(body).message, CHANGED)
+                    && is_in_our_words(body)
                 {
                     statements.spoil(id);
                 }
@@ -577,86 +566,6 @@ impl<D: Driver> Engine<D> {
             self.client_unreachable(id, &error);
         }
     }
-}
-
-fn has(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-/// An error that names a statement as pgweir calls it, with the client's name for it; `None` for
-/// nearly all, which name none, and for those of over 4 KB.
-fn in_the_clients_words(
-    session: &Session,
-    statements: &Statements,
-    header: Header,
-    body: &[u8],
-) -> Option<Vec<u8>> {
-    let fields = ErrorFields::read(body);
-    if !has(fields.message, PREFIX) || body.len() != header.body_len as usize {
-        return None;
-    }
-    if fields.sqlstate == b"26000" && has(fields.message, CHANGED) {
-        let mut out = Vec::new();
-        errors::result_type_changed().write(&mut out);
-        return Some(out);
-    }
-    let mut out = vec![tag::ERROR_RESPONSE];
-    build::sized(&mut out, |out| {
-        for (kind, value) in error_fields(body) {
-            out.push(kind);
-            match kind {
-                b'M' => with_names(session, statements, value, out),
-                _ => out.extend_from_slice(value),
-            }
-            out.push(0);
-        }
-        out.push(0);
-    });
-    Some(out)
-}
-
-/// A message in which `"_pgweir_7"` is what the client calls it.
-fn with_names(session: &Session, statements: &Statements, message: &[u8], out: &mut Vec<u8>) {
-    for (n, part) in message.split(|byte| *byte == b'"').enumerate() {
-        if n > 0 {
-            out.push(b'"');
-        }
-        let name = match statements.called(part) {
-            Some(id) if session.unnamed == Some(id) => Some(&b""[..]),
-            Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
-            None if part == STAND_IN => session.deallocates(),
-            None => part.strip_prefix(DISGUISE),
-        };
-        out.extend_from_slice(name.unwrap_or(part));
-    }
-}
-
-/// The shared statement that an error is about, when it says that the server cannot use it.
-fn refused(failed: Option<Sent>, error: &[u8]) -> Option<(StatementId, Refusal)> {
-    let Some(Sent::Bind(Some(id)) | Sent::DescribeStatement(Some(id))) = failed else {
-        return None;
-    };
-    let fields = ErrorFields::read(error);
-    match fields.sqlstate {
-        b"0A000" => Some((id, Refusal::Changed)),
-        b"26000" if !has(fields.message, CHANGED) => Some((id, Refusal::Missing)),
-        // Permissions are looked at each time.
-        b"42501" => None,
-        code if code.starts_with(b"42") => Some((id, Refusal::Meaningless)),
-        _ => None,
-    }
-}
-
-/// Whether the error that answers a Bind may be one that another Parse mends, or puts otherwise;
-/// not those of a cancel, a limit or a lack of resources.
-fn is_about_the_statement(error: &[u8]) -> bool {
-    let code = ErrorFields::read(error).sqlstate;
-    ![&b"25"[..], b"40", b"53", b"55", b"57", b"58"].iter().any(|class| code.starts_with(class))
-}
-
-/// An error that says nothing of the statement that it answers.
-fn in_failed_transaction(error: &[u8]) -> bool {
-    ErrorFields::read(error).sqlstate == b"25P02"
 }
 
 /// Whether a client's message changes what its names mean.

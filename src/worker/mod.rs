@@ -24,6 +24,8 @@ pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod provide;
+mod refusals;
 mod reload;
 mod repeats;
 mod statements;
