@@ -7,7 +7,7 @@ use crate::client::Lost;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
-use crate::session::{Ending, NamedUse, ParamSet, Pins};
+use crate::session::{Changes, Ending, NamedUse, ParamSet, Pins, Steps};
 use crate::wire::Report;
 
 /// Where a client session stands between two messages.
@@ -48,7 +48,17 @@ pub struct Session {
     /// Where it stands.
     pub state: State,
     /// What its startup packet set.
+    pub base: Arc<ParamSet>,
+    /// The parameters that it has: `base`, and what committed transactions made of it.
     pub params: Arc<ParamSet>,
+    /// What its transaction has changed of them.
+    pub changes: Option<Box<Changes>>,
+    /// The unnamed statement that this batch has parsed; the batch or `unnamed` keeps it alive.
+    pub parsed: Option<StatementId>,
+    /// What the unnamed portal does to parameters.
+    pub portal_steps: Option<Box<Steps>>,
+    /// A portal with a name may shape the transaction: when it runs is not followed.
+    pub portal_controls: bool,
     /// Its key for cancel requests.
     pub registration: Registration,
     /// It has not been sent ParameterStatus, BackendKeyData and ReadyForQuery yet.
@@ -106,7 +116,12 @@ impl Session {
     pub fn new(params: Arc<ParamSet>, registration: Registration) -> Self {
         Session {
             state: State::Idle,
+            base: params.clone(),
             params,
+            changes: None,
+            parsed: None,
+            portal_steps: None,
+            portal_controls: false,
             registration,
             greeting: true,
             leaving: Leaving::No,

@@ -45,6 +45,8 @@ pub struct Limits {
     pub prepared: u32,
     /// Unnamed statements that come again are among them.
     pub repeated: bool,
+    /// Every parameter is reset before another client gets a server.
+    pub resets: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

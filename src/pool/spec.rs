@@ -258,6 +258,7 @@ impl PoolSpec {
             idle_ms: settings.server_idle_timeout.as_millis(),
             prepared: settings.max_prepared_statements,
             repeated: settings.unnamed_statements == crate::config::UnnamedStatements::Shared,
+            resets: settings.reset_on_handover == crate::config::ResetOnHandover::Always,
         }
     }
 

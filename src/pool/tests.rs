@@ -28,6 +28,7 @@ fn limits(size: u32) -> Limits {
         idle_ms: None,
         prepared: 500,
         repeated: true,
+        resets: false,
     }
 }
 

@@ -307,6 +307,18 @@ impl Statements {
         Some(new)
     }
 
+    /// The entry of the same statement under other parameters, with one reference to it.
+    pub fn intern_under(&mut self, id: StatementId, under: &[u8]) -> Option<StatementId> {
+        let entry = self.entries.get(id.0 as usize)?;
+        let content = entry.key[..entry.content_len].to_vec();
+        let (effects, described) = (entry.effects, entry.described.clone());
+        let new = self.intern(&content, under, || effects);
+        if let Some(types) = described {
+            self.described(new, &types);
+        }
+        Some(new)
+    }
+
     /// A server has said what the parameters' types are: count and oids, as in a Parse.
     pub fn described(&mut self, id: StatementId, types: &[u8]) {
         let Some(entry) = self.entries.get_mut(id.0 as usize) else { return };

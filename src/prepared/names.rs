@@ -70,6 +70,22 @@ impl Names {
         }
     }
 
+    /// Every statement that has a name.
+    #[must_use]
+    pub fn meant(&self) -> Vec<StatementId> {
+        self.statements.keys().copied().collect()
+    }
+
+    /// As [`Names::replace`], where `new` is the same text under other parameters: what the client
+    /// was told of its rows holds.
+    pub fn moves(&mut self, statements: &mut Statements, old: StatementId, new: StatementId) {
+        let rows = self.rows(old);
+        self.replace(statements, old, new);
+        if let (Some(rows), Some(known)) = (rows, self.statements.get_mut(&new)) {
+            known.rows.get_or_insert(rows);
+        }
+    }
+
     /// Every name that means `old` means `new` from now on.
     pub fn replace(&mut self, statements: &mut Statements, old: StatementId, new: StatementId) {
         let names: Vec<Box<[u8]>> = self

@@ -33,7 +33,6 @@ use crate::http;
 use crate::login::{Hall, Loop};
 use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
-use crate::session::{ParamSet, ParamSets};
 use crate::worker::mail::{LoopSettings, Mail};
 use crate::worker::{self, Company, LoopHandle, Loops, Start};
 use doors::Doors;
@@ -160,12 +159,10 @@ async fn serve(
     // Whoever can connect as a client can ask for the state as well.
     let bound_http = http_door::bind(&config).await?;
     let bound = doors::bind_all(&config).await?;
-    let params = Arc::new(ParamSets::default());
     let registry = Arc::new(CancelRegistry::default());
     dialler.use_contexts(contexts);
     let count = loops_for(config.server.workers);
     let (books, orders) = order_books(count);
-    let no_params = params.intern(ParamSet::default());
     let (company, mailboxes, started) = (Company::of(count), Loops::of(count), Instant::now());
     let start = |(seat, orders)| {
         let start = Start {
@@ -173,7 +170,6 @@ async fn serve(
             company: company.clone(),
             loops: mailboxes.clone(),
             started,
-            no_params: no_params.clone(),
             settings: LoopSettings::of(&config.server),
         };
         start_loop(start, orders)
@@ -184,7 +180,8 @@ async fn serve(
         .map(start)
         .collect::<io::Result<_>>()
         .map_err(RunError::Start)?;
-    let hall = Arc::new(Hall::new(edition, loops.clone(), registry.clone(), params));
+    let hall =
+        Arc::new(Hall::new(edition, loops.clone(), registry.clone(), company.params.clone()));
     let orders =
         tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
     hall.open_pools();

@@ -19,6 +19,8 @@ struct Owed {
     deliver: Deliver,
     /// Extended messages stood before it, without a Sync between.
     joins_batch: bool,
+    /// A number that its sender gave to what it does; 0: none.
+    does: u32,
 }
 
 /// Replies owed by one server, oldest first.
@@ -295,8 +297,28 @@ impl Ledger {
             Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());
-        self.owed.push_back(Owed { sent, deliver, joins_batch });
+        self.owed.push_back(Owed { sent, deliver, joins_batch, does: 0 });
         true
+    }
+
+    /// Gives the message that was noted last a number, by which its answers are known.
+    pub fn number_last(&mut self, does: u32) {
+        if let Some(last) = self.owed.back_mut() {
+            last.does = does;
+        }
+    }
+
+    /// The number of the message that the next reply answers.
+    #[must_use]
+    #[inline]
+    pub fn front_does(&self) -> Option<u32> {
+        self.owed.front().map(|owed| owed.does).filter(|does| *does != 0)
+    }
+
+    /// How many units have been answered.
+    #[must_use]
+    pub fn units_done(&self) -> u64 {
+        self.units_done
     }
 
     /// Settles the front with a reply. `status` is the byte of a ReadyForQuery.
@@ -320,7 +342,7 @@ impl Ledger {
             };
             return Ok(Receipt { deliver, meaning: Meaning::Asynchronous });
         }
-        let Some(&Owed { sent: front, deliver, joins_batch }) = self.owed.front() else {
+        let Some(&Owed { sent: front, deliver, joins_batch, .. }) = self.owed.front() else {
             // Between units only an error may come: the server says why it ends the connection.
             return match reply {
                 tag::ERROR_RESPONSE => {

@@ -13,6 +13,7 @@ use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
 use crate::session::{ParamSet, TextEffects};
+use crate::session::params::is_custom;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
@@ -78,6 +79,8 @@ pub struct Server {
     pub status: TransactionStatus,
     /// How often it has been leased: part of a cancel request's identity.
     pub lease: u64,
+    /// The client that had it last.
+    pub last_client: Option<ClientId>,
     /// A cancel request for it.
     pub cancel: Cancel,
     /// Where its statements are cancelled.
@@ -100,6 +103,13 @@ pub struct Server {
     /// The client's batch that runs, to be sent again if its first statement cannot be used any
     /// more; empty when that may not be.
     pub replay: Vec<u8>,
+    /// Changes of its parameters were sent to it of which it is not known what became.
+    pub sets_open: bool,
+    /// Parameters that texts have set since it was lent out, and what goes with them.
+    pub touched: Vec<Box<[u8]>>,
+    /// Parameters with a dot in their names that it has heard of. RESET leaves them known, and so
+    /// does DISCARD ALL.
+    pub placeholders: Vec<Box<[u8]>>,
     /// It must not be used again.
     pub doomed: bool,
     /// The last message that was sent to it has no end: nothing may follow.
@@ -142,6 +152,7 @@ impl Server {
             ledger: Ledger::default(),
             status: TransactionStatus::Idle,
             lease: 0,
+            last_client: None,
             cancel: Cancel::None,
             cancel_target,
             applied: no_params,
@@ -152,6 +163,9 @@ impl Server {
             local: false,
             redefines: false,
             replay: Vec::new(),
+            sets_open: false,
+            touched: Vec::new(),
+            placeholders: Vec::new(),
             doomed: false,
             half_sent: false,
             unwanted: 0..0,
@@ -280,10 +294,51 @@ impl Server {
         }
     }
 
-    /// Whether reported parameters differ from what they were when the lease began.
+    /// Whether reported parameters differ from what they were when the lease began, although no
+    /// text has set them.
     #[must_use]
     pub fn statuses_differ(&self) -> bool {
+        let Some(before) = &self.statuses_before else { return false };
+        let was = |name: &[u8]| before.iter().find(|(known, _)| known == name).map(|(_, v)| v);
         !self.discarded
-            && self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
+            && self
+                .statuses
+                .iter()
+                .any(|(name, value)| was(name) != Some(value) && !self.is_touched(name))
+    }
+
+    fn is_touched(&self, name: &[u8]) -> bool {
+        self.touched.iter().any(|touched| touched.eq_ignore_ascii_case(name))
+    }
+
+    /// A text is sent that sets a parameter, whatever becomes of it.
+    pub fn touches(&mut self, name: &[u8]) {
+        // These are reported when the role changes.
+        let with_it: &[&[u8]] = match name {
+            b"session_authorization" | b"role" => &[b"is_superuser", b"session_authorization"],
+            _ => &[],
+        };
+        for name in with_it.iter().copied().chain([name]) {
+            if !self.touched.iter().any(|touched| **touched == *name) {
+                self.touched.push(name.into());
+            }
+        }
+        if is_custom(name) {
+            self.hears_of(name);
+        }
+    }
+
+    /// From now on it knows this custom parameter.
+    pub fn hears_of(&mut self, name: &[u8]) {
+        if !self.placeholders.iter().any(|known| **known == *name) {
+            self.placeholders.push(name.into());
+        }
+    }
+
+    /// What it last reported of a parameter.
+    #[must_use]
+    pub fn status_of(&self, name: &[u8]) -> Option<&[u8]> {
+        let found = self.statuses.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_slice())
     }
 }

@@ -154,6 +154,10 @@ pub struct TextEffects {
     pub redefines: bool,
     /// It is one query of rows or on rows, and nothing else.
     pub is_one_query: bool,
+    /// It sets parameters in plain sight: what to keep the server for where that is not followed.
+    pub sets: Pins,
+    /// It begins, ends or shapes a transaction.
+    pub controls: bool,
 }
 
 impl TextEffects {
@@ -165,6 +169,8 @@ impl TextEffects {
         sets_locally: false,
         redefines: false,
         is_one_query: false,
+        sets: Pins::NONE,
+        controls: false,
     };
 
     /// A text that nobody has read.
@@ -175,6 +181,8 @@ impl TextEffects {
         sets_locally: true,
         redefines: true,
         is_one_query: false,
+        sets: Pins::NONE,
+        controls: true,
     };
 }
 
@@ -232,8 +240,7 @@ pub fn named_use(text: &[u8]) -> NamedUse {
 }
 
 /// What each effect of a text pins.
-const PINNING: [(EffectSet, Pins); 13] = [
-    (EffectSet::SET, Pins::PARAMETER),
+const PINNING: [(EffectSet, Pins); 12] = [
     (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
     (EffectSet::PREPARE, Pins::SQL_PREPARE),
     (EffectSet::LISTEN, Pins::LISTEN),
@@ -269,8 +276,20 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.statements().iter().any(other_state) {
         pins = pins.and(Pins::LASTING_STATE);
     }
-    if facts.statements().iter().flat_map(|s| &s.parameters).any(sets_placeholder) {
-        pins = pins.and(Pins::PLACEHOLDER);
+    let mut sets = Pins::NONE;
+    if facts.effects().has(EffectSet::SET) {
+        sets = sets.and(Pins::PARAMETER);
+    }
+    for used in facts.statements().iter().flat_map(|s| &s.parameters) {
+        if sets_placeholder(used) {
+            sets = sets.and(Pins::PLACEHOLDER);
+        }
+        if used.writes() && used.target.may_be(b"seed") && used.target != Target::All {
+            sets = sets.and(Pins::SEED);
+        }
+    }
+    if facts.effects().has(EffectSet::SET_UNTRACKED) {
+        pins = pins.and(std::mem::take(&mut sets));
     }
     let by_name = EffectSet::PREPARE
         .with(EffectSet::EXECUTE)
@@ -283,6 +302,8 @@ pub fn effects(text: &[u8]) -> TextEffects {
         sets_locally: facts.effects().has(EffectSet::SET_LOCAL),
         redefines: facts.statements().iter().any(redefines),
         is_one_query: false,
+        sets,
+        controls: facts.effects().has(EffectSet::TRANSACTION),
     }
 }
 
@@ -357,6 +378,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn parameters_that_are_set_in_plain_sight_are_followed() {
+        let check = |text: &str, sets: Pins| {
+            let found = effects(text.as_bytes());
+            assert_eq!((found.pins, found.sets), (Pins::NONE, sets), "{text}");
+        };
+        check("set search_path = a", Pins::PARAMETER);
+        check("reset all", Pins::PARAMETER);
+        check("select set_config('a', 'b', false)", Pins::PARAMETER);
+        check("select set_config('a', $1, $2)", Pins::PARAMETER);
+        check("set app.x = 1", Pins::PARAMETER.and(Pins::PLACEHOLDER));
+        check("set seed = 0.5", Pins::PARAMETER.and(Pins::SEED));
+        check("set local a = 1", Pins::NONE);
+        check("show a", Pins::NONE);
+    }
+
+    #[test]
     fn texts_pin_for_what_they_leave_on_the_server() {
         let check = |text: &str, pins: Pins, ending: Ending| {
             let found = effects(text.as_bytes());
@@ -369,9 +406,10 @@ mod tests {
         check("rollback; begin", Pins::NONE, Ending::No);
         check("update t set x = 1; end", Pins::NONE, Ending::Commit);
         check("call p()", Pins::NONE, Ending::Commit);
-        check("set search_path = a", Pins::PARAMETER, Ending::No);
-        check("select set_config('a', 'b', false)", Pins::PARAMETER, Ending::No);
-        check("set app.x = 1", Pins::PARAMETER.and(Pins::PLACEHOLDER), Ending::No);
+        check("set search_path = a", Pins::NONE, Ending::No);
+        check("select set_config('a', b, false)", Pins::PARAMETER, Ending::No);
+        let untracked = Pins::PARAMETER.and(Pins::PLACEHOLDER);
+        check("select set_config('app.x', '1', false) from t", untracked, Ending::No);
         check("begin; set local app.x = 1", Pins::NONE, Ending::No);
         check("select set_config('a', 'b', true)", Pins::NONE, Ending::No);
         check("prepare x as select 1; listen y", Pins::SQL_PREPARE.and(Pins::LISTEN), Ending::No);

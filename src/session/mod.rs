@@ -1,7 +1,9 @@
 //! What a session has set on its server.
 
+pub mod changes;
 pub mod facts;
 pub mod params;
 
+pub use changes::{Changes, Steps};
 pub use facts::{Control, Ending, NamedUse, Pins, TextEffects};
-pub use params::{ParamSet, ParamSets};
+pub use params::{ParamSet, ParamSets, Setting};

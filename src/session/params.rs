@@ -1,53 +1,115 @@
-//! The parameters that a client's startup packet sets, and what must be sent to a server so that
-//! it has the same.
+//! The parameters that a session has: those of its startup packet, and what SET made of them; and
+//! what must be sent to a server so that it has the same.
 //!
 //! Sets are interned: equal sets are one allocation, so that "does this server already have what
 //! this client wants" is a comparison of two pointers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashSet;
 
 use crate::wire::build;
 
-/// Parameters by name, as a startup packet gives them; the names in lower case, sorted.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
+/// What a parameter is set to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Setting {
+    /// A value, as a startup packet and `set_config` take it.
+    Value(Vec<u8>),
+    /// What stands behind TO in a SET: a list, or a constant with a type.
+    Words(Vec<u8>),
+    /// A parameter with a dot in its name that the session has made known to its server and does
+    /// not set (any more): it has its default there, mostly an empty value.
+    Unset,
+}
+
+/// Parameters by name, in lower case and sorted.
+#[derive(Clone, Debug, Default)]
 pub struct ParamSet {
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pairs: Vec<(Vec<u8>, Setting)>,
     dialect: Vec<u8>,
 }
 
-/// Parameters that do not change what a statement means.
-const WITHOUT_MEANING: [&[u8]; 6] = [
+// The dialect follows from the pairs.
+impl PartialEq for ParamSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl Eq for ParamSet {}
+
+impl std::hash::Hash for ParamSet {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.pairs.hash(state);
+    }
+}
+
+/// Parameters that do not change what a statement means. Neither do those with a dot in their name.
+const WITHOUT_MEANING: [&[u8]; 14] = [
     b"application_name",
     b"client_min_messages",
+    b"default_transaction_deferrable",
+    b"default_transaction_isolation",
+    b"default_transaction_read_only",
     b"idle_in_transaction_session_timeout",
     b"idle_session_timeout",
     b"lock_timeout",
+    b"log_min_duration_statement",
+    b"maintenance_work_mem",
     b"statement_timeout",
+    b"synchronous_commit",
+    b"transaction_timeout",
+    b"work_mem",
 ];
+
+/// Who the session acts as: changed before everything else, and set after everything else, for
+/// others may not be allowed to set what it has set.
+const IDENTITY: [&[u8]; 2] = [b"session_authorization", b"role"];
 
 impl ParamSet {
     /// Sorts the settings of a startup packet; of several for one name the last counts.
     #[must_use]
     pub fn new(settings: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
-        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut set = ParamSet::default();
         for (mut name, value) in settings {
             // Postgres finds parameters by name without regard to ASCII case (guc_name_compare).
             name.make_ascii_lowercase();
-            match pairs.binary_search_by(|(known, _)| known.cmp(&name)) {
-                Ok(at) => pairs[at].1 = value,
-                Err(at) => pairs.insert(at, (name, value)),
-            }
+            set.put(&name, Setting::Value(value));
         }
-        let mut dialect = Vec::new();
-        for (name, value) in pairs.iter().filter(|(n, _)| !WITHOUT_MEANING.contains(&&n[..])) {
-            for part in [name, value] {
-                dialect.extend_from_slice(part);
-                dialect.push(0);
-            }
+        set.find_dialect();
+        set
+    }
+
+    fn put(&mut self, name: &[u8], setting: Setting) {
+        match self.find(name) {
+            Ok(at) => self.pairs[at].1 = setting,
+            Err(at) => self.pairs.insert(at, (name.to_vec(), setting)),
         }
-        ParamSet { pairs, dialect }
+    }
+
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.pairs.binary_search_by(|(known, _)| known.as_slice().cmp(name))
+    }
+
+    fn find_dialect(&mut self) {
+        self.dialect.clear();
+        for (name, setting) in &self.pairs {
+            if WITHOUT_MEANING.contains(&&name[..]) || is_custom(name) {
+                continue;
+            }
+            self.dialect.extend_from_slice(name);
+            self.dialect.push(0);
+            match setting {
+                Setting::Value(value) => self.dialect.extend_from_slice(value),
+                Setting::Words(words) => {
+                    self.dialect.push(1);
+                    self.dialect.extend_from_slice(words);
+                }
+                Setting::Unset => self.dialect.push(2),
+            }
+            self.dialect.push(0);
+        }
     }
 
     /// The parameters under which a statement's text is read, as bytes: equal bytes, equal meaning.
@@ -62,22 +124,105 @@ impl ParamSet {
         self.pairs.is_empty()
     }
 
-    /// The value of a parameter; the name in lower case.
+    /// The value of a parameter; the name in lower case. `None` for a list.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let at = self.pairs.binary_search_by(|(known, _)| known.as_slice().cmp(name.as_bytes()));
-        at.ok().map(|at| self.pairs[at].1.as_slice())
+        match self.setting(name.as_bytes())? {
+            Setting::Value(value) => Some(value),
+            Setting::Words(_) | Setting::Unset => None,
+        }
     }
 
-    /// Whether a server that has the parameters `from` can be given these without a trace.
-    /// A parameter with a dot in its name that Postgres does not know stays known to a backend,
-    /// with an empty value, for as long as the backend lives.
+    /// What a parameter is set to; the name in lower case.
     #[must_use]
-    pub fn can_replace(&self, from: &ParamSet) -> bool {
-        from.pairs.iter().all(|(name, _)| {
-            !name.contains(&b'.')
-                || self.pairs.binary_search_by(|(known, _)| known.cmp(name)).is_ok()
-        })
+    pub fn setting(&self, name: &[u8]) -> Option<&Setting> {
+        self.find(name).ok().map(|at| &self.pairs[at].1)
+    }
+
+    /// Every name.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.pairs.iter().map(|(name, _)| name.as_slice())
+    }
+
+    /// The names with a dot in them. A backend that has heard of one knows it for as long as it
+    /// lives.
+    pub fn custom_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names().filter(|name| is_custom(name))
+    }
+
+    /// Bytes of names and values.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let size = |(name, setting): &(Vec<u8>, Setting)| {
+            name.len()
+                + match setting {
+                    Setting::Value(bytes) | Setting::Words(bytes) => bytes.len(),
+                    Setting::Unset => 0,
+                }
+        };
+        self.pairs.iter().map(size).sum()
+    }
+
+    /// These, and `name` (in lower case) set.
+    #[must_use]
+    pub fn with(&self, name: &[u8], setting: Setting) -> Self {
+        let mut set = ParamSet { pairs: self.pairs.clone(), dialect: Vec::new() };
+        set.put(name, setting);
+        set.find_dialect();
+        set
+    }
+
+    /// These without `name`.
+    #[must_use]
+    pub fn without(&self, name: &[u8]) -> Self {
+        let mut set = self.clone();
+        if let Ok(at) = set.find(name) {
+            set.pairs.remove(at);
+            set.find_dialect();
+        }
+        set
+    }
+
+    /// These after RESET of `name`, in a session that began with `base`.
+    #[must_use]
+    pub fn reset(&self, name: &[u8], base: &ParamSet) -> Self {
+        match base.setting(name) {
+            Some(setting) => self.with(name, setting.clone()),
+            None if is_custom(name) => self.with(name, Setting::Unset),
+            None => self.without(name),
+        }
+    }
+
+    /// These after RESET ALL, which leaves the role as it is, in a session that began with `base`.
+    #[must_use]
+    pub fn reset_all(&self, base: &ParamSet) -> Self {
+        let mut set = base.clone();
+        for (name, setting) in &self.pairs {
+            if IDENTITY.contains(&&name[..]) {
+                set.put(name, setting.clone());
+            } else if is_custom(name) && base.setting(name).is_none() {
+                set.put(name, Setting::Unset);
+            }
+        }
+        for name in IDENTITY {
+            if self.setting(name).is_none()
+                && let Ok(at) = set.find(name)
+            {
+                set.pairs.remove(at);
+            }
+        }
+        set.find_dialect();
+        set
+    }
+
+    /// These after DISCARD ALL, in a session that began with `base`.
+    #[must_use]
+    pub fn discard_all(&self, base: &ParamSet) -> Self {
+        let mut set = self.reset_all(base);
+        for name in IDENTITY {
+            set = set.reset(name, base);
+        }
+        set
     }
 
     /// A Query text that turns a server with the parameters `from` into one with these; `None`
@@ -87,30 +232,74 @@ impl ParamSet {
     /// would make one element of the list.
     #[must_use]
     pub fn statement_from(&self, from: &ParamSet) -> Option<Vec<u8>> {
+        if self == from {
+            return None;
+        }
         let mut text = Vec::new();
-        for (name, _) in &from.pairs {
-            if self.pairs.binary_search_by(|(known, _)| known.cmp(name)).is_err() {
-                text.extend_from_slice(b"RESET ");
-                quoted_name(&mut text, name);
-                text.push(b';');
-            }
+        let acts_as_another = IDENTITY.iter().any(|name| from.setting(name).is_some());
+        if acts_as_another {
+            text.extend_from_slice(b"RESET SESSION AUTHORIZATION;RESET ROLE;");
+        }
+        let plain = |name: &[u8]| !IDENTITY.contains(&name);
+        let gone = from.names().filter(|name| self.setting(name).is_none());
+        let differs = |(name, setting): &&(Vec<u8>, Setting)| from.setting(name) != Some(setting);
+        let changed = || self.pairs.iter().filter(differs).filter(|(name, _)| plain(name));
+        let unset = changed().filter(|(_, setting)| *setting == Setting::Unset);
+        for name in gone.filter(|name| plain(name)).chain(unset.map(|(name, _)| &name[..])) {
+            text.extend_from_slice(b"RESET ");
+            quoted_name(&mut text, name);
+            text.push(b';');
         }
         let mut separator: &[u8] = b"SELECT ";
-        for (name, value) in &self.pairs {
-            let known = from.pairs.binary_search_by(|(known, _)| known.cmp(name));
-            if known.is_ok_and(|at| from.pairs[at].1 == *value) {
-                continue;
+        for (name, setting) in changed() {
+            if let Setting::Value(value) = setting {
+                text.extend_from_slice(separator);
+                set_config(&mut text, name, value);
+                separator = b",";
             }
-            text.extend_from_slice(separator);
-            text.extend_from_slice(b"pg_catalog.set_config(");
-            build::literal(&mut text, name);
-            text.push(b',');
-            build::literal(&mut text, value);
-            text.extend_from_slice(b",false)");
-            separator = b",";
+        }
+        for (name, setting) in changed() {
+            if let Setting::Words(words) = setting {
+                // Only so does it take an interval.
+                end_statement(&mut text);
+                if name == b"timezone" {
+                    text.extend_from_slice(b"SET TIME ZONE ");
+                } else {
+                    text.extend_from_slice(b"SET ");
+                    quoted_name(&mut text, name);
+                    text.extend_from_slice(b" TO ");
+                }
+                text.extend_from_slice(words);
+            }
+        }
+        for name in IDENTITY {
+            let Some(Setting::Value(value)) = self.setting(name) else { continue };
+            end_statement(&mut text);
+            text.extend_from_slice(b"SELECT ");
+            set_config(&mut text, name, value);
         }
         (!text.is_empty()).then_some(text)
     }
+}
+
+/// Whether a name has a dot: Postgres takes any of these.
+#[must_use]
+pub fn is_custom(name: &[u8]) -> bool {
+    name.contains(&b'.')
+}
+
+fn end_statement(text: &mut Vec<u8>) {
+    if text.last().is_some_and(|last| *last != b';') {
+        text.push(b';');
+    }
+}
+
+fn set_config(text: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    text.extend_from_slice(b"pg_catalog.set_config(");
+    build::literal(text, name);
+    text.push(b',');
+    build::literal(text, value);
+    text.extend_from_slice(b",false)");
 }
 
 /// A parameter name as RESET takes it: parts between dots, each quoted.
@@ -131,29 +320,39 @@ fn quoted_name(text: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// All parameter sets in use, each once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ParamSets {
     known: DashSet<Arc<ParamSet>>,
+    /// Above this many known sets those that nobody uses are forgotten.
+    sweep_at: AtomicUsize,
 }
 
-/// Above this many known sets those that nobody uses are forgotten.
+/// The least number of known sets above which unused ones are forgotten.
 const SETS_BEFORE_SWEEP: usize = 1_024;
 
+impl Default for ParamSets {
+    fn default() -> Self {
+        ParamSets { known: DashSet::default(), sweep_at: AtomicUsize::new(SETS_BEFORE_SWEEP) }
+    }
+}
+
 impl ParamSets {
-    /// The one allocation for this set.
+    /// The one allocation for this set. At most twice as many sets are kept as are in use, and
+    /// [`SETS_BEFORE_SWEEP`].
     #[must_use]
     pub fn intern(&self, set: ParamSet) -> Arc<ParamSet> {
-        if self.known.len() > SETS_BEFORE_SWEEP {
+        if self.known.len() > self.sweep_at.load(Ordering::Relaxed) {
             // The table itself holds one reference.
             self.known.retain(|set| Arc::strong_count(set) > 1);
+            let next = (2 * self.known.len()).max(SETS_BEFORE_SWEEP);
+            self.sweep_at.store(next, Ordering::Relaxed);
         }
         loop {
             if let Some(known) = self.known.get(&set) {
                 return known.clone();
             }
             // Whoever enters it first wins; the other finds it on the next turn.
-            let (pairs, dialect) = (set.pairs.clone(), set.dialect.clone());
-            self.known.insert(Arc::new(ParamSet { pairs, dialect }));
+            self.known.insert(Arc::new(set.clone()));
         }
     }
 }
@@ -185,10 +384,44 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_leaves_a_trace() {
-        assert!(set(&[]).can_replace(&set(&[("a", "1")])));
-        assert!(!set(&[]).can_replace(&set(&[("app.tenant", "1")])));
-        assert!(set(&[("app.tenant", "2")]).can_replace(&set(&[("app.tenant", "1")])));
+    fn reset_goes_back_to_what_the_session_began_with() {
+        let base = set(&[("a", "1"), ("role", "x"), ("app.y", "7")]);
+        let now = base.with(b"a", Setting::Value(b"2".to_vec()));
+        let now = now.with(b"b", Setting::Words(b"c, d".to_vec()));
+        let now = now.with(b"app.x", Setting::Value(b"3".to_vec()));
+        assert_eq!(now.reset(b"a", &base).get("a"), Some(&b"1"[..]));
+        assert_eq!(now.reset(b"b", &base).setting(b"b"), None);
+        assert_eq!(now.reset(b"app.x", &base).setting(b"app.x"), Some(&Setting::Unset));
+        let all = base.with(b"app.x", Setting::Unset);
+        assert_eq!(now.reset_all(&base), all);
+        let other = now.with(b"role", Setting::Value(b"z".to_vec()));
+        assert_eq!(other.reset_all(&base).get("role"), Some(&b"z"[..]));
+        assert_eq!(other.without(b"role").reset_all(&base).get("role"), None);
+        assert_eq!(other.discard_all(&base), all);
+    }
+
+    #[test]
+    fn the_role_is_left_first_and_taken_last() {
+        let from = set(&[("role", "a"), ("x", "1")]);
+        let to = set(&[("role", "a"), ("session_authorization", "c"), ("app.t", "2")]);
+        let to = to.with(b"search_path", Setting::Words(b"a, b".to_vec()));
+        assert_eq!(
+            String::from_utf8(to.statement_from(&from).unwrap()).unwrap(),
+            "RESET SESSION AUTHORIZATION;RESET ROLE;RESET \"x\";\
+             SELECT pg_catalog.set_config( E'app.t', E'2',false);\
+             SET \"search_path\" TO a, b;\
+             SELECT pg_catalog.set_config( E'session_authorization', E'c',false);\
+             SELECT pg_catalog.set_config( E'role', E'a',false)"
+        );
+    }
+
+    #[test]
+    fn the_meaning_of_texts_does_not_depend_on_custom_parameters() {
+        let plain = set(&[("work_mem", "1")]);
+        assert_eq!(plain.with(b"app.x", Setting::Value(b"1".to_vec())).dialect(), b"");
+        let path = plain.with(b"search_path", Setting::Words(b"a".to_vec()));
+        assert_ne!(path.dialect(), b"");
+        assert_eq!(path.without(b"search_path").dialect(), b"");
     }
 
     #[test]
@@ -215,5 +448,13 @@ mod tests {
             let _ = sets.intern(set(&[("a", &n.to_string())]));
         }
         assert!(sets.known.len() <= SETS_BEFORE_SWEEP + 1);
+        let used: Vec<_> = (0..4 * SETS_BEFORE_SWEEP)
+            .map(|n| sets.intern(set(&[("b", &n.to_string())])))
+            .collect();
+        drop(used);
+        for n in 0..10 * SETS_BEFORE_SWEEP {
+            let _ = sets.intern(set(&[("c", &n.to_string())]));
+        }
+        assert!(sets.known.len() <= 2 * SETS_BEFORE_SWEEP, "{}", sets.known.len());
     }
 }

@@ -71,6 +71,72 @@ impl<'a> BindNames<'a> {
     }
 }
 
+/// The values of a `Bind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindValues<'a> {
+    formats: &'a [u8],
+    values: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> BindValues<'a> {
+    /// Reads a whole body up to the last value; what follows is not looked at.
+    #[must_use]
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let (_, rest) = split_cstr(body)?;
+        let (_, rest) = split_cstr(rest)?;
+        let (count, rest) = split_u16(rest)?;
+        let (formats, rest) = rest.split_at_checked(usize::from(count) * 2)?;
+        let (count, mut rest) = split_u16(rest)?;
+        let mut values = Vec::new();
+        for _ in 0..count {
+            let (len, after) = split_i32(rest)?;
+            let value = match usize::try_from(len) {
+                Ok(len) => {
+                    let (value, after) = after.split_at_checked(len)?;
+                    rest = after;
+                    Some(value)
+                }
+                Err(_) => {
+                    rest = after;
+                    None
+                }
+            };
+            values.push(value);
+        }
+        Some(BindValues { formats, values })
+    }
+
+    /// The value of `$number`, a text; the inner `None` is NULL.
+    #[must_use]
+    pub fn value(&self, number: u32) -> Option<Option<&'a [u8]>> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.values.get(at).copied()
+    }
+
+    /// The value of `$number`, a boolean.
+    #[must_use]
+    pub fn boolean(&self, number: u32) -> Option<bool> {
+        let value = self.value(number)??;
+        let at = if self.formats.len() == 2 { 0 } else { number as usize - 1 };
+        let format = self.formats.get(at * 2..at * 2 + 2).unwrap_or(&[0, 0]);
+        if format != [0, 0] {
+            return match value {
+                [0] => Some(false),
+                [1] => Some(true),
+                _ => None,
+            };
+        }
+        let is = |words: [&[u8]; 5]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
+        if is([b"t", b"true", b"1", b"on", b"yes"]) {
+            Some(true)
+        } else if is([b"f", b"false", b"0", b"off", b"no"]) {
+            Some(false)
+        } else {
+            None
+        }
+    }
+}
+
 /// What `Describe` and `Close` name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named<'a> {
@@ -134,6 +200,12 @@ mod tests {
         assert_eq!(Named::read(b"P\0"), Some(Named::Portal(b"")));
         assert_eq!(Named::read(b"Qx\0"), None);
         assert_eq!(Named::read(b"Sx\0y"), None);
+        let body = b"\0s\0\0\x02\0\0\0\x01\0\x03\0\0\0\x02ab\0\0\0\x01\x01\xff\xff\xff\xff\0\0";
+        let values = BindValues::read(body).unwrap();
+        assert_eq!(values.value(1), Some(Some(&b"ab"[..])));
+        assert_eq!((values.boolean(1), values.boolean(2)), (None, Some(true)));
+        assert_eq!((values.value(3), values.value(4), values.value(0)), (Some(None), None, None));
+        assert_eq!(BindValues::read(&body[..20]), None);
         let execute = ExecuteView::read(b"\0\0\0\0\x05").unwrap();
         assert_eq!((execute.portal, execute.max_rows), (&b""[..], 5));
         assert_eq!(ExecuteView::read(b"\0\0\0\0"), None);
@@ -145,6 +217,7 @@ mod tests {
             let _ = query_text(&bytes);
             let _ = ParseView::read(&bytes);
             let _ = BindNames::read(&bytes);
+            let _ = BindValues::read(&bytes).map(|values| (values.value(1), values.boolean(1)));
             let _ = Named::read(&bytes);
             let _ = ExecuteView::read(&bytes);
         });

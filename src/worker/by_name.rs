@@ -49,6 +49,7 @@ impl<D: Driver> Engine<D> {
         session.unnamed_does = None;
         let batch_is_open = ledger.batch_is_open();
         entry.server.will_run(effects, &mut self.repeats);
+        self.follow_query(id, server, text, effects);
         let query = Sent::Query(effects.ending);
         match facts::named_use(text) {
             NamedUse::Deallocate(name) => {
@@ -132,7 +133,8 @@ impl<D: Driver> Engine<D> {
             }
             NamedUse::DeallocateAll | NamedUse::DiscardAll => self.set_unnamed_does(id, used),
             NamedUse::Several { names, drops } => {
-                let pins = facts::effects(parse.query).pins;
+                let effects = facts::effects(parse.query);
+                let pins = effects.pins.and(effects.sets);
                 let shared = self.all_shared(id, names);
                 session_pins(&mut self.clients, id, pins, !shared.is_empty());
                 if !shared.is_empty() {

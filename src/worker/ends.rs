@@ -276,6 +276,7 @@ impl<D: Driver> Engine<D> {
         }
         client.session.retries += 1;
         client.session.state = State::Idle;
+        client.session.changes = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
         }
@@ -314,7 +315,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// A request of which nothing has been sent looks for another server.
-    fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
+    pub(super) fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.state = State::Idle;
         if client.session.retries >= RETRIES {
@@ -343,6 +344,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.state = State::Idle;
         client.session.held = false;
+        client.session.changes = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
         }

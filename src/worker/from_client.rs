@@ -443,6 +443,9 @@ impl<D: Driver> Engine<D> {
             }
             return Next::Pause;
         }
+        if let Some(next) = self.parameters_first(id, server, header.tag) {
+            return next;
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
@@ -478,6 +481,11 @@ impl<D: Driver> Engine<D> {
                 session.batch_ending = Ending::No;
                 session.bound = None;
                 entry.server.will_run(effects, &mut self.repeats);
+                match text {
+                    Some(text) => self.follow_query(id, server, text, effects),
+                    // It may do anything.
+                    None => session.changes = None,
+                }
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
@@ -485,6 +493,8 @@ impl<D: Driver> Engine<D> {
                 session.batch_ending = Ending::Commit;
                 session.batch_sets_unnamed = true;
                 session.unnamed_does = None;
+                session.parsed = None;
+                session.changes = None;
                 entry.server.local = true;
                 entry.server.redefines = true;
                 self.repeats.redefined_if(true);
@@ -499,7 +509,7 @@ impl<D: Driver> Engine<D> {
                 None => Sent::Parse(Which::Own),
             },
             tag::BIND => match BindNames::read(body) {
-                Some(names) => return self.bind(id, server, header, names, before, after),
+                Some(_) => return self.bind(id, server, header, body, (before, after)),
                 None => Sent::Bind(None),
             },
             tag::DESCRIBE => match Named::read(body) {
@@ -522,6 +532,9 @@ impl<D: Driver> Engine<D> {
                 let unnamed = body.first() == Some(&0);
                 if unnamed && session.portal_does.is_some() {
                     return self.execute_using_names(id, server, before);
+                }
+                if unnamed && session.portal_steps.is_some() {
+                    self.follow_portal(id, server);
                 }
                 Sent::Execute
             }
@@ -564,6 +577,14 @@ impl<D: Driver> Engine<D> {
         entry.server.needs_reset |= !pins.is_none();
         entry.server.doomed |= pins.has(Pins::BEYOND_DISCARD);
         let owed = entry.server.ledger.sent(sent, deliver);
+        if let Some(changes) = &mut client.session.changes
+            && matches!(sent, Sent::Query(_) | Sent::Execute)
+            && deliver == Deliver::Client
+            && let Some(number) = changes.take_number()
+            && owed
+        {
+            entry.server.ledger.number_last(number);
+        }
         if owed && deliver == Deliver::Client {
             entry.clock.asked(self.now_us);
             client.asked_s = u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX);

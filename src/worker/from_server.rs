@@ -22,6 +22,9 @@ use crate::wire::{Report, TransactionStatus, build, frontend};
 /// Bytes of an ErrorResponse that are looked at: severity, SQLSTATE and message come first.
 const ERROR_FRONT: usize = 4_096;
 
+/// Bytes of a command tag that are looked at.
+const LONGEST_TAG: usize = 64;
+
 /// Most bytes of a ParameterStatus.
 const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
 
@@ -46,6 +49,10 @@ struct Events {
     /// A Describe of pgweir's own found a statement that cannot be used: nothing has been run, so a
     /// Sync and another Parse mend it.
     mend: bool,
+    /// A unit has ended in a session that changes its parameters.
+    parameters: bool,
+    /// DISCARD ALL has run.
+    discarded: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
 }
@@ -140,6 +147,7 @@ impl<D: Driver> Engine<D> {
                     let session = session.map(|client| &mut client.session);
                     if answer == Answer::AllDiscarded {
                         entry.server.applied = self.no_params.clone();
+                        events.discarded = true;
                     }
                     take_effect(entry, session, &mut self.statements, answer, &mut kept);
                 }
@@ -268,6 +276,8 @@ impl<D: Driver> Engine<D> {
         };
         let first = server.ledger.is_at_first_of_only_unit();
         let only_asked = server.ledger.is_only_asked() && server.status == TransactionStatus::Idle;
+        let does = server.ledger.front_does();
+        let unit_failed = server.ledger.front_failed();
         let receipt = server.ledger.received(header.tag, status, dropped).ok()?;
         let mut for_client = match receipt.deliver {
             Deliver::Client => true,
@@ -277,6 +287,18 @@ impl<D: Driver> Engine<D> {
             User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
             User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
         };
+        if let Some(number) = does
+            && matches!(header.tag, tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED)
+            && let Some(changes) = session.as_mut().and_then(|s| s.changes.as_deref_mut())
+        {
+            changes.succeeded(number, body);
+        }
+        if let Some(status) = status
+            && let Some(changes) = session.as_mut().and_then(|s| s.changes.as_deref_mut())
+        {
+            changes.ready(server.ledger.units_done(), status, unit_failed);
+            events.parameters = true;
+        }
         if changes_skipped > 0
             && let Some(names) = session.as_mut().and_then(|session| session.names.as_deref_mut())
         {
@@ -459,6 +481,12 @@ impl<D: Driver> Engine<D> {
         if let Some(answer) = events.kept_from_copy {
             return self.message_in_copy(id, answer);
         }
+        if events.parameters {
+            self.parameters_settled(id);
+        }
+        if events.discarded {
+            self.parameters_discarded(id);
+        }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {
             entry.server.doomed |= entry.server.discarding;
@@ -637,6 +665,7 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
     let body = match header.tag {
         tag::ROW_DESCRIPTION if describes_unknown_rows(server) => LONGEST_DESCRIPTION,
         tag::READY_FOR_QUERY => 1,
+        tag::COMMAND_COMPLETE if server.ledger.front_does().is_some() => LONGEST_TAG,
         tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,

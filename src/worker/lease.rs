@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// been closed in the meantime.
 const TRUSTED_IDLE_MS: u64 = 100;
 
+/// What takes every parameter back to the server's default; RESET ALL leaves the role as it is.
+const RESET_EVERYTHING: &[u8] = b"RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;";
+
 /// Greetings that a pool remembers.
 const GREETINGS_KEPT: usize = 1_024;
 
@@ -63,8 +66,9 @@ impl<D: Driver> Engine<D> {
     fn fits(&self, server: ServerId, client: ClientId) -> bool {
         match (self.servers.get(server), self.clients.get(client)) {
             (Some(entry), Some(client)) => {
-                Arc::ptr_eq(&entry.server.applied, &client.session.params)
-                    || client.session.params.can_replace(&entry.server.applied)
+                let params = &client.session.params;
+                Arc::ptr_eq(&entry.server.applied, params)
+                    || entry.server.placeholders.iter().all(|name| params.setting(name).is_some())
             }
             _ => true,
         }
@@ -96,18 +100,34 @@ impl<D: Driver> Engine<D> {
         entry.server.cancel = Cancel::None;
         entry.server.lease += 1;
         entry.server.statuses_before = None;
+        entry.server.touched = Vec::new();
+        client.session.changes = None;
+        client.session.portal_steps = None;
+        client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
         entry.server.discarded = false;
-        if Arc::ptr_eq(&entry.server.applied, &client.session.params) {
+        let before = entry.server.last_client.replace(client_id);
+        let resets = self.pools[entry.pool.0 as usize].pool.limits().resets;
+        let resets = resets && before.is_some_and(|before| before != client_id);
+        if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets {
             entry.server.user = User::Client(client_id);
             return;
         }
-        match client.session.params.statement_from(&entry.server.applied) {
+        let text = if resets {
+            let settings = client.session.params.statement_from(&self.no_params);
+            Some([RESET_EVERYTHING, &settings.unwrap_or_default()].concat())
+        } else {
+            client.session.params.statement_from(&entry.server.applied)
+        };
+        match text {
             None => {
                 entry.server.applied = client.session.params.clone();
                 entry.server.user = User::Client(client_id);
             }
             Some(text) => {
+                for name in client.session.params.custom_names() {
+                    entry.server.hears_of(name);
+                }
                 entry.server.user = User::Preparing(client_id);
                 self.send_own_query(server_id, &text);
             }
@@ -115,7 +135,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Sends a Query of pgweir's own; its replies reach nobody.
-    fn send_own_query(&mut self, id: ServerId, text: &[u8]) {
+    pub(super) fn send_own_query(&mut self, id: ServerId, text: &[u8]) {
         let mut message = Vec::with_capacity(text.len() + 6);
         build::query(&mut message, text);
         self.send_own(id, OWN_QUERY, &message);
@@ -153,12 +173,24 @@ impl<D: Driver> Engine<D> {
         };
         if let Some(report) = entry.server.own_error.take() {
             client.session.state = State::Idle;
+            client.session.changes = None;
+            // A limit that the session before had set cut it short.
+            let cut_short = report.sqlstate == *b"57014" && !client.session.greeting;
+            let in_transaction = entry.server.status != TransactionStatus::Idle;
+            entry.server.doomed |= cut_short;
             self.start_cleaning(id);
+            if cut_short && !in_transaction {
+                return self.ask_again(client_id, Some(report));
+            }
             return self.fail_request(client_id, report);
         }
-        entry.server.applied = client.session.params.clone();
-        entry.server.statuses_before = None;
         entry.server.user = User::Client(client_id);
+        if let Some(changes) = &mut client.session.changes {
+            changes.agree();
+        } else {
+            entry.server.applied = client.session.params.clone();
+            entry.server.statuses_before = None;
+        }
         if client.session.greeting {
             self.greeting_learned(id, client_id);
         }
@@ -203,6 +235,8 @@ impl<D: Driver> Engine<D> {
             entry.server.needs_reset = true;
             return self.let_go_if_dismissed(client_id);
         }
+        client.session.changes = None;
+        entry.server.needs_reset |= entry.server.sets_open;
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
         if !self.vacating.is_empty() {
@@ -225,6 +259,7 @@ impl<D: Driver> Engine<D> {
     pub(super) fn start_cleaning(&mut self, id: ServerId) {
         let deadline = Deadline::after(self.now, Some(CLEANING_LIMIT_MS));
         if let Some(entry) = self.servers.get_mut(id) {
+            entry.server.needs_reset |= entry.server.sets_open;
             entry.server.user = User::Cleaning(deadline);
             entry.server.ledger.swallow_all();
         }
@@ -264,13 +299,14 @@ impl<D: Driver> Engine<D> {
                     self.send_own(id, OWN_SYNC, &message);
                 }
                 CleanStep::Rollback => self.send_own_query(id, b"ROLLBACK"),
-                CleanStep::DiscardAll if !self.no_params.can_replace(&entry.server.applied) => {
+                CleanStep::DiscardAll if !entry.server.placeholders.is_empty() => {
                     // DISCARD ALL leaves a trace of these.
                     entry.server.doomed = true;
                 }
                 CleanStep::DiscardAll => {
                     entry.server.prepared.clear(&mut self.statements);
                     entry.server.needs_reset = false;
+                    entry.server.sets_open = false;
                     entry.server.discarding = true;
                     entry.server.applied = self.no_params.clone();
                     self.send_own_query(id, b"DISCARD ALL");

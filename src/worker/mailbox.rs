@@ -11,7 +11,6 @@ use super::mail::{LoopSettings, Mail, Order};
 use super::mio_driver::MioDriver;
 use super::{Company, Engine};
 use crate::net::socket::Socket;
-use crate::session::ParamSet;
 
 /// The sending end of a loop's mailbox.
 #[derive(Clone)]
@@ -68,8 +67,6 @@ pub struct Start {
     pub loops: Arc<Loops>,
     /// Since when all loops count.
     pub started: Instant,
-    /// The interned empty set of parameters.
-    pub no_params: Arc<ParamSet>,
     /// What holds for all its clients, until a reload.
     pub settings: LoopSettings,
 }
@@ -98,7 +95,7 @@ pub fn spawn(
     start: Start,
     order: impl FnMut(Order) + Send + 'static,
 ) -> io::Result<(LoopHandle, JoinHandle<io::Result<()>>)> {
-    let Start { seat, company, loops, started, no_params, settings } = start;
+    let Start { seat, company, loops, started, settings } = start;
     let driver = MioDriver::new(loops.clone(), started)?;
     let queue = Arc::new(Mutex::new(Vec::new()));
     let handle = LoopHandle { queue: queue.clone(), waker: driver.waker() };
@@ -107,7 +104,7 @@ pub fn spawn(
     }
     let name = format!("pgweir-loop-{seat}");
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let mut engine = Engine::new(driver, (seat, company), no_params, settings);
+        let mut engine = Engine::new(driver, (seat, company), settings);
         let mut orders = Orders { give: order, ended: false };
         while !engine.is_stopped() {
             let turned = engine.turn(|| {

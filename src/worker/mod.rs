@@ -24,6 +24,7 @@ pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod parameters;
 mod provide;
 mod refusals;
 mod reload;
@@ -53,7 +54,7 @@ use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements};
 use crate::server::{Server, User};
-use crate::session::ParamSet;
+use crate::session::{ParamSet, ParamSets};
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
@@ -171,14 +172,16 @@ pub struct Company {
     numbers: Arc<Numbers>,
     /// DDL that any loop has seen.
     redefinitions: Arc<AtomicU32>,
+    /// The parameters that sessions and servers have.
+    pub params: Arc<ParamSets>,
 }
 
 impl Company {
     /// What `loops` loops share.
     #[must_use]
     pub fn of(loops: usize) -> Arc<Self> {
-        let (numbers, redefinitions) = (Arc::default(), Arc::default());
-        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers, redefinitions })
+        let (numbers, redefinitions, params) = (Arc::default(), Arc::default(), Arc::default());
+        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers, redefinitions, params })
     }
 }
 
@@ -248,13 +251,9 @@ pub struct Engine<D: Driver> {
 }
 
 impl<D: Driver> Engine<D> {
-    /// The loop with the number `seat`, without connections. `no_params` is the interned empty set.
-    pub fn new(
-        driver: D,
-        (seat, company): (usize, Arc<Company>),
-        no_params: Arc<ParamSet>,
-        settings: LoopSettings,
-    ) -> Self {
+    /// The loop with the number `seat`, without connections.
+    pub fn new(driver: D, (seat, company): (usize, Arc<Company>), settings: LoopSettings) -> Self {
+        let no_params = company.params.intern(ParamSet::default());
         let now_us = driver.micros();
         let now = Tick(now_us / 1_000);
         Engine {

@@ -35,6 +35,7 @@ impl<D: Driver> Engine<D> {
                 return false;
             }
             session.batch_sets_unnamed = true;
+            session.parsed = session.unnamed;
             self.to_server.extend_from_slice(std::mem::take(before));
             match session.unnamed {
                 Some(statement) => {

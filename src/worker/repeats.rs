@@ -61,6 +61,7 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         session.batch_sets_unnamed = true;
+        session.parsed = None;
         session.batch_repeats = Some(statement);
         session.unnamed_does = None;
         session.repeat_unit = entry.server.ledger.building_unit();

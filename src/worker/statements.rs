@@ -74,12 +74,14 @@ impl<D: Driver> Engine<D> {
         session.batch_sets_unnamed = true;
         session.batch_repeats = None;
         session.unnamed_does = None;
+        session.parsed = None;
         if effects.uses_names {
             let next = self.parse_using_names(id, server, parse, content, before);
             self.statements.release(statement);
             return next;
         }
         session.pins = session.pins.and(effects.pins);
+        session.parsed = Some(statement);
         self.note(id, server, Sent::Parse(Which::Unnamed(Some(statement))), Deliver::Client);
         Next::Forward
     }
@@ -150,7 +152,7 @@ impl<D: Driver> Engine<D> {
         };
         let effects = facts::effects(parse.query);
         let session = &mut client.session;
-        session.pins = session.pins.and(effects.pins).and(Pins::NAMED_STATEMENT);
+        session.pins = session.pins.and(effects.pins).and(effects.sets).and(Pins::NAMED_STATEMENT);
         session.batch_ending = session.batch_ending.and(effects.ending);
         // When it runs is not followed.
         entry.server.will_run(effects, &mut self.repeats);
@@ -227,16 +229,20 @@ impl<D: Driver> Engine<D> {
         id: ClientId,
         server: ServerId,
         header: Header,
-        names: BindNames,
-        mut before: &[u8],
-        after: &[u8],
+        body: &[u8],
+        (mut before, after): (&[u8], &[u8]),
     ) -> Next {
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        let (Some(names), Some(client), Some(entry)) =
+            (BindNames::read(body), self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
         };
+        let values = (body, body.len() == header.body_len as usize);
         let session = &mut client.session;
         session.bound = None;
+        if names.portal.is_empty() {
+            session.portal_steps = None;
+        }
         if names.statement.is_empty()
             && let Some(statement) = session.batch_repeats
         {
@@ -245,7 +251,7 @@ impl<D: Driver> Engine<D> {
             return self.write_bind(header, names, name.as_bytes(), before);
         }
         if names.statement.is_empty() {
-            return self.bind_unnamed(id, server, names, before);
+            return self.bind_unnamed(id, server, names, values, before);
         }
         if names.portal.is_empty() {
             session.portal_does = None;
@@ -287,6 +293,7 @@ impl<D: Driver> Engine<D> {
                 return self.hold_client(id);
             }
         };
+        self.follow_bind(id, server, names, values, Some(statement));
         self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
         self.write_bind(header, names, name, before)
     }
@@ -382,15 +389,39 @@ impl<D: Driver> Engine<D> {
         self.note(id, server, Sent::Flush, Deliver::OnError);
     }
 
+    /// Whether the unnamed statement may be one that sets parameters, depending on a batch that has
+    /// not been answered.
+    fn unnamed_may_set(&self, id: ClientId, server: ServerId) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
+            return false;
+        };
+        let session = &client.session;
+        if session.batch_sets_unnamed || entry.server.ledger.is_up_to_date() {
+            return false;
+        }
+        [session.parsed, session.unnamed].into_iter().flatten().any(|statement| {
+            let effects = self.statements.effects(statement);
+            !effects.sets.is_none() || (effects.controls && session.changes.is_some())
+        })
+    }
+
     fn bind_unnamed(
         &mut self,
         id: ClientId,
         server: ServerId,
         names: BindNames,
+        values: (&[u8], bool),
         mut before: &[u8],
     ) -> Next {
+        if self.unnamed_may_set(id, server) {
+            return self.hold_client(id);
+        }
         if !self.have_unnamed(id, server, &mut before) {
             return Next::Pause;
+        }
+        if let Some(session) = self.clients.get(id).map(|client| &client.session) {
+            let parsed = if session.batch_sets_unnamed { session.parsed } else { session.unnamed };
+            self.follow_bind(id, server, names, values, parsed);
         }
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         if client.session.unnamed_does.is_some() {
@@ -467,6 +498,7 @@ impl<D: Driver> Engine<D> {
             session.batch_sets_unnamed = true;
             session.batch_repeats = None;
             session.unnamed_does = None;
+            session.parsed = None;
             self.note(id, server, Sent::Close(Which::Unnamed(None)), Deliver::Client);
             return Next::Forward;
         }

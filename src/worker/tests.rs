@@ -2,6 +2,7 @@ mod bounds;
 mod ends;
 mod fairness;
 mod loops;
+mod parameters;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

@@ -203,7 +203,7 @@ pub(super) struct World {
     pub(super) servers: Vec<FakeServer>,
     config: Config,
     specs: HashMap<(String, String), Arc<PoolSpec>>,
-    sets: ParamSets,
+    sets: Arc<ParamSets>,
     registry: Arc<CancelRegistry>,
     admitted: Arc<AtomicU32>,
     /// What the next dials come to; empty: they succeed.
@@ -237,14 +237,13 @@ impl World {
         let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
         let posted = (0..loops).map(|_| VecDeque::new()).collect();
         let net = Rc::new(RefCell::new(Net { chunk: usize::MAX, posted, ..Net::default() }));
-        let sets = ParamSets::default();
-        let none = sets.intern(ParamSet::default());
+        let company = super::Company::of(loops);
+        let sets = company.params.clone();
         World {
             engines: {
-                let company = super::Company::of(loops);
                 let engine = |seat| {
                     let driver = SimDriver(net.clone(), seat);
-                    Engine::new(driver, (seat, company.clone()), none.clone(), SETTINGS)
+                    Engine::new(driver, (seat, company.clone()), SETTINGS)
                 };
                 (0..loops).map(engine).collect()
             },

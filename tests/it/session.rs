@@ -4,6 +4,7 @@
 mod code;
 mod kinds;
 mod messages;
+mod parameters;
 mod pins;
 mod statements;
 

@@ -80,15 +80,14 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
         }
     })
     .await;
-    let params = Arc::new(crate::session::ParamSets::default());
-    let no_params = params.intern(crate::session::ParamSet::default());
     let (mut books, orders) = order_books(1);
+    let company = crate::worker::Company::of(1);
+    let params = company.params.clone();
     let start = crate::worker::Start {
         seat: 0,
-        company: crate::worker::Company::of(1),
+        company,
         loops: crate::worker::Loops::of(1),
         started: std::time::Instant::now(),
-        no_params,
         settings: crate::worker::mail::LoopSettings {
             max_statement_size: 1 << 20,
             client_idle_ms: None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::World;
 use crate::pool::PoolSpec;
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::{Report, TransactionStatus, build};
@@ -20,6 +21,11 @@ pub(in crate::worker) struct FakeServer {
     skipping: bool,
     copy_in: bool,
     pub(in crate::worker) parameters: HashMap<String, String>,
+    /// What RESET goes back to.
+    defaults: HashMap<String, String>,
+    /// The parameters before the transaction that is open.
+    before: Option<HashMap<String, String>>,
+    savepoints: Vec<(String, HashMap<String, String>)>,
     /// Statements as they were run.
     pub(in crate::worker) ran: Vec<String>,
     /// Answers are held back.
@@ -42,10 +48,42 @@ impl FakeServer {
             skipping: false,
             copy_in: false,
             parameters: HashMap::new(),
+            defaults: HashMap::new(),
+            before: None,
+            savepoints: Vec::new(),
             ran: Vec::new(),
             silent: false,
             deaf: false,
             terminated: false,
+        }
+    }
+
+    /// One that a client talks to directly, with these parameters in its startup packet.
+    pub(in crate::worker) fn alone(world: &mut World, params: &[(&str, &str)]) -> Self {
+        let mut server = FakeServer::new(0, &world.spec("app", "app"));
+        let owned = params.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        server.defaults = owned.collect();
+        server.parameters = server.defaults.clone();
+        server
+    }
+
+    /// What it answers to these messages.
+    pub(in crate::worker) fn answers_to(&mut self, messages: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.input.extend_from_slice(messages);
+        self.answer(&mut out);
+        out
+    }
+
+    /// A Query or batch has ended.
+    fn unit_done(&mut self, failed: bool) {
+        if self.status != TransactionStatus::Idle {
+            return;
+        }
+        let before = self.before.take();
+        self.savepoints.clear();
+        if let Some(before) = before.filter(|_| failed) {
+            self.parameters = before;
         }
     }
 
@@ -88,8 +126,9 @@ impl FakeServer {
             b'Q' => {
                 self.unnamed = None;
                 let text = String::from_utf8(body[..body.len() - 1].to_vec()).expect("text");
-                self.run(&text, out);
+                let failed = self.run(&text, out);
                 if !self.copy_in {
+                    self.unit_done(failed);
                     build::ready_for_query(out, self.status);
                 }
             }
@@ -132,7 +171,8 @@ impl FakeServer {
                 build::empty(out, b'3');
             }
             b'S' => {
-                self.skipping = false;
+                let failed = std::mem::take(&mut self.skipping);
+                self.unit_done(failed);
                 self.portal = None;
                 build::ready_for_query(out, self.status);
             }
@@ -144,16 +184,96 @@ impl FakeServer {
 
     /// Whether it failed.
     fn run(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        text.split("; ").any(|statement| self.run_one(statement, out))
+    }
+
+    /// SET, RESET and what concerns savepoints; `None`: it is another statement.
+    fn run_setting(&mut self, words: &[&str], out: &mut Vec<u8>) -> Option<bool> {
+        let find = |server: &Self, name: &str| {
+            server.savepoints.iter().rposition(|(known, _)| known == name)
+        };
+        let failed = self.status == TransactionStatus::Failed;
+        let tag = match words {
+            ["SAVEPOINT" | "RELEASE" | "SET" | "RESET", ..] if failed => return None,
+            ["SAVEPOINT", name] => {
+                self.savepoints.push(((*name).to_owned(), self.parameters.clone()));
+                "SAVEPOINT"
+            }
+            ["RELEASE", name] => match find(self, name) {
+                Some(at) => {
+                    self.savepoints.truncate(at);
+                    "RELEASE"
+                }
+                None => {
+                    self.fail(out);
+                    return Some(true);
+                }
+            },
+            ["ROLLBACK", "TO", name] => match find(self, name) {
+                Some(at) => {
+                    self.parameters = self.savepoints[at].1.clone();
+                    self.savepoints.truncate(at + 1);
+                    self.status = TransactionStatus::InTransaction;
+                    "ROLLBACK"
+                }
+                None => {
+                    self.fail(out);
+                    return Some(true);
+                }
+            },
+            ["SET", name, "=", value] => {
+                if *name == "timezone" {
+                    build::parameter_status(out, b"TimeZone", value.as_bytes());
+                }
+                self.parameters.insert((*name).to_owned(), (*value).to_owned());
+                "SET"
+            }
+            ["RESET", "ALL"] => {
+                self.parameters = self.defaults.clone();
+                "RESET"
+            }
+            ["RESET", name] if !name.contains('"') => {
+                self.parameters.remove(*name);
+                if let Some(value) = self.defaults.get(*name) {
+                    self.parameters.insert((*name).to_owned(), value.clone());
+                }
+                "RESET"
+            }
+            _ => return None,
+        };
+        build::command_complete(out, tag);
+        Some(false)
+    }
+
+    fn run_one(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
         self.ran.push(text.to_owned());
-        let first = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-        let ends = matches!(first.as_str(), "COMMIT" | "ROLLBACK");
+        if self.before.is_none() {
+            self.before = Some(self.parameters.clone());
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        if let Some(failed) = self.run_setting(&words, out) {
+            return failed;
+        }
+        let first = words.first().copied().unwrap_or_default().to_ascii_uppercase();
+        let ends = matches!(words[..], ["COMMIT" | "ROLLBACK"]);
         if self.status == TransactionStatus::Failed && !ends {
             Report::error(b"25P02", "aborted").write(out);
             return true;
         }
         match first.as_str() {
             "BEGIN" => self.status = TransactionStatus::InTransaction,
-            "COMMIT" | "ROLLBACK" => self.status = TransactionStatus::Idle,
+            "COMMIT" | "ROLLBACK" => {
+                let failed = self.status == TransactionStatus::Failed;
+                self.status = TransactionStatus::Idle;
+                self.savepoints.clear();
+                let before = self.before.take();
+                if first == "ROLLBACK" || failed {
+                    self.parameters = before.unwrap_or_default();
+                    row(out, text);
+                    build::command_complete(out, "ROLLBACK");
+                    return false;
+                }
+            }
             "ERROR" => {
                 self.fail(out);
                 return true;
@@ -184,8 +304,12 @@ impl FakeServer {
     }
 
     fn configure(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), ()> {
+        if text.contains("RESET ALL;") {
+            self.parameters.clear();
+        }
         for part in text.split("RESET \"").skip(1) {
-            self.parameters.remove(part.split('"').next().expect("a name"));
+            let name = part.split("\";").next().expect("a name").replace("\".\"", ".");
+            self.parameters.remove(&name);
         }
         for part in text.split("set_config( E'").skip(1) {
             let mut words = part.split('\'');

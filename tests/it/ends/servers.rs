@@ -205,7 +205,7 @@ fn a_pinned_session_whose_server_is_terminated_ends_and_says_why() {
     front::client(&pgweir).ask("select 1");
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
     let mut client = front::client(&pgweir);
-    client.ask("set work_mem = '7MB'");
+    client.ask("create temp table mine (n int)");
     assert_eq!(terminate_backends(&cluster), 1);
     let frames = client.until_closed();
     assert_eq!(only_error(&frames), "57P01");

@@ -16,7 +16,7 @@ fn beside_a_pinned_session_the_others_share_what_is_left() {
     plan.clone().run().assert_all_ok(1_000);
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
     let mut pinned = front::client(&pgweir);
-    pinned.ask("set work_mem = '7MB'");
+    pinned.ask("do $$ begin set work_mem = '7MB'; end $$");
     let server = pinned.ask_value("select pg_backend_pid()");
     plan.run().assert_all_ok(1_000);
     assert_eq!(pinned.ask_value("select pg_backend_pid()"), server);
@@ -35,8 +35,8 @@ fn when_all_servers_are_pinned_the_others_wait_and_are_told() {
     let (mut one, mut two) = (front::client(&pgweir), front::client(&pgweir));
     let mut other = front::client(&pgweir);
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
-    one.ask("set work_mem = '7MB'");
-    two.ask("set work_mem = '8MB'");
+    one.ask("do $$ begin set work_mem = '7MB'; end $$");
+    two.ask("do $$ begin set work_mem = '8MB'; end $$");
     let frames = other.ask("select 1");
     assert_eq!(frames[0].sqlstate().as_deref(), Some("53300"), "{frames:?}");
     assert_eq!(one.ask_value(WORK_MEM), "7MB");

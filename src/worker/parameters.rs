@@ -1,0 +1,250 @@
+//! Parameters that sessions set: what their texts say is followed, and counts when the server has
+//! confirmed it.
+//!
+//! What a text would change is noted when it is sent, under a number that its answers bring back.
+//! Nothing follows such a text before it has been answered, but the rest of its batch: what comes
+//! later depends on what became of it.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::driver::Driver;
+use super::from_client::Next;
+use super::statements::hold;
+use crate::ids::{ClientId, ServerId};
+use crate::server::{Server, User};
+use crate::session::changes::{self, is_ascii_based, is_on};
+use crate::session::{Changes, ParamSet, Pins, Steps, TextEffects};
+use crate::wire::TransactionStatus;
+use crate::wire::frontend::{BindNames, BindValues, tag};
+
+impl<D: Driver> Engine<D> {
+    /// A message of a client that holds a server must wait: for what became of changes that it
+    /// depends on, or until the server has what its client is to have.
+    pub(super) fn parameters_first(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        message: u8,
+    ) -> Option<Next> {
+        let (client, entry) = (self.clients.get_mut(id)?, self.servers.get_mut(server)?);
+        let session = &mut client.session;
+        if session.changes.is_none() && Arc::ptr_eq(&entry.server.applied, &session.params) {
+            return None;
+        }
+        let ledger = &entry.server.ledger;
+        let ends_nothing = matches!(
+            message,
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH | tag::SYNC
+        );
+        if ends_nothing || ledger.copy_in() || ledger.is_skipping() {
+            return None;
+        }
+        let building = ledger.building_unit();
+        if session.changes.as_ref().is_some_and(|changes| changes.must_wait(building)) {
+            return Some(hold(session));
+        }
+        if ledger.batch_is_open() {
+            return None;
+        }
+        let (wanted, has) = match &session.changes {
+            Some(changes) => (&changes.now().client, &changes.now().server),
+            None => (&session.params, &entry.server.applied),
+        };
+        if Arc::ptr_eq(wanted, has) || wanted == has {
+            return None;
+        }
+        if !ledger.is_settled() {
+            return Some(hold(session));
+        }
+        if entry.server.status == TransactionStatus::Failed {
+            return None;
+        }
+        let text = wanted.statement_from(has)?;
+        entry.server.user = User::Preparing(id);
+        self.send_own_query(server, &text);
+        Some(Next::Pause)
+    }
+
+    /// Follows what a Query does, which is noted next.
+    pub(super) fn follow_query(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        text: &[u8],
+        effects: TextEffects,
+    ) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.portal_steps = None;
+        client.session.parsed = None;
+        if effects.sets.is_none() && client.session.changes.is_none() {
+            return;
+        }
+        let steps = changes::steps(text, None);
+        self.follow(id, server, steps, effects.sets);
+    }
+
+    /// Looks what a portal will do that a Bind makes of a statement.
+    pub(super) fn follow_bind(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        names: BindNames,
+        (body, whole): (&[u8], bool),
+        statement: Option<crate::prepared::StatementId>,
+    ) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let session = &mut client.session;
+        let is_unnamed = names.portal.is_empty();
+        if is_unnamed {
+            session.portal_steps = None;
+        }
+        let Some(statement) = statement else { return };
+        let effects = self.statements.effects(statement);
+        if effects.sets.is_none() && !effects.controls {
+            return;
+        }
+        if !is_unnamed {
+            session.portal_controls |= effects.controls;
+            if !effects.sets.is_none() || session.changes.is_some() {
+                give_up(session, effects.sets);
+            }
+            return;
+        }
+        let content = self.statements.content(statement);
+        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let values = if whole { BindValues::read(body) } else { None };
+        match changes::steps(text, values.as_ref()) {
+            Some(steps) if !steps.is_empty() => session.portal_steps = Some(Box::new(steps)),
+            Some(_) => {}
+            None => self.follow(id, server, None, effects.sets),
+        }
+    }
+
+    /// Follows what the unnamed portal does, whose Execute is noted next.
+    pub(super) fn follow_portal(&mut self, id: ClientId, server: ServerId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(steps) = client.session.portal_steps.take() else { return };
+        if steps.change_parameters() || client.session.changes.is_some() {
+            self.follow(id, server, Some(*steps), Pins::PARAMETER);
+        }
+    }
+
+    /// Follows these steps; where they cannot be followed, the session keeps its server.
+    fn follow(&mut self, id: ClientId, server: ServerId, steps: Option<Steps>, sets: Pins) {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        let session = &mut client.session;
+        let server = &mut entry.server;
+        let Some(steps) = steps.filter(|_| reads_as_we_do(server) || sets.is_none()) else {
+            return give_up(session, sets);
+        };
+        if steps.is_empty() {
+            return;
+        }
+        if steps.change_parameters() {
+            if session.portal_controls {
+                return give_up(session, sets);
+            }
+            // What is parsed from here on means what it means under the new parameters.
+            server.local = true;
+            server.sets_open = true;
+            for name in steps.names() {
+                server.touches(name);
+            }
+            if steps.reset_all() {
+                let names = session.params.names().chain(server.applied.names());
+                let names: Vec<Box<[u8]>> = names.map(Box::from).collect();
+                names.iter().for_each(|name| server.touches(name));
+            }
+        }
+        let (base, params) = (&session.base, &session.params);
+        let changes = session.changes.get_or_insert_with(|| {
+            Box::new(Changes::new(base.clone(), params.clone(), server.applied.clone()))
+        });
+        if !changes.has_room_for(&steps) {
+            return give_up(session, sets);
+        }
+        changes.sending(steps, server.ledger.building_unit());
+    }
+
+    /// A ReadyForQuery says what has become of changes.
+    pub(super) fn parameters_settled(&mut self, server: ServerId) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        let User::Client(id) = entry.server.user else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let session = &mut client.session;
+        let Some(changes) = &session.changes else { return };
+        let committed = changes.committed().clone();
+        let idle = entry.server.status == TransactionStatus::Idle;
+        if idle && changes.is_done() {
+            session.changes = None;
+            entry.server.sets_open = false;
+        }
+        if *committed.server != *entry.server.applied {
+            entry.server.applied = self.company.params.intern((*committed.server).clone());
+        }
+        if *committed.client != *session.params {
+            self.set_params(id, &committed.client);
+        }
+    }
+
+    /// The session has run DISCARD ALL.
+    pub(super) fn parameters_discarded(&mut self, server: ServerId) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        entry.server.sets_open = false;
+        let User::Client(id) = entry.server.user else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.session.changes = None;
+        let params = client.session.params.discard_all(&client.session.base);
+        if params != *client.session.params {
+            self.set_params(id, &params);
+        }
+    }
+
+    /// A session has other parameters from now on. Its statements are read under them: under the
+    /// same ones as everybody else's who has the same statement.
+    fn set_params(&mut self, id: ClientId, params: &ParamSet) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let session = &mut client.session;
+        let before = session.params.clone();
+        session.params = self.company.params.intern(params.clone());
+        if before.dialect() == session.params.dialect() {
+            return;
+        }
+        let under = session.params.dialect();
+        if let Some(names) = &mut session.names {
+            for old in names.meant() {
+                if let Some(new) = self.statements.intern_under(old, under) {
+                    names.moves(&mut self.statements, old, new);
+                    self.statements.release(new);
+                }
+            }
+        }
+        if let Some(old) = session.unnamed
+            && let Some(new) = self.statements.intern_under(old, under)
+        {
+            if session.parsed == Some(old) {
+                session.parsed = Some(new);
+            }
+            self.statements.assign(&mut session.unnamed, Some(new));
+            self.statements.release(new);
+        }
+    }
+}
+
+/// The session keeps its server until it ends, or discards everything.
+fn give_up(session: &mut crate::client::Session, sets: Pins) {
+    session.pins = session.pins.and(Pins::PARAMETER).and(sets);
+    session.changes = None;
+    session.portal_steps = None;
+}
+
+/// Whether the server reads texts as pgweir does: strings with backslashes, bytes that begin a
+/// character.
+fn reads_as_we_do(server: &Server) -> bool {
+    server.status_of(b"standard_conforming_strings").is_none_or(is_on)
+        && server.status_of(b"client_encoding").is_none_or(is_ascii_based)
+}
