@@ -54,16 +54,28 @@ fn address(file: &Path) -> io::Result<String> {
     Ok(format!("\0pgweir:{hash}"))
 }
 
-/// Listens for asks about a configuration. Where that is not possible, it says so in the log:
-/// SIGHUP works still.
-pub(super) fn listen(file: &Path, reload: ReloadHandle) {
-    match address(file).and_then(UnixListener::bind) {
-        Ok(listener) => drop(tokio::spawn(accept(listener, reload))),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => tracing::warn!(
-            "another pgweir runs with this configuration file: `pgweir reload` reaches that one \
-             only, SIGHUP this one"
-        ),
-        Err(error) => tracing::warn!("`pgweir reload` will not reach this process: {error}"),
+/// Asks about a configuration, from before the process can be reached in any other way. Where that
+/// is not possible, it says so in the log: SIGHUP works still.
+pub(super) struct Control(Option<UnixListener>);
+
+impl Control {
+    /// Whoever asks from here on is heard, once [`Control::serve`] runs.
+    pub(super) fn bind(file: &Path) -> Self {
+        match address(file).and_then(UnixListener::bind) {
+            Ok(listener) => return Control(Some(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tracing::warn!(
+                "another pgweir runs with this configuration file: `pgweir reload` reaches that \
+                 one only, SIGHUP this one"
+            ),
+            Err(error) => tracing::warn!("`pgweir reload` will not reach this process: {error}"),
+        }
+        Control(None)
+    }
+
+    pub(super) fn serve(self, reload: ReloadHandle) {
+        if let Some(listener) = self.0 {
+            drop(tokio::spawn(accept(listener, reload)));
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::worker::mail::{LoopSettings, Mail};
 use crate::worker::{self, Company, LoopHandle, Loops, Start};
+use control::Control;
 use doors::Doors;
 use http_door::HttpDoor;
 use logging::LogLevel;
@@ -156,7 +157,8 @@ async fn serve(
     let (reload, reloads) = ReloadHandle::new();
     // Before anything can be asked to end, it must be able to hear that.
     let signals = Signals::new(reload.clone()).map_err(RunError::Start)?;
-    // Whoever can connect as a client can ask for the state as well.
+    // Whoever can connect as a client can ask for a reload and for the state as well.
+    let control = Control::bind(path);
     let bound_http = http_door::bind(&config).await?;
     let bound = doors::bind_all(&config).await?;
     let registry = Arc::new(CancelRegistry::default());
@@ -199,7 +201,7 @@ async fn serve(
                 .abort_handle()
         }
     };
-    control::listen(path, reload);
+    control.serve(reload);
     let reloader = Reloader {
         path: path.to_path_buf(),
         started: config.clone(),

@@ -12,8 +12,8 @@ use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
-use crate::session::{ParamSet, TextEffects};
 use crate::session::params::is_custom;
+use crate::session::{ParamSet, TextEffects};
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
