@@ -626,10 +626,8 @@ pub(super) fn take_effect<S>(
             return;
         }
         Answer::Deallocated => {}
-        Answer::AllDeallocated => entry.server.prepared.dropped_all(statements),
-        Answer::AllDiscarded => {
+        Answer::AllDeallocated | Answer::AllDiscarded => {
             entry.server.prepared.dropped_all(statements);
-            entry.server.discarded = true;
         }
     }
     let Some(session) = session else { return };

@@ -182,6 +182,7 @@ impl<D: Driver> Engine<D> {
         if idle && changes.is_done() {
             session.changes = None;
             entry.server.sets_open = false;
+            entry.server.statuses_settled();
         }
         if *committed.server != *entry.server.applied {
             entry.server.applied = self.company.params.intern((*committed.server).clone());
@@ -195,6 +196,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn parameters_discarded(&mut self, server: ServerId) {
         let Some(entry) = self.servers.get_mut(server) else { return };
         entry.server.sets_open = false;
+        // Parameters that differ now are the server's own.
+        entry.server.statuses_before = None;
         let User::Client(id) = entry.server.user else { return };
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.changes = None;

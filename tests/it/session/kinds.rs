@@ -9,7 +9,7 @@ use crate::harness::raw::{Address, RawClient};
 
 const PREPARED: &str = "select count(*) from pg_prepared_statements where name = 'mine'";
 const CURSORS: &str = "select count(*) from pg_cursors where name = 'mine'";
-const PLACEHOLDER: &str = "select coalesce(current_setting('app.mine', true), 'none')";
+const PLACEHOLDER: &str = "select coalesce(nullif(current_setting('app.mine', true), ''), 'none')";
 
 const KINDS: [Kind; 27] = [
     kind("set work_mem = '7MB'", WORK_MEM, "4MB"),
