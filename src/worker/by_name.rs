@@ -72,6 +72,7 @@ impl<D: Driver> Engine<D> {
                 Next::Forward
             }
             NamedUse::DiscardAll => {
+                self.follow_discard(id, server);
                 self.note(id, server, query, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
                 Next::Forward
@@ -259,6 +260,7 @@ impl<D: Driver> Engine<D> {
                 self.drop_all(id, server, Answer::AllDeallocated, building);
             }
             Some(NamedUse::DiscardAll) => {
+                self.follow_discard(id, server);
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
             }
