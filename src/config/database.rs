@@ -32,6 +32,12 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
+    /// Where it is, as one text: the hosts of its primary, and its name there.
+    pub fn place(&self) -> String {
+        let hosts: Vec<String> = self.primary.hosts.iter().map(ToString::to_string).collect();
+        format!("{}/{}", hosts.join(","), self.server_database)
+    }
+
     /// Whether no table names it: `[databases."*"]` serves it.
     pub fn is_wildcard(&self) -> bool {
         self.table == super::resolve::ANY_DATABASE

@@ -18,18 +18,15 @@ pub enum Today {
     Nothing,
     /// What this value asks for, whatever is set.
     Always(&'static str),
-    /// What its value says, but for the first of these, which does what the second one does.
-    Only(&'static str, &'static str),
 }
 
-use Today::{Always, Nothing, Only};
+use Today::{Always, Nothing};
 
 /// The table and the key, as in [`super::keys::TABLES`], and what happens today. `[defaults]`
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
     ("[defaults]", "session_state", Nothing),
-    ("[defaults]", "reset_on_handover", Only("user_code", "seen")),
     ("[defaults]", "pin_timeout", Always("off")),
     ("[defaults]", "statement_timeout", Always("off")),
     ("[defaults]", "maintenance_timeout", Always("off")),
@@ -84,7 +81,6 @@ pub(super) fn is_acted_on(key: &str, shown: &str) -> bool {
         None => true,
         Some(Nothing) => false,
         Some(Always(value)) => value == shown,
-        Some(Only(not_yet, _)) => not_yet != shown,
     }
 }
 
@@ -134,10 +130,6 @@ fn add<'t>(
         let what = match today {
             None => continue,
             Some(Always(value)) if asks_for(&entry.node.value, value) => continue,
-            Some(Only(not_yet, today)) if asks_for(&entry.node.value, not_yet) => {
-                format!("= {not_yet} is not there yet: it does what {today} does")
-            }
-            Some(Only(..)) => continue,
             Some(Always("off" | "[]" | "false" | "0") | Nothing) => "does nothing yet".to_owned(),
             Some(Always(value)) => format!("does nothing yet: it is always {value}"),
         };

@@ -3,6 +3,7 @@
 //! Hosts and addresses are tried in order under one time limit, with libpq's meaning of `sslmode`.
 //! Deliberately absent: pools, and everything after the first ReadyForQuery.
 
+mod catalog;
 pub mod error;
 pub mod frame;
 mod login;
@@ -127,7 +128,9 @@ impl Dialler {
             limit: settings.connect_timeout.as_duration(),
         };
         let result = match self.dial(errand).await {
-            Ok(connected) => connected.into_server(place),
+            Ok(connected) => catalog::look_at_code(pool, connected)
+                .await
+                .and_then(|connected| connected.into_server(place)),
             Err(error) => Err(error),
         };
         result.map_err(|error| {

@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use super::edition::Edition;
 use super::secrets::Revealed;
 use crate::config::{Config, Effective};
-use crate::pool::PoolSpec;
+use crate::pool::{Code, PoolSpec};
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +19,8 @@ mod tests;
 pub struct Pools {
     known: DashMap<(String, String), Arc<PoolSpec>>,
     next_id: AtomicU32,
+    /// What is known of code, by the database on its servers.
+    codes: DashMap<String, Arc<Code>>,
     /// Over how many loops they are; 0 stands for one.
     loops: usize,
 }
@@ -46,16 +48,23 @@ impl Pools {
             let name = owner.role.clone();
             self.find_or_make(config, database, &name, Arc::new(owner))
         });
+        let code = self.code_of(&settings);
         let make = || {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let spec = PoolSpec::new(id, database.to_owned(), role.to_owned(), settings);
-            let spec = spec.over(self.loops);
+            let spec = spec.over(self.loops).with_code(code);
             Arc::new(match owner {
                 Some(owner) => spec.with_servers_of(owner),
                 None => spec,
             })
         };
         self.known.entry(key).or_insert_with(make).clone()
+    }
+
+    /// What is known of code in a database, for all its pools.
+    fn code_of(&self, settings: &Effective) -> Arc<Code> {
+        let place = settings.database.place();
+        self.codes.entry(place).or_default().clone()
     }
 
     /// Forgets a pool that its loop has forgotten, unless somebody has found it since.
@@ -69,6 +78,7 @@ impl Pools {
             Arc::ptr_eq(known, pool) && Arc::strong_count(known) == 2
         };
         self.known.remove_if(&key, unused);
+        self.codes.retain(|_, code| Arc::strong_count(code) > 1);
     }
 
     /// Has every pool follow what an edition says.

@@ -12,6 +12,7 @@ use crate::ids::{ClientId, ServerId};
 pub mod board;
 #[cfg(test)]
 mod board_tests;
+mod code;
 mod dials;
 pub mod share;
 pub mod spec;
@@ -19,6 +20,7 @@ pub mod spec;
 mod tests;
 
 pub use board::{Board, Slots};
+pub use code::Code;
 use dials::Health;
 pub use dials::Wants;
 pub use spec::PoolSpec;
@@ -47,6 +49,8 @@ pub struct Limits {
     pub repeated: bool,
     /// Every parameter is reset before another client gets a server.
     pub resets: bool,
+    /// So it is where code of the database may set some.
+    pub resets_for_code: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::Board;
+use super::{Board, Code};
 use crate::auth::ServerCredential;
 use crate::config::Effective;
 use crate::wire::Report;
@@ -40,6 +40,8 @@ pub struct PoolSpec {
     failure: Mutex<Option<Report>>,
     /// Counts the places that its servers have been at.
     place: AtomicU64,
+    /// What is known of code in its database.
+    code: Arc<Code>,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -62,6 +64,7 @@ impl PoolSpec {
             renewals: AtomicU64::new(0),
             failure: Mutex::new(None),
             place: AtomicU64::new(0),
+            code: Arc::default(),
             clients_gone: AtomicBool::new(false),
             servers_gone: AtomicBool::new(false),
         }
@@ -73,6 +76,18 @@ impl PoolSpec {
         let spec = PoolSpec { board: Arc::new(Board::new(loops)), ..self };
         spec.find_home();
         spec
+    }
+
+    /// The same with what is known of code in its database.
+    #[must_use]
+    pub fn with_code(self, code: Arc<Code>) -> Self {
+        PoolSpec { code, ..self }
+    }
+
+    /// What is known of code in its database.
+    #[must_use]
+    pub fn code(&self) -> &Arc<Code> {
+        &self.code
     }
 
     fn find_home(&self) {
@@ -150,6 +165,7 @@ impl PoolSpec {
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
+            self.code.changed();
         }
         self.find_home();
     }
@@ -259,6 +275,7 @@ impl PoolSpec {
             prepared: settings.max_prepared_statements,
             repeated: settings.unnamed_statements == crate::config::UnnamedStatements::Shared,
             resets: settings.reset_on_handover == crate::config::ResetOnHandover::Always,
+            resets_for_code: settings.reset_on_handover == crate::config::ResetOnHandover::UserCode,
         }
     }
 

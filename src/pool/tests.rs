@@ -29,6 +29,7 @@ fn limits(size: u32) -> Limits {
         prepared: 500,
         repeated: true,
         resets: false,
+        resets_for_code: false,
     }
 }
 

@@ -62,6 +62,8 @@ pub enum CleanStep {
     DiscardAll,
     /// A Sync of our own, so that a cancel signal that came late hits nothing.
     Barrier,
+    /// Ask whether its database has code that sets parameters.
+    LookAtCode,
     /// It is clean.
     Done,
     /// It cannot be made clean.
@@ -100,6 +102,12 @@ pub struct Server {
     pub local: bool,
     /// DDL was sent to it whose transaction has not ended.
     pub redefines: bool,
+    /// Of that, something that may be code which sets parameters.
+    pub defines_code: bool,
+    /// Such was committed: the catalog is to be read before anyone else has it.
+    pub look_at_code: bool,
+    /// The catalog is being read for such code, and has some.
+    pub code_found: Option<bool>,
     /// The client's batch that runs, to be sent again if its first statement cannot be used any
     /// more; empty when that may not be.
     pub replay: Vec<u8>,
@@ -160,6 +168,9 @@ impl Server {
             prepared: OnServer::default(),
             local: false,
             redefines: false,
+            defines_code: false,
+            look_at_code: false,
+            code_found: None,
             replay: Vec::new(),
             sets_open: false,
             touched: Vec::new(),
@@ -245,6 +256,9 @@ impl Server {
         if self.needs_barrier {
             return CleanStep::Barrier;
         }
+        if self.look_at_code {
+            return CleanStep::LookAtCode;
+        }
         CleanStep::Done
     }
 
@@ -259,6 +273,7 @@ impl Server {
     #[inline]
     pub fn may_redefine(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.redefines |= effects.redefines;
+        self.defines_code |= effects.defines_code;
         repeats.redefined_if(effects.redefines);
     }
 
@@ -274,6 +289,7 @@ impl Server {
             self.local = false;
             self.prepared.transaction_ended();
         }
+        self.look_at_code |= std::mem::take(&mut self.defines_code);
         std::mem::take(&mut self.redefines)
     }
 

@@ -1,5 +1,6 @@
 //! What a text does to the session that runs it, as far as pooling must know.
 
+use super::code;
 use crate::sql::{
     self, EffectSet, LexOptions, ParameterUse, Scope, StatementFacts, StatementKind, Target,
     TextFacts, TransactionControl,
@@ -158,6 +159,8 @@ pub struct TextEffects {
     pub sets: Pins,
     /// It begins, ends or shapes a transaction.
     pub controls: bool,
+    /// It may define code that sets parameters.
+    pub defines_code: bool,
 }
 
 impl TextEffects {
@@ -171,6 +174,7 @@ impl TextEffects {
         is_one_query: false,
         sets: Pins::NONE,
         controls: false,
+        defines_code: false,
     };
 
     /// A text that nobody has read.
@@ -183,6 +187,7 @@ impl TextEffects {
         is_one_query: false,
         sets: Pins::NONE,
         controls: true,
+        defines_code: true,
     };
 }
 
@@ -304,6 +309,7 @@ pub fn effects(text: &[u8]) -> TextEffects {
         is_one_query: false,
         sets,
         controls: facts.effects().has(EffectSet::TRANSACTION),
+        defines_code: facts.statements().iter().any(|s| code::may_be_defined(s, text)),
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a session has set on its server.
 
 pub mod changes;
+mod code;
 pub mod facts;
 pub mod params;
 
 pub use changes::{Changes, Steps};
+pub use code::CODE_THAT_SETS;
 pub use facts::{Control, Ending, NamedUse, Pins, TextEffects};
 pub use params::{ParamSet, ParamSets, Setting};

@@ -430,6 +430,14 @@ impl<D: Driver> Engine<D> {
             self.statements.release(statement);
         }
         self.repeats.redefined_if(entry.server.redefines);
+        let code = self.pools[entry.pool.0 as usize].spec.code();
+        if entry.server.code_found.is_some() {
+            code.found(true);
+            code.changed();
+        }
+        if entry.server.defines_code {
+            code.changed();
+        }
         entry.server.prepared.clear(&mut self.statements);
         self.statements.assign(&mut entry.server.unnamed, None);
         self.pools[entry.pool.0 as usize].counters.servers_closed += 1;

@@ -218,7 +218,9 @@ impl<D: Driver> Engine<D> {
             client
         };
         // Before the client can tell anybody.
-        self.repeats.redefined_if(std::mem::take(&mut events.redefined));
+        if std::mem::take(&mut events.redefined) {
+            self.redefined(id);
+        }
         if let Some(client) = client {
             self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {
@@ -281,6 +283,11 @@ impl<D: Driver> Engine<D> {
             User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
             User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
         };
+        if header.tag == tag::COMMAND_COMPLETE
+            && let Some(found) = &mut server.code_found
+        {
+            *found |= body == b"SELECT 1\0";
+        }
         if let Some(number) = does
             && matches!(header.tag, tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED)
             && let Some(changes) = session.as_mut().and_then(|s| s.changes.as_deref_mut())
@@ -461,6 +468,15 @@ impl<D: Driver> Engine<D> {
             }
         }
         Some(for_client)
+    }
+
+    /// DDL has been committed, or may have been.
+    fn redefined(&mut self, id: ServerId) {
+        self.repeats.redefined_if(true);
+        let Some(entry) = self.servers.get(id) else { return };
+        if entry.server.look_at_code {
+            self.pools[entry.pool.0 as usize].spec.code().changed();
+        }
     }
 
     /// What follows from the replies of one chunk.
@@ -658,7 +674,11 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
     let body = match header.tag {
         tag::ROW_DESCRIPTION if describes_unknown_rows(server) => LONGEST_DESCRIPTION,
         tag::READY_FOR_QUERY => 1,
-        tag::COMMAND_COMPLETE if server.ledger.front_does().is_some() => LONGEST_TAG,
+        tag::COMMAND_COMPLETE
+            if server.ledger.front_does().is_some() || server.code_found.is_some() =>
+        {
+            LONGEST_TAG
+        }
         tag::NOTIFICATION_RESPONSE => 4,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,

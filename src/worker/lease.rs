@@ -12,7 +12,7 @@ use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Sent};
 use crate::server::{Cancel, CleanStep, Server, User};
-use crate::session::{Ending, ParamSet, Pins};
+use crate::session::{CODE_THAT_SETS, Ending, ParamSet, Pins};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 use std::sync::Arc;
 
@@ -135,7 +135,9 @@ impl<D: Driver> Engine<D> {
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
         let before = entry.server.last_client.replace(client_id);
-        let resets = self.pools[entry.pool.0 as usize].pool.limits().resets;
+        let pool = &self.pools[entry.pool.0 as usize];
+        let limits = pool.pool.limits();
+        let resets = limits.resets || (limits.resets_for_code && pool.spec.code().may_set());
         let resets = resets && before.is_some_and(|before| before != client_id);
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets {
             entry.server.user = User::Client(client_id);
@@ -347,7 +349,21 @@ impl<D: Driver> Engine<D> {
                     self.send_own(id, OWN_SYNC, &message);
                     return;
                 }
+                CleanStep::LookAtCode => {
+                    entry.server.look_at_code = false;
+                    let pool = &self.pools[entry.pool.0 as usize];
+                    let asks = pool.pool.limits().resets_for_code;
+                    if asks && pool.spec.code().is_to_be_read() {
+                        entry.server.code_found = Some(false);
+                        self.send_own_query(id, CODE_THAT_SETS.as_bytes());
+                        return;
+                    }
+                }
                 CleanStep::Done => {
+                    if let Some(found) = entry.server.code_found.take() {
+                        let failed = entry.server.own_error.take().is_some();
+                        self.pools[entry.pool.0 as usize].spec.code().found(found || failed);
+                    }
                     entry.server.user = User::Nobody;
                     return self.give_back(id);
                 }

@@ -323,6 +323,9 @@ impl World {
         let id = u32::try_from(self.specs.len()).expect("few");
         let mut spec = PoolSpec::new(id, database.into(), role.into(), settings);
         spec = spec.over(self.engines.len());
+        // There is no code, and nobody to ask.
+        assert!(spec.code().is_to_be_read());
+        spec.code().found(false);
         if let Some(server_role) = server_role {
             spec = spec.with_servers_of(self.spec(database, &server_role));
         }

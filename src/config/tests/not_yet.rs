@@ -16,14 +16,14 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
         told(
             "[defaults]\nquery_timeout = \"15s\"\npool_size = 3\n[databases.a]\nprimary = \"host=localhost\"\n\
              replicas = [\"host=localhost\"]\nrouting.max_lag = \"5s\"\nroles.x.guard = \"ours\"\n\
-             [roles.y]\nreset_on_handover = \"user_code\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\npeers = [\"127.0.0.1:6433\"]\n"
+             [roles.y]\nroute = \"replica\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\npeers = [\"127.0.0.1:6433\"]\n"
         ),
         [
             "pgweir.toml:2: `defaults.query_timeout` does nothing yet",
             "pgweir.toml:6: `databases.a.replicas` does nothing yet",
             "pgweir.toml:7: `databases.a.routing.max_lag` does nothing yet",
             "pgweir.toml:8: `databases.a.roles.x.guard` does nothing yet",
-            "pgweir.toml:10: `roles.y.reset_on_handover` = user_code is not there yet: it does what seen does",
+            "pgweir.toml:10: `roles.y.route` does nothing yet: it is always primary",
             "pgweir.toml:11: `guard.ours` does nothing yet",
             "pgweir.toml:14: `server.peers` does nothing yet",
         ]
@@ -79,7 +79,6 @@ fn explain_says_of_each_value_whether_it_is_acted_on() {
             None => true,
             Some((_, _, Today::Nothing)) => false,
             Some((_, _, Today::Always(today))) => *today == value.value,
-            Some((_, _, Today::Only(not_yet, _))) => *not_yet != value.value,
         };
         assert_eq!(value.acted_on, expected, "{}", value.key);
     }

@@ -5,7 +5,7 @@ use crate::worker::mail::Mail;
 
 /// A pool whose primary is at `url`.
 fn pool(url: &str) -> Arc<PoolSpec> {
-    let config = format!("[databases.shop]\nprimary = \"{url}\"\n");
+    let config = format!("[databases.shop]\nprimary = \"{url}\"\nreset_on_handover = \"seen\"\n");
     let config = crate::config::Config::parse(&config, "test.toml").unwrap().config;
     let settings = Arc::new(config.resolve("shop", "app").unwrap());
     Arc::new(PoolSpec::new(1, "shop".to_owned(), "app".to_owned(), settings))

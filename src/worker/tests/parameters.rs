@@ -136,6 +136,38 @@ fn everything_is_reset_before_another_client_where_the_settings_say_so() {
 }
 
 #[test]
+fn everything_is_reset_before_another_client_while_code_may_have_set_something() {
+    let mut world = World::new(1, "");
+    let (a, b) = (world.client(), world.client());
+    let resets = |world: &World| {
+        world.servers[0].ran.iter().filter(|text| text.contains("RESET ALL")).count()
+    };
+    world.ask(a, "select 1");
+    world.ask(b, "select 1");
+    assert_eq!(resets(&world), 0);
+    let code = world.spec("app", "app").code().clone();
+    code.changed();
+    world.ask(a, "select 1");
+    assert_eq!(resets(&world), 1);
+    assert!(code.is_to_be_read());
+    code.found(false);
+    world.ask(b, "select 1");
+    assert_eq!(resets(&world), 1);
+    // The server on which some was made is asked when its client has no use for it.
+    let asked = |world: &World| world.servers[0].ran.iter().any(|text| text.contains("pg_proc"));
+    world.ask(a, "CREATE TABLE t (n int)");
+    assert!(!asked(&world) && !code.may_set());
+    world.ask(a, "BEGIN");
+    world.ask(a, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'");
+    assert!(!code.may_set());
+    world.ask(a, "COMMIT");
+    assert!(asked(&world) && !code.may_set());
+    world.ask(b, "select 1");
+    assert_eq!(resets(&world), 1);
+    world.check_accounts();
+}
+
+#[test]
 fn a_custom_parameters_value_is_its_sessions_own() {
     let mut world = World::new(1, "");
     let (a, b) = (world.client(), world.client());

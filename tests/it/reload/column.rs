@@ -121,6 +121,15 @@ fn stays(_: &Seen<'_>, client: &mut RawClient) -> String {
     }
 }
 
+/// What another client left that called a function which sets a parameter.
+fn left_by_code(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    let code = "create or replace function sets_work_mem() returns text language sql \
+                as $$ select set_config('work_mem', '7MB', false) $$";
+    seen.cluster.primary().sql("postgres", code).expect("a function");
+    seen.client().ask("select sets_work_mem()");
+    client.ask_value("select current_setting('work_mem')")
+}
+
 /// A number that nobody has had.
 fn fresh() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
@@ -305,6 +314,12 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             ["kept", "each time"],
             repeated_statement
         ),
+        one(of_sessions!(
+            (defaults, "reset_on_handover", "defaults.reset_on_handover"),
+            ["\"seen\"", "\"always\""],
+            ["7MB", "4MB"],
+            left_by_code
+        )),
         of_sessions!(
             (defaults, "pool_mode", "defaults.pool_mode"),
             ["\"transaction\"", "\"session\""],

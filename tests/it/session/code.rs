@@ -5,6 +5,7 @@ use crate::harness::accounting::Accounting;
 use crate::harness::await_event::secs;
 use crate::harness::front;
 use crate::harness::message;
+use crate::harness::raw::Login;
 
 /// Bodies of DO blocks whose text shows, or may hide, what they change.
 const BLOCKS: [Kind; 13] = [
@@ -124,5 +125,112 @@ fn a_reported_parameter_that_hidden_code_sets_is_its_sessions_own() {
             assert_eq!(frames[1].first_text().as_deref(), Some("UTC"), "{sql}");
         }
     }
+    accounts.assert_settled(secs(10));
+}
+
+/// Bodies of functions that set a parameter for the session, and how they are made.
+const SETTERS: [(&str, &str); 14] = [
+    ("plpgsql", "begin set work_mem = '7MB'; end"),
+    ("plpgsql", "begin perform 1; -- done\n  SET SESSION work_mem TO '7MB'; end"),
+    ("plpgsql", "begin /* first */ set work_mem = '7MB'; end"),
+    ("plpgsql", "begin if true then set work_mem = '7MB'; end if; end"),
+    ("plpgsql", "begin perform set_config('work_mem', '7MB', false); end"),
+    ("plpgsql", "begin perform pg_catalog.set_config ('work_mem', '7MB', 1 > 2); end"),
+    ("plpgsql", "begin execute 'set work_mem = ''7MB'''; end"),
+    ("plpgsql", "begin execute format('set %I = %L', 'work_mem', '7MB'); end"),
+    ("plpgsql", "begin loop set work_mem = '7MB'; exit; end loop; end"),
+    ("plpgsql", "begin reset work_mem; end"),
+    ("plpgsql", "begin set role pg_monitor; end"),
+    ("sql", "select set_config('work_mem', '7MB', false)"),
+    ("sql", "set work_mem = '7MB'"),
+    ("sql", "select 1; set work_mem = '7MB'"),
+];
+
+/// Bodies that set nothing, or for their transaction only.
+const OTHERS: [(&str, &str); 8] = [
+    ("plpgsql", "begin update t set n = 1; end"),
+    ("plpgsql", "begin insert into t values (1) on conflict do nothing; update t\nset n = 2; end"),
+    ("plpgsql", "begin set local work_mem = '7MB'; end"),
+    ("plpgsql", "begin set constraints all deferred; end"),
+    ("plpgsql", "begin perform set_config('work_mem', '7MB', true); end"),
+    ("plpgsql", "begin perform 1; -- set work_mem = '7MB'\n end"),
+    ("sql", "update t set n = 1"),
+    ("sql", "select current_setting('work_mem')"),
+];
+
+#[test]
+fn code_that_sets_parameters_is_told_from_other_code() {
+    let cluster = front::shop();
+    let mut sql = cluster.primary().open_sql("shop").unwrap();
+    sql.run("create table t (n int)").unwrap();
+    let question = pgweir::session::CODE_THAT_SETS;
+    let mut is_found = |language: &str, body: &str| {
+        let made = format!("create procedure f() language {language} as $body$ {body} $body$");
+        sql.run(&made).unwrap_or_else(|error| panic!("{body}: {error}"));
+        let found = !sql.run(question).unwrap().is_empty();
+        sql.run("drop procedure f()").unwrap();
+        found
+    };
+    for (language, body) in SETTERS {
+        assert!(is_found(language, body), "{body}");
+    }
+    for (language, body) in OTHERS {
+        assert!(!is_found(language, body), "{body}");
+    }
+    // SQL-standard bodies have no source.
+    let body = "create function g() returns text begin atomic \
+                select set_config('work_mem', '7MB', false); end";
+    sql.run(body).unwrap();
+    assert!(!sql.run(question).unwrap().is_empty());
+    // The role's search path changes nothing.
+    sql.run("drop function g()").unwrap();
+    sql.run("create schema odd").unwrap();
+    sql.run("set search_path = odd, pg_catalog").unwrap();
+    let shadow = "create function odd.regexp_replace(text, text, text, text) returns text \
+                  language sql as $$ select 'set_' || 'config'::text $$";
+    sql.run(shadow).unwrap();
+    assert!(sql.run(question).unwrap().is_empty());
+}
+
+#[test]
+fn what_functions_of_the_database_set_is_reset_before_the_next_client() {
+    let cluster = front::shop();
+    let before = "create function f() returns void language plpgsql \
+                  as $$ begin set work_mem = '7MB'; end $$";
+    cluster.primary().sql("shop", before).unwrap();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let (mut one, mut other) = (front::client(&pgweir), front::client(&pgweir));
+    for _ in 0..3 {
+        assert_no_error(&one.ask("select f()"));
+        assert_eq!(other.ask_value(WORK_MEM), "4MB");
+    }
+    drop((one, other));
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
+fn functions_that_are_made_while_pgweir_runs_are_noticed() {
+    let cluster = front::shop();
+    cluster.primary().sql("shop", "create role web login").unwrap();
+    let pgweir = front::pool_of(1, cluster.primary().address()).role("web", "web").start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let web = || pgweir.client(&Login::new("web", "shop"));
+    let (mut one, mut other, mut migration) = (web(), web(), front::client(&pgweir));
+    one.ask("select 1");
+    for (made, call) in [("function f() returns void", "select f()"), ("procedure p()", "call p()")]
+    {
+        migration.ask("begin");
+        assert_no_error(&migration.ask(&format!(
+            "create {made} language plpgsql as $$ begin set work_mem = '7MB'; end $$"
+        )));
+        migration.ask("commit");
+        for _ in 0..3 {
+            assert_no_error(&one.ask(call));
+            assert_eq!(other.ask_value(WORK_MEM), "4MB", "{made}");
+        }
+        migration.ask("drop function if exists f; drop procedure if exists p");
+    }
+    drop((one, other, migration));
     accounts.assert_settled(secs(10));
 }
