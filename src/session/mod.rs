@@ -1,6 +1,7 @@
 //! What a session has set on its server.
 
 pub mod changes;
+mod date_style;
 pub mod facts;
 pub mod params;
 
