@@ -3,6 +3,8 @@
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 MAJORS ?= 14 15 16 17 18
+MAJOR ?= 18
+TEXTS ?= 1000000
 # PgBouncer's executable to compare with; without one, pgweir is measured alone.
 export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
 ifeq ($(PGWEIR_BENCH_PGBOUNCER),)
@@ -10,10 +12,10 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors build bench bench-counts
+.PHONY: help demo test test-majors test-regression test-oracle build bench bench-counts
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## throw-away Postgres, pgweir in front of it, traffic (DEMO_ARGS="--seconds 5")
 	@.ci/setup demo
@@ -28,6 +30,15 @@ test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minute
 	@.ci/setup majors
 	@.ci/postgres $(MAJORS)
 	@.ci/test-majors $(MAJORS)
+
+test-regression: ## Postgres' own regression scripts, straight and through pgweir, about 20 minutes (MAJOR=18, PGWEIR_SQL_CORPUS)
+	@.ci/setup majors
+	@.ci/postgres $(MAJOR)
+	@.ci/test-regression $(MAJOR)
+
+test-oracle: ## what we read in SQL against Postgres' own parser, on generated texts (TEXTS=1000000)
+	@.ci/setup majors
+	@PGWEIR_ORACLE_TEXTS=$(TEXTS) cargo test --test oracle -- --nocapture
 
 build: ## target/release/pgweir
 	@.ci/setup build

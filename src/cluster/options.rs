@@ -1,5 +1,7 @@
 //! What a cluster should look like before it starts.
 
+use std::path::PathBuf;
+
 use super::binaries::Binaries;
 use super::error::ClusterError;
 use super::{Cluster, folders, node::Node, template};
@@ -52,6 +54,7 @@ pub struct ClusterOptions {
     roles: Vec<(String, String)>,
     databases: Vec<String>,
     initdb: Vec<String>,
+    data: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +78,7 @@ impl ClusterOptions {
             roles: Vec::new(),
             databases: Vec::new(),
             initdb: Vec::new(),
+            data: None,
         }
     }
 
@@ -161,6 +165,13 @@ impl ClusterOptions {
         self
     }
 
+    /// A copy of this data folder, of a server that was stopped, instead of a fresh one: the same
+    /// databases, roles and settings, and the same numbers handed out next.
+    pub fn copy_of(mut self, data_folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(data_folder.into());
+        self
+    }
+
     /// Builds and starts the cluster; returns once every replica answers and has caught up.
     pub fn start(self) -> Result<Cluster, ClusterError> {
         let binaries = match (&self.binaries, self.major) {
@@ -168,7 +179,10 @@ impl ClusterOptions {
             (None, Some(major)) => Binaries::find_major(major)?,
             (None, None) => Binaries::find()?,
         };
-        let template = template::data_folder(&binaries, &self.initdb)?;
+        let template = match &self.data {
+            Some(stopped) => stopped.clone(),
+            None => template::data_folder(&binaries, &self.initdb)?,
+        };
         let folder = folders::ClusterFolder::create()?;
         let account = Account::for_postgres();
         let mut nodes: Vec<Node> = Vec::new();

@@ -64,7 +64,7 @@ fn initdb(
     Err(ClusterError::Program { program: "initdb".into(), output })
 }
 
-/// Copies a template's data folder, which no server has ever used.
+/// Copies a data folder that no server uses.
 pub(super) fn copy(template: &Path, to: &Path) -> Result<(), ClusterError> {
     let output = Command::new("cp")
         .args(["-a", "--reflink=auto"])

@@ -2,6 +2,7 @@
 
 pub mod changes;
 mod code;
+mod date_style;
 pub mod facts;
 pub mod params;
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashSet;
 
+use super::date_style;
 use crate::wire::build;
 
 /// What a parameter is set to.
@@ -82,6 +83,10 @@ impl ParamSet {
     }
 
     fn put(&mut self, name: &[u8], setting: Setting) {
+        let setting = match name {
+            b"datestyle" => date_style::whole(setting, self.setting(name)),
+            _ => setting,
+        };
         match self.find(name) {
             Ok(at) => self.pairs[at].1 = setting,
             Err(at) => self.pairs.insert(at, (name.to_vec(), setting)),

@@ -4,28 +4,13 @@
 //! comments, parentheses and routine bodies. It shares no code with what is tested; where it cuts wrongly, the pieces
 //! are still texts for the referee to judge.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-/// Where the scripts lie, or None after saying loudly that they do not.
-fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("PGWEIR_SQL_CORPUS").map(PathBuf::from);
-    let beside =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/postgres-regression");
-    let found = [named, Some(beside)].into_iter().flatten().find(|path| path.is_dir());
-    if found.is_none() {
-        // Not `eprintln!`: the test harness would swallow it.
-        let _ = writeln!(
-            std::io::stderr(),
-            "NOT RUN: the SQL corpus (some 50,000 statements) is neither at PGWEIR_SQL_CORPUS nor beside the crate"
-        );
-    }
-    found
-}
+use crate::corpus_folder::corpus_folder;
 
 /// Every script's statements, script by script; empty where there is no corpus.
 pub fn scripts() -> Vec<Vec<String>> {
-    let Some(folder) = folder() else { return Vec::new() };
+    let Some(folder) = corpus_folder() else { return Vec::new() };
     let entries = std::fs::read_dir(folder).expect("the corpus can be listed");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
@@ -37,7 +22,7 @@ pub fn scripts() -> Vec<Vec<String>> {
 }
 
 /// Cuts one script.
-fn statements(script: &str) -> Vec<String> {
+pub fn statements(script: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut current = String::new();
     let mut state = Inside::default();

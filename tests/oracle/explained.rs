@@ -9,8 +9,8 @@ pub enum Reason {
     /// pg_query takes `$1and` for a parameter and a word (its texts come from pg_stat_statements); servers since 15
     /// refuse it. Ours cuts as pg_query does and notes the flaw.
     GluedParameter,
-    /// The recogniser calls a statement more than it is: a name of the user's own that equals one of ours, or an
-    /// object that cannot be told from its text. It costs a pin, never a leak.
+    /// The recogniser calls a statement more than it is: a name of the user's own that equals one of ours, also one in
+    /// quotes and capitals, or an object that cannot be told from its text. It costs a pin, never a leak.
     Cautious,
 }
 

@@ -4,10 +4,12 @@
 //! them or as many as `PGWEIR_ORACLE_TEXTS` says.
 
 mod corpus;
+mod corpus_folder;
 mod explained;
 mod generate;
 mod recognised;
 mod referee;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -120,6 +122,7 @@ fn generated_texts_are_cut_alike() {
     let mut tokens = Tally::new("tokens of generated texts");
     let mut statements = Tally::new("statements of generated texts");
     let mut commands = Tally::new("facts of generated commands");
+    let mut sessions = Tally::new("facts of generated statements of sessions");
     let mut escapes = Tally::new("statements of generated texts, standard_conforming_strings off");
     for number in 0..texts {
         let mut dice = Dice::new(number);
@@ -136,6 +139,11 @@ fn generated_texts_are_cut_alike() {
                 let text = generate::escapes(&mut dice);
                 escapes.add(&text, referee::statements(&text, false));
             }
+            5 | 6 => {
+                let text = sessions::statements(&mut dice);
+                sessions.add(&text, recognised::judge(&text));
+                statements.add(&text, referee::statements(&text, true));
+            }
             _ => {
                 let text = generate::salad(&mut dice);
                 tokens.add(&text, referee::tokens(&text));
@@ -146,4 +154,5 @@ fn generated_texts_are_cut_alike() {
     statements.finish();
     escapes.finish();
     commands.finish();
+    sessions.finish();
 }

@@ -42,7 +42,10 @@ pub fn judge(text: &str) -> Judgement {
         let ours = found.statements().get(at).map_or_else(|| "query".to_owned(), describe_facts);
         let plain = ours == "query" && theirs.starts_with("query");
         let other_create = theirs == "other" && ours.starts_with("create");
-        if ours != theirs && ours.replace(" temp", "") == theirs && text.contains("pg_temp") {
+        if ours != theirs
+            && ours.replace(" temp", "") == theirs
+            && text.to_ascii_lowercase().contains("pg_temp")
+        {
             return Judgement::Explained(Reason::Cautious);
         }
         if ours != theirs && !plain && !other_create {
@@ -51,7 +54,7 @@ pub fn judge(text: &str) -> Judgement {
     }
     match &parsed.protobuf.stmts[..] {
         [only] => match only.stmt.as_ref().and_then(|node| node.node.as_ref()) {
-            Some(node) => calls(node, &parsed.functions(), found.effects()),
+            Some(node) => calls(node, &functions(node), found.effects()),
             None => Judgement::Same,
         },
         _ => Judgement::Same,
@@ -103,6 +106,22 @@ const WATCHED: &[(&str, EffectSet)] = &[
     ("ts_rewrite", EffectSet::OPAQUE),
 ];
 
+/// The functions that a tree calls anywhere, by their last name. pg_query's own list leaves out what stands in VALUES,
+/// in RETURNING, in arrays and elsewhere, so this reads the tree as it is printed.
+fn functions(node: &NodeEnum) -> Vec<String> {
+    let printed = format!("{node:?}");
+    let names = printed.split("funcname: [").skip(1).filter_map(|rest| {
+        let list = rest.split_once("}]").map_or(rest, |(list, _)| list);
+        let words: Vec<_> =
+            list.split("sval: \"").skip(1).map(|word| word.split('"').next()).collect();
+        match words[..] {
+            [Some(name)] | [Some("pg_catalog"), Some(name)] => Some(name.to_owned()),
+            _ => None,
+        }
+    });
+    names.collect()
+}
+
 const SETS: EffectSet = EffectSet::SET.with(EffectSet::SET_LOCAL).with(EffectSet::SET_UNTRACKED);
 
 /// What the tree calls must be among the effects, and what is among the effects must be called.
@@ -120,9 +139,8 @@ fn calls(node: &NodeEnum, functions: &[String], effects: EffectSet) -> Judgement
     if !query {
         return Judgement::Same;
     }
-    let called = |name: &str| {
-        functions.iter().any(|f| f == name || f.strip_prefix("pg_catalog.") == Some(name))
-    };
+    let called = |name: &str| functions.iter().any(|function| function == name);
+    let named = |name: &str| functions.iter().any(|function| function.eq_ignore_ascii_case(name));
     let mut watched: Vec<_> = WATCHED.to_vec();
     watched.push(("set_config", SETS));
     for (name, effect) in watched.iter().copied() {
@@ -131,6 +149,13 @@ fn calls(node: &NodeEnum, functions: &[String], effects: EffectSet) -> Judgement
             return Judgement::Different(format!("{name} is called, effects are {effects:?}"));
         }
         if !others && effects.has(effect) {
+            // UPDATE pg_settings sets parameters; which table an UPDATE is of is not looked at.
+            let may_set = name == "set_config"
+                && matches!(node, NodeEnum::UpdateStmt(_) | NodeEnum::MergeStmt(_))
+                && format!("{node:?}").contains("relname: \"pg_settings\"");
+            if may_set || watched.iter().any(|(other, e)| e.has(effect) && named(other)) {
+                return Judgement::Explained(Reason::Cautious);
+            }
             return Judgement::Different(format!(
                 "nothing like {name} is called, effects are {effects:?}"
             ));

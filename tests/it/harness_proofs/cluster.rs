@@ -55,6 +55,23 @@ fn data_survives_a_restart_and_a_crash_on_the_same_port() {
 }
 
 #[test]
+fn a_copy_of_a_stopped_server_is_its_double() {
+    let first = Cluster::options().database("shop").start().unwrap();
+    first.primary().sql("shop", "CREATE TABLE t AS SELECT 1 AS n").unwrap();
+    first.primary().stop(Shutdown::Fast).unwrap();
+    let copy = || Cluster::options().copy_of(first.primary().data_folder()).start().unwrap();
+    let next = |cluster: &Cluster| {
+        let sql = "INSERT INTO t VALUES (2); CREATE TABLE u (); SELECT 'u'::regclass::oid, txid_current(), count(*) FROM t";
+        cluster.primary().sql("shop", sql).unwrap().pop().unwrap()
+    };
+    let (one, other) = (copy(), copy());
+    assert_ne!(one.primary().port(), other.primary().port());
+    let numbers = next(&one);
+    assert_eq!(numbers[2].as_deref(), Some("2"));
+    assert_eq!(numbers, next(&other));
+}
+
+#[test]
 fn a_paused_server_accepts_but_does_not_answer_until_it_is_resumed() {
     let cluster = Cluster::start().unwrap();
     let node = cluster.primary();

@@ -197,3 +197,39 @@ fn a_role_that_is_gone_keeps_the_message_from_running() {
     drop((client, other));
     accounts.assert_settled(secs(10));
 }
+
+#[test]
+fn half_of_a_date_style_leaves_the_other_half_as_the_session_had_it() {
+    const SHOW: &str = "show datestyle";
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let mut other = front::client(&pgweir);
+    assert_no_error(&other.ask("set datestyle = 'sql, dmy'"));
+    for (startup, changes, expected) in [
+        (None, &["set datestyle = ymd"][..], "ISO, YMD"),
+        (None, &["set datestyle = postgres", "set datestyle to us"], "Postgres, MDY"),
+        (None, &["set datestyle = german"], "German, DMY"),
+        (
+            None,
+            &["set datestyle = german", "select set_config('datestyle', 'iso', false)"],
+            "ISO, DMY",
+        ),
+        (Some("Postgres, YMD"), &["set datestyle = iso"], "ISO, YMD"),
+        (Some("Postgres, YMD"), &["set datestyle = dmy", "reset datestyle"], "Postgres, YMD"),
+        (Some("dmy"), &[], "ISO, DMY"),
+        (Some("german"), &["set datestyle = iso"], "ISO, DMY"),
+    ] {
+        let login =
+            startup.map_or_else(front::login, |value| front::login().parameter("DateStyle", value));
+        let mut client = pgweir.client(&login);
+        let mut straight = RawClient::login(&cluster.primary().address().into(), &login);
+        for change in changes {
+            assert_eq!(other.ask_value(SHOW), "SQL, DMY");
+            assert_no_error(&client.ask(change));
+            assert_no_error(&straight.ask(change));
+        }
+        assert_eq!(other.ask_value(SHOW), "SQL, DMY");
+        assert_eq!(client.ask_value(SHOW), straight.ask_value(SHOW), "{startup:?} {changes:?}");
+        assert_eq!(client.ask_value(SHOW), expected, "{startup:?} {changes:?}");
+    }
+}
