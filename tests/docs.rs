@@ -29,6 +29,7 @@ fn every_error_of_a_session_is_explained() {
         errors::cancelled_while_waiting(),
         errors::shutting_down(),
         errors::client_idle(1),
+        errors::pin_idle(1, "LOAD"),
         errors::configuration_gone(),
         errors::killed(),
         errors::unknown_message_type(b'?'),

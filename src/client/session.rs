@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::Lost;
+use crate::client::{Lost, Pinned};
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
@@ -67,6 +67,8 @@ pub struct Session {
     pub leaving: Leaving,
     /// Why it keeps its server beyond its transactions.
     pub pins: Pins,
+    /// Since when, and what else is known of that; none while nothing pins.
+    pub pinned: Option<Box<Pinned>>,
     /// A batch was answered with an error of ours: everything is dropped up to the next Sync.
     pub skip_to_sync: bool,
     /// The next message is answered with this instead of being run.
@@ -126,6 +128,7 @@ impl Session {
             greeting: true,
             leaving: Leaving::No,
             pins: Pins::default(),
+            pinned: None,
             skip_to_sync: false,
             refuse: None,
             unnamed: None,
@@ -146,6 +149,25 @@ impl Session {
             held: false,
             gone_at: Deadline::NEVER,
         }
+    }
+
+    /// What its texts are read under: the parameters that change the meaning of texts, and, while it
+    /// may have temporary objects, that these are its own.
+    #[must_use]
+    pub fn dialect(&self) -> &[u8] {
+        let own = self.pinned.as_ref().and_then(|pinned| pinned.dialect.as_deref());
+        own.unwrap_or_else(|| self.params.dialect())
+    }
+
+    /// Its parameters have changed, or whether it may have temporary objects.
+    pub fn find_dialect(&mut self) {
+        let pid = self.registration.pid();
+        let Some(pinned) = &mut self.pinned else { return };
+        // No parameter has an empty name.
+        pinned.dialect = self
+            .pins
+            .has(Pins::TEMPORARY)
+            .then(|| [self.params.dialect(), b"\0\0", &pid.to_be_bytes()].concat().into());
     }
 
     /// The name that its unnamed portal or statement deallocates.

@@ -30,7 +30,6 @@ pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
     ("[defaults]", "session_state", Nothing),
     ("[defaults]", "reset_on_handover", Only("user_code", "seen")),
-    ("[defaults]", "pin_timeout", Always("off")),
     ("[defaults]", "statement_timeout", Always("off")),
     ("[defaults]", "maintenance_timeout", Always("off")),
     ("[defaults]", "transaction_timeout", Always("off")),

@@ -13,7 +13,7 @@ use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
 use crate::session::params::is_custom;
-use crate::session::{ParamSet, TextEffects};
+use crate::session::{ParamSet, Pins, TextEffects};
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
@@ -29,6 +29,8 @@ pub enum User {
     Client(ClientId),
     /// A client whose parameters are being set on it first.
     Preparing(ClientId),
+    /// A client, of which it is being asked what still pins it.
+    Asking(ClientId),
     /// pgweir, to make it clean after its client left; closed at the deadline.
     Cleaning(Deadline),
 }
@@ -81,6 +83,10 @@ pub struct Server {
     pub lease: u64,
     /// The client that had it last.
     pub last_client: Option<ClientId>,
+    /// Another client had it before: what it remembers of sequences is that one's.
+    pub recalls_another: bool,
+    /// The number of the first unit of this lease.
+    pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
     /// Where its statements are cancelled.
@@ -131,6 +137,10 @@ pub struct Server {
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
     pub own_error: Option<Report>,
+    /// A text was sent that may give up what pins its session.
+    pub may_release: bool,
+    /// What it says still pins its session, of the reasons that it is asked about.
+    pub left: Option<Pins>,
     /// When it logged in.
     pub since: Tick,
     /// Not used again after this.
@@ -153,6 +163,8 @@ impl Server {
             status: TransactionStatus::Idle,
             lease: 0,
             last_client: None,
+            recalls_another: false,
+            first_unit: 1,
             cancel: Cancel::None,
             cancel_target,
             applied: no_params,
@@ -176,6 +188,8 @@ impl Server {
             needs_barrier: false,
             farewell: None,
             own_error: None,
+            may_release: false,
+            left: None,
             since,
             retire_at,
         }
@@ -186,9 +200,16 @@ impl Server {
     #[inline]
     pub fn client(&self) -> Option<ClientId> {
         match self.user {
-            User::Client(client) | User::Preparing(client) => Some(client),
+            User::Client(client) | User::Preparing(client) | User::Asking(client) => Some(client),
             User::Nobody | User::Cleaning(_) => None,
         }
+    }
+
+    /// Whether it is being asked what still pins its client.
+    #[must_use]
+    #[inline]
+    pub fn is_asked(&self) -> bool {
+        matches!(self.user, User::Asking(_))
     }
 
     /// Whether statements may be sent to it now.
@@ -251,10 +272,20 @@ impl Server {
         CleanStep::Done
     }
 
+    /// Whether its client, which has sent nothing yet, would be told of another's sequences by
+    /// `lastval` and `currval`.
+    #[must_use]
+    pub fn must_forget_sequences(&self) -> bool {
+        self.recalls_another
+            && self.ledger.is_settled()
+            && self.ledger.building_unit() == self.first_unit
+    }
+
     /// Takes note of a text that is about to run, whatever becomes of it.
     #[inline]
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
+        self.may_release |= effects.may_release;
         self.may_redefine(effects, repeats);
     }
 

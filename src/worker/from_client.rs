@@ -2,6 +2,7 @@
 
 use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::pins;
 use super::statements::portal_hash;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
@@ -155,10 +156,10 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Whether a server is being given its client's parameters.
+    /// Whether a server is being given its client's parameters, or asked what still pins it.
     fn is_preparing(&self, server: ServerId) -> bool {
         self.servers.get(server).is_some_and(|entry| match entry.server.user {
-            User::Preparing(_) => true,
+            User::Preparing(_) | User::Asking(_) => true,
             User::Nobody | User::Client(_) | User::Cleaning(_) => false,
         })
     }
@@ -471,6 +472,9 @@ impl<D: Driver> Engine<D> {
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };
+                if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
+                    return self.forget_sequences(id, server);
+                }
                 if effects.uses_names
                     && let Some(text) = text
                 {
@@ -573,9 +577,10 @@ impl<D: Driver> Engine<D> {
         else {
             return false;
         };
-        let pins = client.session.pins;
-        entry.server.needs_reset |= !pins.is_none();
-        entry.server.doomed |= pins.has(Pins::BEYOND_DISCARD);
+        if !client.session.pins.is_none() {
+            let counters = &mut self.pools[entry.pool.0 as usize].counters;
+            pins::pin(client, &mut entry.server, counters, self.now);
+        }
         let owed = entry.server.ledger.sent(sent, deliver);
         if let Some(changes) = &mut client.session.changes
             && matches!(sent, Sent::Query(_) | Sent::Execute)

@@ -3,6 +3,7 @@
 use super::conn::{Filled, Rest, Scratch};
 use super::counting::Meter;
 use super::driver::{Driver, Edge, Token};
+use super::pins;
 use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
@@ -14,7 +15,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
 use crate::server::{Server, User};
-use crate::session::{Ending, TextEffects};
+use crate::session::{Ending, Pins, TextEffects};
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
@@ -126,7 +127,7 @@ impl<D: Driver> Engine<D> {
             // Only what was sent for the client itself is passed on.
             let client = match entry.server.user {
                 User::Client(client) => Some(client),
-                User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+                User::Preparing(_) | User::Asking(_) | User::Nobody | User::Cleaning(_) => None,
             };
             let needs = loop {
                 if entry.conn.skip > 0 {
@@ -285,7 +286,7 @@ impl<D: Driver> Engine<D> {
         };
         let mut session = match server.user {
             User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
-            User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+            User::Preparing(_) | User::Asking(_) | User::Nobody | User::Cleaning(_) => None,
         };
         if let Some(number) = does
             && matches!(header.tag, tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED)
@@ -303,6 +304,9 @@ impl<D: Driver> Engine<D> {
             && let Some(names) = session.as_mut().and_then(|session| session.names.as_deref_mut())
         {
             names.undo(statements, changes_skipped);
+        }
+        if header.tag == tag::DATA_ROW && server.is_asked() {
+            server.left = pins::left(body);
         }
         let mut session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
@@ -359,7 +363,9 @@ impl<D: Driver> Engine<D> {
             // The reference that the ledger held.
             Meaning::Closed(Which::Shared(statement)) => statements.release(statement),
             Meaning::ParameterTypes(statement) => {
-                if body.len() == header.body_len as usize {
+                let shadowed =
+                    session.as_ref().is_some_and(|session| session.pins.has(Pins::TEMPORARY));
+                if body.len() == header.body_len as usize && !shadowed {
                     statements.described(statement, body);
                 }
                 if let Some(session) = session {
@@ -635,6 +641,11 @@ pub(super) fn take_effect<S>(
     let Some(session) = session else { return };
     if answer == Answer::AllDiscarded {
         session.pins = session.pins.after_discard();
+        session.pinned = session.pinned.take().filter(|_| !session.pins.is_none());
+        if let Some(pinned) = &mut session.pinned {
+            pinned.discarded(session.pins);
+        }
+        session.find_dialect();
     }
     if let Some(names) = &mut session.names {
         names.answered(statements);
@@ -667,6 +678,7 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
         tag::READY_FOR_QUERY => 1,
         tag::COMMAND_COMPLETE if server.ledger.front_does().is_some() => LONGEST_TAG,
         tag::NOTIFICATION_RESPONSE => 4,
+        tag::DATA_ROW if server.is_asked() => pins::LONGEST_ANSWER,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
         tag::PARAMETER_DESCRIPTION => LONGEST_DESCRIPTION,

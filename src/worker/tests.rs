@@ -3,6 +3,7 @@ mod ends;
 mod fairness;
 mod loops;
 mod parameters;
+mod pins;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

@@ -28,6 +28,9 @@ pub(in crate::worker) struct FakeServer {
     savepoints: Vec<(String, HashMap<String, String>)>,
     /// Statements as they were run.
     pub(in crate::worker) ran: Vec<String>,
+    /// What it says when it is asked what of its session is left: temporary objects, locks, held
+    /// cursors. `None`: it cannot say.
+    pub(in crate::worker) left: Option<[bool; 3]>,
     /// Answers are held back.
     pub(in crate::worker) silent: bool,
     /// Nothing is taken from its connection.
@@ -52,6 +55,7 @@ impl FakeServer {
             before: None,
             savepoints: Vec::new(),
             ran: Vec::new(),
+            left: Some([false; 3]),
             silent: false,
             deaf: false,
             terminated: false,
@@ -250,6 +254,9 @@ impl FakeServer {
         if self.before.is_none() {
             self.before = Some(self.parameters.clone());
         }
+        if text.starts_with("/* pgweir: what is left") {
+            return self.tell_what_is_left(out);
+        }
         let words: Vec<&str> = text.split_whitespace().collect();
         if let Some(failed) = self.run_setting(&words, out) {
             return failed;
@@ -283,7 +290,7 @@ impl FakeServer {
                 out.extend_from_slice(&[b'G', 0, 0, 0, 7, 0, 0, 0]);
                 return false;
             }
-            "DISCARD" => self.parameters.clear(),
+            "DISCARD" if text == "DISCARD ALL" => self.parameters.clear(),
             "SHOW" => {
                 let value =
                     text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
@@ -300,6 +307,24 @@ impl FakeServer {
             row(out, text);
         }
         build::command_complete(out, &first);
+        false
+    }
+
+    /// Whether it failed.
+    fn tell_what_is_left(&mut self, out: &mut Vec<u8>) -> bool {
+        assert_eq!(self.status, TransactionStatus::Idle, "asked within a transaction");
+        let Some(left) = self.left else {
+            self.fail(out);
+            return true;
+        };
+        out.push(b'D');
+        build::sized(out, |out| {
+            out.extend_from_slice(&[0, 3]);
+            for left in left {
+                out.extend_from_slice(&[0, 0, 0, 1, if left { b't' } else { b'f' }]);
+            }
+        });
+        build::command_complete(out, "SELECT 1");
         false
     }
 

@@ -121,6 +121,12 @@ fn stays(_: &Seen<'_>, client: &mut RawClient) -> String {
     }
 }
 
+/// Whether a client that keeps a server and says nothing is told to go within moments.
+fn stays_pinned(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask(&format!("select pg_advisory_lock({})", fresh()));
+    stays(seen, client)
+}
+
 /// A number that nobody has had.
 fn fresh() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
@@ -310,6 +316,12 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             ["\"transaction\"", "\"session\""],
             ["shared", "kept"],
             keeps_server
+        ),
+        of_sessions!(
+            (defaults, "pin_timeout", "defaults.pin_timeout"),
+            ["\"1h\"", "\"20ms\""],
+            ["stays", "closed"],
+            stays_pinned
         ),
         case((defaults, "pool_size", "defaults.pool_size"), ["1", "2"], ["1", "2"], size)
             .beside("defaults.pool_wait_timeout", "\"1s\""),
