@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cancel::Registration;
 use crate::client::{Lost, Pinned};
+use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
@@ -69,6 +70,8 @@ pub struct Session {
     pub pins: Pins,
     /// Since when, and what else is known of that; none while nothing pins.
     pub pinned: Option<Box<Pinned>>,
+    /// What happens where a statement would pin it.
+    pub state_mode: SessionStateMode,
     /// A batch was answered with an error of ours: everything is dropped up to the next Sync.
     pub skip_to_sync: bool,
     /// The next message is answered with this instead of being run.
@@ -129,6 +132,7 @@ impl Session {
             leaving: Leaving::No,
             pins: Pins::default(),
             pinned: None,
+            state_mode: SessionStateMode::Track,
             skip_to_sync: false,
             refuse: None,
             unnamed: None,
@@ -177,6 +181,16 @@ impl Session {
             Some(NamedUse::Deallocate(name)) => Some(name),
             Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
             | None => None,
+        }
+    }
+
+    /// Whether statements are refused that would have it keep its server.
+    #[must_use]
+    #[inline]
+    pub fn refuses_state(&self) -> bool {
+        match self.state_mode {
+            SessionStateMode::Track | SessionStateMode::Ignore => false,
+            SessionStateMode::Refuse => !self.pins.has(Pins::SESSION_MODE),
         }
     }
 

@@ -28,7 +28,6 @@ use Today::{Always, Nothing, Only};
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "session_state", Nothing),
     ("[defaults]", "reset_on_handover", Only("user_code", "seen")),
     ("[defaults]", "statement_timeout", Always("off")),
     ("[defaults]", "maintenance_timeout", Always("off")),

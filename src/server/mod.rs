@@ -14,6 +14,7 @@ use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
 use crate::session::params::is_custom;
 use crate::session::{ParamSet, Pins, TextEffects};
+use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
@@ -137,6 +138,9 @@ pub struct Server {
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
     pub own_error: Option<Report>,
+    /// What clients are told in the place of the server's errors where a text of theirs was
+    /// refused, in the order of the numbers that the ledger has.
+    pub refusals: Vec<Report>,
     /// A text was sent that may give up what pins its session.
     pub may_release: bool,
     /// What it says still pins its session, of the reasons that it is asked about.
@@ -188,6 +192,7 @@ impl Server {
             needs_barrier: false,
             farewell: None,
             own_error: None,
+            refusals: Vec::new(),
             may_release: false,
             left: None,
             since,
@@ -279,6 +284,25 @@ impl Server {
         self.recalls_another
             && self.ledger.is_settled()
             && self.ledger.building_unit() == self.first_unit
+    }
+
+    /// The message that was noted last stands in the place of one that is refused with this.
+    pub fn refuse_last(&mut self, report: Report) {
+        if !self.ledger.owes_refusals() {
+            self.refusals.clear();
+        }
+        self.refusals.push(report);
+        // One that has no number any more is told in the server's words.
+        self.ledger.refuse_last(u16::try_from(self.refusals.len()).unwrap_or(0));
+    }
+
+    /// What a client is told in the place of this error: that its text may not run, where the error
+    /// is the one that what was sent instead is made for.
+    #[must_use]
+    pub fn refusal(&self, error: &[u8]) -> Option<&Report> {
+        let number = usize::from(self.ledger.front_refusal()?);
+        let is_ours = ErrorFields::read(error).sqlstate == b"42601";
+        self.refusals.get(number - 1).filter(|_| is_ours)
     }
 
     /// Takes note of a text that is about to run, whatever becomes of it.

@@ -396,6 +396,7 @@ impl<D: Driver> Engine<D> {
         if client.session.skip_to_sync {
             return self.skip_until_sync(id, header.tag);
         }
+        let refuses = client.session.refuses_state();
         let server = match client.session.state {
             State::Attached(server) => server,
             State::Idle => {
@@ -408,6 +409,9 @@ impl<D: Driver> Engine<D> {
                     tag::FLUSH if header.body_len == 0 => return Next::Drop,
                     _ => {}
                 }
+                if refuses && let Some(next) = self.refuse_here(id, header, message) {
+                    return next;
+                }
                 match self.check_out(id) {
                     Some(server) if self.is_preparing(server) => return Next::Pause,
                     Some(server) => server,
@@ -417,6 +421,9 @@ impl<D: Driver> Engine<D> {
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
+        if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
+            return next;
+        }
         self.judge_attached(id, server, header, message, before, after)
     }
 
@@ -621,7 +628,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Answers one message with an error instead of running it.
-    fn refuse_message(&mut self, id: ClientId, message: u8) -> Next {
+    pub(super) fn refuse_message(&mut self, id: ClientId, message: u8) -> Next {
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         let Some(report) = client.session.refuse.take() else { return Next::Drop };
         report.write(&mut self.to_client);
@@ -723,7 +730,7 @@ fn look(input: &[u8], max_statement_size: usize) -> Look {
 
 /// Whether a FunctionCall names one of the large-object functions that libpq's `lo_*` use: what
 /// they open lives in the transaction.
-fn is_large_object_function(body: &[u8]) -> bool {
+pub(super) fn is_large_object_function(body: &[u8]) -> bool {
     // pg_proc.dat: lo_open, lo_close, loread, lowrite, lo_lseek, lo_creat, lo_create, lo_tell,
     // lo_truncate, lo_unlink and the 64-bit forms.
     const OIDS: [i32; 13] = [952, 953, 954, 955, 956, 957, 715, 958, 1004, 964, 3170, 3171, 3172];

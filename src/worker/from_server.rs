@@ -43,6 +43,9 @@ struct Events {
     broken: bool,
     /// What a held message waited for may have come.
     resume: bool,
+    /// The error that has just come answers what was sent in the place of a text that may not run:
+    /// what its client is told.
+    refused: Option<Report>,
     /// The error that has just come answers a Bind whose client waits for ParseComplete as well.
     parse_due: bool,
     /// The server would have ended the connection over a message that was to be answered here.
@@ -190,7 +193,9 @@ impl<D: Driver> Engine<D> {
                     kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
                     run = pos + HEADER_LEN + 4;
                 }
+                let refused = events.refused.take().filter(|_| deliver);
                 let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
+                    _ if refused.is_some() => refused.map(|report| report.to_bytes().to_vec()),
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
                         in_the_clients_words(&client.session, &self.statements, header, body)
                     }
@@ -257,6 +262,9 @@ impl<D: Driver> Engine<D> {
             // It says goodbye; the client hears of it in its own session's terms.
             server.farewell = Some(Report::from_server(body));
             return Some(false);
+        }
+        if header.tag == tag::ERROR_RESPONSE {
+            events.refused = server.refusal(body).cloned();
         }
         let mut changes_skipped = 0;
         let mut parse_due = None;
@@ -466,7 +474,9 @@ impl<D: Driver> Engine<D> {
                     statements.assign(&mut session.unnamed, None);
                 }
                 if for_client {
-                    meter.counters.errors.count(ErrorFields::read(body).sqlstate);
+                    let ours = events.refused.as_ref().map(|report| &report.sqlstate[..]);
+                    let sqlstate = ours.unwrap_or(ErrorFields::read(body).sqlstate);
+                    meter.counters.errors.count(sqlstate);
                 } else {
                     events.error = Some(Report::from_server(body));
                 }

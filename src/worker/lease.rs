@@ -240,6 +240,8 @@ impl<D: Driver> Engine<D> {
         if !client.session.pins.is_none() {
             let counters = &mut self.pools[entry.pool.0 as usize].counters;
             pins::pin(client, &mut entry.server, counters, self.now);
+        }
+        if !client.session.pins.is_none() {
             self.let_go_if_dismissed(client_id);
             return self.watch_pin(client_id, id);
         }

@@ -28,6 +28,7 @@ mod parameters;
 mod pins;
 mod provide;
 mod refusals;
+mod refuse;
 mod reload;
 mod repeats;
 mod statements;
@@ -451,6 +452,7 @@ impl<D: Driver> Engine<D> {
         if session.params.searches_temporary() {
             session.pins = session.pins.and(Pins::TEMPORARY);
         }
+        session.state_mode = spec.settings.load().session_state;
         let now_s = self.seconds();
         let client = Client {
             conn: Conn::new(handed),

@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::from_client::Next;
 use super::{Client, Engine, Todo};
 use crate::client::Pinned;
+use crate::config::SessionStateMode;
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
@@ -37,6 +38,10 @@ const QUESTIONS: [(Pins, &str); 3] = [
     ),
     (Pins::HELD_CURSOR, "EXISTS (SELECT FROM pg_catalog.pg_cursors AS c WHERE c.is_holdable)"),
 ];
+
+/// What pins a session though `session_state = "ignore"`: a statement under a name that only one
+/// server knows could not be used otherwise.
+const WHATEVER_THE_MODE: Pins = Pins::SESSION_MODE.and(Pins::NAMED_STATEMENT);
 
 /// Bytes of the answer, a row of three booleans.
 pub(super) const LONGEST_ANSWER: usize = 64;
@@ -68,6 +73,15 @@ pub(super) fn pin<S>(
     now: Tick,
 ) {
     let session = &mut client.session;
+    match session.state_mode {
+        SessionStateMode::Track | SessionStateMode::Refuse => {}
+        SessionStateMode::Ignore => {
+            session.pins = session.pins.both(WHATEVER_THE_MODE);
+            if session.pins.is_none() {
+                return;
+            }
+        }
+    }
     let pins = session.pins;
     server.needs_reset = true;
     server.doomed |= pins.has(Pins::BEYOND_DISCARD);

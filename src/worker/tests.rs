@@ -4,6 +4,7 @@ mod fairness;
 mod loops;
 mod parameters;
 mod pins;
+mod refuse;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

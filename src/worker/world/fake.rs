@@ -7,6 +7,9 @@ use crate::pool::PoolSpec;
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::{Report, TransactionStatus, build};
 
+/// A text that is none of SQL.
+const UNREADABLE: &str = "pgweir_refused";
+
 /// A small Postgres on one connection.
 #[derive(Debug)]
 pub(in crate::worker) struct FakeServer {
@@ -140,7 +143,10 @@ impl FakeServer {
                 assert_eq!(body[0], 0, "unnamed statements only");
                 self.unnamed = None;
                 let end = body[1..].iter().position(|&b| b == 0).expect("NUL") + 1;
-                if body[1..end].starts_with(b"bad") {
+                if body[1..end] == *UNREADABLE.as_bytes() {
+                    self.refuse_to_read(out);
+                    self.skipping = true;
+                } else if body[1..end].starts_with(b"bad") {
                     self.fail(out);
                     self.skipping = true;
                 } else {
@@ -188,6 +194,10 @@ impl FakeServer {
 
     /// Whether it failed.
     fn run(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        if text == UNREADABLE {
+            self.refuse_to_read(out);
+            return true;
+        }
         text.split("; ").any(|statement| self.run_one(statement, out))
     }
 
@@ -349,6 +359,14 @@ impl FakeServer {
             self.parameters.insert(name, value);
         }
         Ok(())
+    }
+
+    /// As Postgres, before it looks at the transaction.
+    fn refuse_to_read(&mut self, out: &mut Vec<u8>) {
+        Report::error(b"42601", "syntax error").write(out);
+        if self.status == TransactionStatus::InTransaction {
+            self.status = TransactionStatus::Failed;
+        }
     }
 
     fn fail(&mut self, out: &mut Vec<u8>) {
