@@ -1,7 +1,7 @@
 //! Sessions that keep their server: for as long as the server says that there is a reason, and not
 //! for ever.
 
-use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
+use super::super::world::{ClientEnd, FakeServer, World, bind_execute, parse, query, sync};
 use super::{rows, sqlstates};
 use crate::session::Pins;
 
@@ -339,5 +339,83 @@ fn what_another_client_had_from_a_sequence_is_forgotten_before_it_could_be_read(
         world.ask(client, "insert into t values (1)");
         world.ask(client, "select lastval()");
         assert_eq!(forgets(&world), 0);
+    }
+}
+
+/// A run of messages for one client, which in the end holds nothing.
+fn episode(world: &mut World) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    let mut block = false;
+    for _ in 0..=world.throw(8) {
+        texts.push(match world.throw(11) {
+            0..=1 => LOCK,
+            2 => UNLOCK,
+            3 => "select pg_advisory_unlock_all()",
+            4..=5 => TEMP,
+            6 => "drop table t",
+            7 => "create temp table t (a int); ERROR",
+            8 if !block => {
+                block = true;
+                "BEGIN"
+            }
+            8 | 9 if block => {
+                block = false;
+                ["COMMIT", "ROLLBACK"][world.throw(2)]
+            }
+            _ => "ERROR",
+        });
+        texts.push("HOLDS");
+    }
+    if block {
+        texts.push(["COMMIT", "ROLLBACK"][world.throw(2)]);
+    }
+    texts.extend(["HOLDS", "select pg_advisory_unlock_all()", "DISCARD TEMP", "HOLDS"]);
+    let extended = |text: &str| [parse(text), bind_execute(), sync()].concat();
+    let as_batch = |world: &mut World, text: &str| !text.contains(';') && world.throw(2) == 0;
+    let messages = texts.into_iter();
+    messages.map(|text| if as_batch(world, text) { extended(text) } else { query(text) }).collect()
+}
+
+#[test]
+fn whatever_sessions_hold_each_finds_its_own_and_nobody_elses() {
+    const FILE: &str = "[defaults]\nreserve_pool_size = 0\npool_size = 2\npool_wait_timeout = \"off\"\n\
+         [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n";
+    for seed in 0..40 {
+        let mut world = World::over(1 + seed as usize % 2, FILE, seed);
+        world.servers_know = true;
+        let mut clients: Vec<_> =
+            (0..5).map(|_| (world.client(), FakeServer::alone(&mut world, &[]))).collect();
+        for round in 0..15 {
+            let mut expected = Vec::new();
+            for (client, direct) in &mut clients {
+                let episode = episode(&mut world);
+                expected.push(direct.answers_to(&episode.concat()));
+                if world.throw(2) == 0 {
+                    // All at once.
+                    world.send(*client, &episode.concat());
+                } else {
+                    for message in episode {
+                        world.send(*client, &message);
+                        world.turn();
+                    }
+                }
+            }
+            world.run();
+            for _ in 0..20 {
+                world.advance(110);
+            }
+            for ((client, _), expected) in clients.iter().zip(expected) {
+                let received = world.received(*client);
+                assert_eq!(
+                    String::from_utf8_lossy(&received),
+                    String::from_utf8_lossy(&expected),
+                    "seed {seed}, round {round}"
+                );
+            }
+            assert_eq!(pinned(&mut world), 0, "seed {seed}, round {round}");
+        }
+        assert!(questions(&world) > 0);
+        assert_eq!(discards(&world), 0, "nothing was left to be thrown away");
+        world.check_accounts();
     }
 }

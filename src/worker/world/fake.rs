@@ -34,6 +34,12 @@ pub(in crate::worker) struct FakeServer {
     /// What it says when it is asked what of its session is left: temporary objects, locks, held
     /// cursors. `None`: it cannot say.
     pub(in crate::worker) left: Option<[bool; 3]>,
+    /// It says what is so instead: locks that its session has taken, tables that it has made.
+    pub(in crate::worker) knows: bool,
+    locks: u32,
+    tables: u32,
+    /// The tables before the transaction that is open.
+    tables_before: u32,
     /// Answers are held back.
     pub(in crate::worker) silent: bool,
     /// Nothing is taken from its connection.
@@ -59,6 +65,10 @@ impl FakeServer {
             savepoints: Vec::new(),
             ran: Vec::new(),
             left: Some([false; 3]),
+            knows: false,
+            locks: 0,
+            tables: 0,
+            tables_before: 0,
             silent: false,
             deaf: false,
             terminated: false,
@@ -91,6 +101,7 @@ impl FakeServer {
         self.savepoints.clear();
         if let Some(before) = before.filter(|_| failed) {
             self.parameters = before;
+            self.tables = self.tables_before;
         }
     }
 
@@ -263,6 +274,7 @@ impl FakeServer {
         self.ran.push(text.to_owned());
         if self.before.is_none() {
             self.before = Some(self.parameters.clone());
+            self.tables_before = self.tables;
         }
         if text.starts_with("/* pgweir: what is left") {
             return self.tell_what_is_left(out);
@@ -286,6 +298,7 @@ impl FakeServer {
                 let before = self.before.take();
                 if first == "ROLLBACK" || failed {
                     self.parameters = before.unwrap_or_default();
+                    self.tables = self.tables_before;
                     row(out, text);
                     build::command_complete(out, "ROLLBACK");
                     return false;
@@ -300,12 +313,25 @@ impl FakeServer {
                 out.extend_from_slice(&[b'G', 0, 0, 0, 7, 0, 0, 0]);
                 return false;
             }
-            "DISCARD" if text == "DISCARD ALL" => self.parameters.clear(),
+            "DISCARD" if text == "DISCARD ALL" => {
+                self.parameters.clear();
+                (self.locks, self.tables) = (0, 0);
+            }
+            "HOLDS" => row(out, &format!("{} locks, {} tables", self.locks, self.tables)),
             "SHOW" => {
                 let value =
                     text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
                 row(out, value.map_or("", String::as_str));
             }
+            _ => {}
+        }
+        match text {
+            "select pg_advisory_lock(1)" => self.locks += 1,
+            "select pg_advisory_unlock(1)" => self.locks = self.locks.saturating_sub(1),
+            "select pg_advisory_unlock_all()" => self.locks = 0,
+            "create temp table t (a int)" => self.tables += 1,
+            "drop table t" => self.tables = self.tables.saturating_sub(1),
+            "DISCARD TEMP" => self.tables = 0,
             _ => {}
         }
         if text.contains("set_config") || text.starts_with("RESET") {
@@ -323,7 +349,8 @@ impl FakeServer {
     /// Whether it failed.
     fn tell_what_is_left(&mut self, out: &mut Vec<u8>) -> bool {
         assert_eq!(self.status, TransactionStatus::Idle, "asked within a transaction");
-        let Some(left) = self.left else {
+        let known = [self.tables > 0, self.locks > 0, false];
+        let Some(left) = self.left.map(|left| if self.knows { known } else { left }) else {
             self.fail(out);
             return true;
         };
