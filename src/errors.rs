@@ -121,6 +121,28 @@ pub fn client_idle(limit_ms: u64) -> Report {
         .hint("Reconnect.")
 }
 
+/// 0A000: the statement would leave something behind on its server, and `session_state = "refuse"`.
+/// Session goes on. Fault: client.
+#[must_use]
+pub fn session_state_refused(reasons: &str) -> Report {
+    Report::error(b"0A000", format!("session state is refused: {reasons}")).detail(
+        "The statement would keep the session on one server connection beyond its transaction, \
+         and session_state is \"refuse\" for this database and role.",
+    )
+}
+
+/// 57P05 FATAL, as Postgres says it for `idle_session_timeout`: the session kept its server and said
+/// nothing for `pin_timeout`. Fault: client.
+#[must_use]
+pub fn pin_idle(limit_ms: u64, reasons: &str) -> Report {
+    Report::fatal(b"57P05", "terminating connection due to idle timeout of a pinned session")
+        .detail(format!(
+            "The session kept a server connection for itself ({reasons}) and was idle for \
+             {limit_ms} ms (pin_timeout)."
+        ))
+        .hint("Drop or release what the session needs no longer, or end it; then reconnect.")
+}
+
 /// 57P01 FATAL: a reload took the session's database or role out of the configuration. Fault:
 /// operator.
 #[must_use]

@@ -29,6 +29,8 @@ fn every_error_of_a_session_is_explained() {
         errors::cancelled_while_waiting(),
         errors::shutting_down(),
         errors::client_idle(1),
+        errors::pin_idle(1, "LOAD"),
+        errors::session_state_refused("LOAD"),
         errors::configuration_gone(),
         errors::killed(),
         errors::unknown_message_type(b'?'),
@@ -39,7 +41,11 @@ fn every_error_of_a_session_is_explained() {
     // One that is added to the table belongs into this test and into the document.
     assert_eq!(read("src/errors.rs").matches("\npub fn ").count(), all.len());
     for report in all {
-        let message = report.message.replace(" 63", " *n*").replace("0x50", "*n*");
+        let message = report
+            .message
+            .replace(" 63", " *n*")
+            .replace("0x50", "*n*")
+            .replace("LOAD", "*reason*");
         let line = format!("| {} | {message} |", String::from_utf8_lossy(&report.sqlstate));
         assert!(document.contains(&line), "docs/errors.md lacks {line}");
     }

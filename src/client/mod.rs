@@ -3,7 +3,9 @@
 //! Deliberately absent: sockets, other clients, how a server is found.
 
 pub mod lost;
+pub mod pinned;
 pub mod session;
 
 pub use lost::Lost;
+pub use pinned::Pinned;
 pub use session::{Leaving, Session, State};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::Lost;
+use crate::client::{Lost, Pinned};
+use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
@@ -69,6 +70,10 @@ pub struct Session {
     pub leaving: Leaving,
     /// Why it keeps its server beyond its transactions.
     pub pins: Pins,
+    /// Since when, and what else is known of that; none while nothing pins.
+    pub pinned: Option<Box<Pinned>>,
+    /// What happens where a statement would pin it.
+    pub state_mode: SessionStateMode,
     /// A batch was answered with an error of ours: everything is dropped up to the next Sync.
     pub skip_to_sync: bool,
     /// The next message is answered with this instead of being run.
@@ -129,6 +134,8 @@ impl Session {
             greeting: true,
             leaving: Leaving::No,
             pins: Pins::default(),
+            pinned: None,
+            state_mode: SessionStateMode::Track,
             skip_to_sync: false,
             refuse: None,
             unnamed: None,
@@ -159,6 +166,25 @@ impl Session {
         self.portal_steps = None;
     }
 
+    /// What its texts are read under: the parameters that change the meaning of texts, and, while it
+    /// may have temporary objects, that these are its own.
+    #[must_use]
+    pub fn dialect(&self) -> &[u8] {
+        let own = self.pinned.as_ref().and_then(|pinned| pinned.dialect.as_deref());
+        own.unwrap_or_else(|| self.params.dialect())
+    }
+
+    /// Its parameters have changed, or whether it may have temporary objects.
+    pub fn find_dialect(&mut self) {
+        let pid = self.registration.pid();
+        let Some(pinned) = &mut self.pinned else { return };
+        // No parameter has an empty name.
+        pinned.dialect = self
+            .pins
+            .has(Pins::TEMPORARY)
+            .then(|| [self.params.dialect(), b"\0\0", &pid.to_be_bytes()].concat().into());
+    }
+
     /// The name that its unnamed portal or statement deallocates.
     #[must_use]
     pub fn deallocates(&self) -> Option<&[u8]> {
@@ -166,6 +192,16 @@ impl Session {
             Some(NamedUse::Deallocate(name)) => Some(name),
             Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
             | None => None,
+        }
+    }
+
+    /// Whether statements are refused that would have it keep its server.
+    #[must_use]
+    #[inline]
+    pub fn refuses_state(&self) -> bool {
+        match self.state_mode {
+            SessionStateMode::Track | SessionStateMode::Ignore => false,
+            SessionStateMode::Refuse => !self.pins.has(Pins::SESSION_MODE),
         }
     }
 

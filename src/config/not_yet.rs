@@ -26,8 +26,6 @@ use Today::{Always, Nothing};
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "session_state", Nothing),
-    ("[defaults]", "pin_timeout", Always("off")),
     ("[defaults]", "statement_timeout", Always("off")),
     ("[defaults]", "maintenance_timeout", Always("off")),
     ("[defaults]", "transaction_timeout", Always("off")),

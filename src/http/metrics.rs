@@ -4,7 +4,8 @@ use super::metrics_process::process;
 use crate::admin::Snapshot;
 use crate::login::Hall;
 use crate::metrics::text::{Kind, Page};
-use crate::metrics::{Counters, Histogram, Reloads};
+use crate::metrics::{Counters, Histogram, ReasonCounts, Reloads};
+use crate::session::Pins;
 use crate::worker::mail::{LoopFigures, PoolInspection};
 
 /// The page for one picture of the process.
@@ -159,10 +160,35 @@ fn servers(page: &mut Page, pools: &[PoolInspection]) {
         "Clients that keep their server beyond their transactions.",
         |pool| pool.pinned as u64,
     );
+    let name = "pgweir_pinned_sessions";
+    page.family(
+        name,
+        Kind::Gauge,
+        "Clients that keep their server beyond their transactions, by why; one may have several \
+         reasons.",
+    );
+    by_reason(page, name, pools, |pool| &pool.pinned_for);
     let name = "pgweir_pool_oldest_waiter_seconds";
     page.family(name, Kind::Gauge, "How long the first client of the queue has waited.");
     for pool in pools {
         page.fraction(name, &of_pool(pool), pool.oldest_wait_ms as f64 / 1e3);
+    }
+}
+
+/// A sample for each reason to keep a server.
+fn by_reason(
+    page: &mut Page,
+    name: &'static str,
+    pools: &[PoolInspection],
+    counts: fn(&PoolInspection) -> &ReasonCounts,
+) {
+    for pool in pools {
+        for &reason in Pins::ALL {
+            let word = reason.word();
+            let mut labels = of_pool(pool).to_vec();
+            labels.push(("reason", &word));
+            page.sample(name, &labels, counts(pool).of(reason.bits()));
+        }
     }
 }
 
@@ -242,6 +268,13 @@ fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
         "outcome",
         &cancels,
     );
+    let name = "pgweir_pins_total";
+    page.family(
+        name,
+        Kind::Counter,
+        "Reasons for which sessions came to keep their server, where they do not anyway.",
+    );
+    by_reason(page, name, pools, |pool| &pool.counters.pins);
     let name = "pgweir_errors_total";
     page.family(name, Kind::Counter, "Errors that clients were told, by the SQLSTATE's class.");
     for pool in pools {

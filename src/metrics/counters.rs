@@ -79,6 +79,33 @@ impl ErrorClasses {
     }
 }
 
+/// How often each of up to 32 reasons occurred, by the bit that stands for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReasonCounts([u64; 32]);
+
+impl ReasonCounts {
+    /// Counts each reason whose bit is set.
+    pub fn count(&mut self, bits: u32) {
+        for (bit, count) in self.0.iter_mut().enumerate() {
+            *count += u64::from(bits >> bit & 1);
+        }
+    }
+
+    /// How often those occurred whose bits are set.
+    #[must_use]
+    pub fn of(&self, bits: u32) -> u64 {
+        let counted = self.0.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1);
+        counted.map(|(_, count)| count).sum()
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &ReasonCounts) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
         /// Everything that is counted of a pool. All of it grows only.
@@ -113,6 +140,12 @@ impl Add for Histogram {
     }
 }
 
+impl Add for ReasonCounts {
+    fn add(&mut self, other: &ReasonCounts) {
+        ReasonCounts::add(self, other);
+    }
+}
+
 impl Add for ErrorClasses {
     fn add(&mut self, other: &ErrorClasses) {
         ErrorClasses::add(self, other);
@@ -143,6 +176,8 @@ counters! {
     binds: u64,
     /// Errors that clients were told.
     errors: ErrorClasses,
+    /// Reasons for which sessions came to keep their servers beyond their transactions.
+    pins: ReasonCounts,
     /// Connections to Postgres that logged in.
     servers_opened: u64,
     /// Connections to Postgres that were closed, by either side.
@@ -184,8 +219,11 @@ mod tests {
         two.queries.observe(5_000);
         two.errors.count(b"42601");
         two.errors.count(b"");
+        two.pins.count(0b101);
+        one.pins.count(0b100);
         one.add(&two);
         assert_eq!((one.logins, one.binds, one.queries.count()), (5, 1, 2));
+        assert_eq!([0b1, 0b10, 0b100, 0b101].map(|bits| one.pins.of(bits)), [1, 0, 2, 3]);
         assert_eq!(one.errors.sorted(), [(*b"42", 2), (*b"XX", 1)]);
     }
 }

@@ -8,5 +8,5 @@ mod counters;
 mod reloads;
 pub mod text;
 
-pub use counters::{Counters, ErrorClasses, Histogram, LADDER_US, SqlClass};
+pub use counters::{Counters, ErrorClasses, Histogram, LADDER_US, ReasonCounts, SqlClass};
 pub use reloads::Reloads;

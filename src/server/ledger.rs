@@ -21,6 +21,8 @@ struct Owed {
     joins_batch: bool,
     /// A number that its sender gave to what it does; 0: none.
     does: u32,
+    /// It stands in the place of a text that may not run: the number of the refusal; 0: it does not.
+    refusal: u16,
 }
 
 /// Replies owed by one server, oldest first.
@@ -297,7 +299,7 @@ impl Ledger {
             Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());
-        self.owed.push_back(Owed { sent, deliver, joins_batch, does: 0 });
+        self.owed.push_back(Owed { sent, deliver, joins_batch, does: 0, refusal: 0 });
         true
     }
 
@@ -313,6 +315,25 @@ impl Ledger {
     #[inline]
     pub fn front_does(&self) -> Option<u32> {
         self.owed.front().map(|owed| owed.does).filter(|does| *does != 0)
+    }
+
+    /// The message that was noted last stands in the place of one that is refused.
+    pub fn refuse_last(&mut self, refusal: u16) {
+        if let Some(last) = self.owed.back_mut() {
+            last.refusal = refusal;
+        }
+    }
+
+    /// The number of the refusal that the next reply answers, if it answers one.
+    #[must_use]
+    pub fn front_refusal(&self) -> Option<u16> {
+        self.owed.front().map(|owed| owed.refusal).filter(|refusal| *refusal != 0)
+    }
+
+    /// Whether any refusal waits for its answer.
+    #[must_use]
+    pub fn owes_refusals(&self) -> bool {
+        self.owed.iter().any(|owed| owed.refusal != 0)
     }
 
     /// How many units have been answered.

@@ -13,7 +13,8 @@ use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
 use crate::session::params::is_custom;
-use crate::session::{ParamSet, TextEffects};
+use crate::session::{ParamSet, Pins, TextEffects};
+use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
 
@@ -29,6 +30,8 @@ pub enum User {
     Client(ClientId),
     /// A client whose parameters are being set on it first.
     Preparing(ClientId),
+    /// A client, of which it is being asked what still pins it.
+    Asking(ClientId),
     /// pgweir, to make it clean after its client left; closed at the deadline.
     Cleaning(Deadline),
 }
@@ -83,6 +86,10 @@ pub struct Server {
     pub lease: u64,
     /// The client that had it last.
     pub last_client: Option<ClientId>,
+    /// Another client had it before: what it remembers of sequences is that one's.
+    pub recalls_another: bool,
+    /// The number of the first unit of this lease.
+    pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
     /// Where its statements are cancelled.
@@ -137,6 +144,13 @@ pub struct Server {
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
     pub own_error: Option<Report>,
+    /// What clients are told in the place of the server's errors where a text of theirs was
+    /// refused, in the order of the numbers that the ledger has.
+    pub refusals: Vec<Report>,
+    /// A text was sent that may give up what pins its session.
+    pub may_release: bool,
+    /// What it says still pins its session, of the reasons that it is asked about.
+    pub left: Option<Pins>,
     /// When it logged in.
     pub since: Tick,
     /// Not used again after this.
@@ -159,6 +173,8 @@ impl Server {
             status: TransactionStatus::Idle,
             lease: 0,
             last_client: None,
+            recalls_another: false,
+            first_unit: 1,
             cancel: Cancel::None,
             cancel_target,
             applied: no_params,
@@ -184,6 +200,9 @@ impl Server {
             needs_barrier: false,
             farewell: None,
             own_error: None,
+            refusals: Vec::new(),
+            may_release: false,
+            left: None,
             since,
             retire_at,
         }
@@ -194,9 +213,16 @@ impl Server {
     #[inline]
     pub fn client(&self) -> Option<ClientId> {
         match self.user {
-            User::Client(client) | User::Preparing(client) => Some(client),
+            User::Client(client) | User::Preparing(client) | User::Asking(client) => Some(client),
             User::Nobody | User::Cleaning(_) => None,
         }
+    }
+
+    /// Whether it is being asked what still pins its client.
+    #[must_use]
+    #[inline]
+    pub fn is_asked(&self) -> bool {
+        matches!(self.user, User::Asking(_))
     }
 
     /// Whether statements may be sent to it now.
@@ -262,10 +288,39 @@ impl Server {
         CleanStep::Done
     }
 
+    /// Whether its client, which has sent nothing yet, would be told of another's sequences by
+    /// `lastval` and `currval`.
+    #[must_use]
+    pub fn must_forget_sequences(&self) -> bool {
+        self.recalls_another
+            && self.ledger.is_settled()
+            && self.ledger.building_unit() == self.first_unit
+    }
+
+    /// The message that was noted last stands in the place of one that is refused with this.
+    pub fn refuse_last(&mut self, report: Report) {
+        if !self.ledger.owes_refusals() {
+            self.refusals.clear();
+        }
+        self.refusals.push(report);
+        // One that has no number any more is told in the server's words.
+        self.ledger.refuse_last(u16::try_from(self.refusals.len()).unwrap_or(0));
+    }
+
+    /// What a client is told in the place of this error: that its text may not run, where the error
+    /// is the one that what was sent instead is made for.
+    #[must_use]
+    pub fn refusal(&self, error: &[u8]) -> Option<&Report> {
+        let number = usize::from(self.ledger.front_refusal()?);
+        let is_ours = ErrorFields::read(error).sqlstate == b"42601";
+        self.refusals.get(number - 1).filter(|_| is_ours)
+    }
+
     /// Takes note of a text that is about to run, whatever becomes of it.
     #[inline]
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
+        self.may_release |= effects.may_release;
         self.may_redefine(effects, repeats);
     }
 

@@ -15,6 +15,9 @@ macro_rules! pins {
         impl Pins {
             $($(#[$doc])* pub const $name: Pins = Pins(1 << $bit);)*
 
+            /// Every reason, each alone.
+            pub const ALL: &[Pins] = &[$(Pins::$name),*];
+
             /// The reasons in words.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 [$((Pins::$name, $text)),*]
@@ -61,7 +64,7 @@ pins! {
     /// Code that runs SQL which no text shows: EXECUTE of an expression, another language than
     /// PL/pgSQL, `query_to_xml`. It may do whatever any other reason stands for.
     HIDDEN_CODE = 15, "hidden code";
-    /// DISCARD: what it discards is unknown until it has run.
+    /// DISCARD ALL among other statements, or in code: whether it has run is not known.
     DISCARD = 12, "DISCARD";
 }
 
@@ -72,6 +75,9 @@ impl Pins {
         .and(Pins::PLACEHOLDER)
         .and(Pins::LASTING_STATE)
         .and(Pins::HIDDEN_CODE);
+
+    /// Reasons of which a server can be asked whether they still hold.
+    pub const ASKABLE: Pins = Pins::TEMPORARY.and(Pins::ADVISORY_LOCK).and(Pins::HELD_CURSOR);
 
     /// What is left of them after DISCARD ALL.
     #[must_use]
@@ -99,6 +105,36 @@ impl Pins {
     #[must_use]
     pub const fn and(self, other: Pins) -> Pins {
         Pins(self.0 | other.0)
+    }
+
+    /// These, less `other`.
+    #[must_use]
+    pub const fn without(self, other: Pins) -> Pins {
+        Pins(self.0 & !other.0)
+    }
+
+    /// What both hold.
+    #[must_use]
+    pub const fn both(self, other: Pins) -> Pins {
+        Pins(self.0 & other.0)
+    }
+
+    /// The reasons in one text.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        self.names().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The reason as one word in lower case, as metrics have it.
+    #[must_use]
+    pub fn word(self) -> String {
+        self.in_words().to_ascii_lowercase().replace(' ', "_")
+    }
+
+    /// The set as bits, one for each reason, to count by.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
     }
 }
 
@@ -161,6 +197,8 @@ pub struct TextEffects {
     pub controls: bool,
     /// It may define code that sets parameters.
     pub defines_code: bool,
+    /// It may give up what pins a session: locks, temporary objects, cursors.
+    pub may_release: bool,
 }
 
 impl TextEffects {
@@ -175,6 +213,7 @@ impl TextEffects {
         sets: Pins::NONE,
         controls: false,
         defines_code: false,
+        may_release: false,
     };
 
     /// A text that nobody has read.
@@ -188,6 +227,7 @@ impl TextEffects {
         sets: Pins::NONE,
         controls: true,
         defines_code: true,
+        may_release: true,
     };
 }
 
@@ -245,7 +285,7 @@ pub fn named_use(text: &[u8]) -> NamedUse {
 }
 
 /// What each effect of a text pins.
-const PINNING: [(EffectSet, Pins); 12] = [
+const PINNING: [(EffectSet, Pins); 11] = [
     (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
     (EffectSet::PREPARE, Pins::SQL_PREPARE),
     (EffectSet::LISTEN, Pins::LISTEN),
@@ -257,7 +297,6 @@ const PINNING: [(EffectSet, Pins); 12] = [
     (EffectSet::SEQUENCE_READ, Pins::BACKEND_STATE),
     (EffectSet::DBLINK, Pins::LASTING_STATE),
     (EffectSet::OPAQUE, Pins::HIDDEN_CODE),
-    (EffectSet::DISCARD, Pins::DISCARD),
 ];
 
 /// Reads a text.
@@ -281,6 +320,14 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.statements().iter().any(other_state) {
         pins = pins.and(Pins::LASTING_STATE);
     }
+    // What else DISCARD throws away is nothing that others could see.
+    let discards_all = |statement: &StatementFacts| match statement.kind {
+        StatementKind::Discard(what) => what == sql::Discard::All,
+        _ => statement.effects.has(EffectSet::DISCARD),
+    };
+    if facts.statements().iter().any(discards_all) {
+        pins = pins.and(Pins::DISCARD);
+    }
     let mut sets = Pins::NONE;
     if facts.effects().has(EffectSet::SET) {
         sets = sets.and(Pins::PARAMETER);
@@ -291,6 +338,11 @@ pub fn effects(text: &[u8]) -> TextEffects {
         }
         if used.writes() && used.target.may_be(b"seed") && used.target != Target::All {
             sets = sets.and(Pins::SEED);
+        }
+        // The numbers go on from the seed when the parameter has gone back.
+        let named = matches!(&used.target, Target::Named(name) if *name == *"seed");
+        if named && used.writes() && used.scope == Scope::Local {
+            pins = pins.and(Pins::SEED);
         }
     }
     if facts.effects().has(EffectSet::SET_UNTRACKED) {
@@ -310,6 +362,24 @@ pub fn effects(text: &[u8]) -> TextEffects {
         sets,
         controls: facts.effects().has(EffectSet::TRANSACTION),
         defines_code: facts.statements().iter().any(|s| code::may_be_defined(s, text)),
+        may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
+    }
+}
+
+/// Whether a statement may give up locks, temporary objects or cursors that outlive transactions.
+fn may_release(statement: &StatementFacts, text: &[u8]) -> bool {
+    let gives_up = EffectSet::ADVISORY_UNLOCK
+        .with(EffectSet::DISCARD)
+        .with(EffectSet::CODE)
+        .with(EffectSet::EXECUTE);
+    let drops = || {
+        let word = text.get(statement.span.start..).and_then(|rest| rest.get(..4));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"drop"))
+    };
+    match statement.kind {
+        StatementKind::Close { .. } => true,
+        StatementKind::Utility => drops() || statement.effects.has(gives_up),
+        _ => statement.effects.has(gives_up),
     }
 }
 
@@ -425,8 +495,18 @@ mod tests {
         check("declare c cursor with hold for select 1", Pins::HELD_CURSOR, Ending::No);
         check("load 'x'", Pins::LOAD, Ending::No);
         check("select setseed(0.5)", Pins::SEED, Ending::No);
+        check("set local seed = 0.5", Pins::SEED, Ending::No);
+        check("set local SEED to 0.5", Pins::SEED, Ending::No);
+        check("select set_config('Seed', '0.5', true)", Pins::SEED, Ending::No);
+        check(
+            "select set_config('seed', '0.5', a) from t",
+            Pins::SEED.and(Pins::PARAMETER),
+            Ending::No,
+        );
         check("select currval('s')", Pins::BACKEND_STATE, Ending::No);
         check("discard all", Pins::DISCARD, Ending::No);
+        check("do $$ begin discard temp; end $$", Pins::DISCARD, Ending::No);
+        check("discard temp; discard plans; discard sequences", Pins::NONE, Ending::No);
         check("do $$ begin execute x; end $$", Pins::HIDDEN_CODE, Ending::No);
         check("select dblink_connect('a', 'b')", Pins::LASTING_STATE, Ending::No);
         check(
@@ -485,9 +565,37 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_may_give_up_what_pins_are_told_apart() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(effects(text.as_bytes()).may_release, expected, "{text}");
+        };
+        check("select pg_advisory_unlock(1)", true);
+        check("select pg_catalog.pg_advisory_unlock_shared(1, 2)", true);
+        check("select 1; select PG_ADVISORY_UNLOCK_ALL()", true);
+        check("DROP TABLE mine", true);
+        check("select 1; /* x */ drop view if exists mine", true);
+        check("close mine", true);
+        check("close all", true);
+        check("discard temp", true);
+        check("do $$ begin perform pg_advisory_unlock(1); end $$", true);
+        check("call p()", true);
+        check("execute p", true);
+        check("select pg_advisory_lock(1)", false);
+        check("create temp table mine (n int)", false);
+        check("alter table mine drop column n", false);
+        check("begin", false);
+        check("commit", false);
+        check("fetch 5 from mine", false);
+        check("select 1", false);
+    }
+
+    #[test]
     fn reasons_have_names() {
         let names: Vec<_> = Pins::LISTEN.and(Pins::TEMPORARY).names().collect();
         assert_eq!(names, ["LISTEN", "temporary object"]);
+        assert_eq!(Pins::HELD_CURSOR.word(), "with_hold_cursor");
+        let bits = Pins::ALL.iter().fold(0, |bits, reason| bits | reason.bits());
+        assert_eq!(bits.count_ones() as usize, Pins::ALL.len(), "each has a bit of its own");
     }
 
     #[test]

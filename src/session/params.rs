@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashSet;
 
 use super::date_style;
+use crate::sql::names_temp_schema;
 use crate::wire::build;
 
 /// What a parameter is set to.
@@ -142,6 +143,16 @@ impl ParamSet {
     #[must_use]
     pub fn setting(&self, name: &[u8]) -> Option<&Setting> {
         self.find(name).ok().map(|at| &self.pairs[at].1)
+    }
+
+    /// Whether what is created without a schema may be temporary: `search_path` names the schema of
+    /// temporary objects.
+    #[must_use]
+    pub fn searches_temporary(&self) -> bool {
+        match self.setting(b"search_path") {
+            Some(Setting::Value(path) | Setting::Words(path)) => names_temp_schema(path),
+            Some(Setting::Unset) | None => false,
+        }
     }
 
     /// Every name.

@@ -30,6 +30,7 @@ pub(super) fn query(
         selects: kind == StatementKind::Select,
         depth: 0,
         item_start: false,
+        behind_schema: false,
         simple: None,
     };
     let mut after_insert = false;
@@ -38,6 +39,7 @@ pub(super) fn query(
         if !token.kind.is_word() {
             walk.symbol(token);
             walk.cursor.bump();
+            walk.behind_schema = false;
             continue;
         }
         match walk.word(token) {
@@ -79,6 +81,9 @@ struct Walk<'a> {
     depth: usize,
     /// At the beginning of an item of the outermost select list.
     item_start: bool,
+    /// SCHEMA or INTO has just been eaten: a schema may be named alone, as that of CREATE EXTENSION or
+    /// IMPORT FOREIGN SCHEMA is.
+    behind_schema: bool,
     /// Whether the outermost SELECT yields one row for certain; None until somebody asks.
     simple: Option<bool>,
 }
@@ -120,10 +125,13 @@ impl Walk<'_> {
             names::suspect(if quoted { raw.get(1..raw.len() - 1).unwrap_or(raw) } else { raw })
         };
         let keyword = token.kind == Kind::Word;
+        let schema_alone = std::mem::take(&mut self.behind_schema) && !self.selects;
+        self.behind_schema =
+            keyword && (raw.eq_ignore_ascii_case(b"schema") || raw.eq_ignore_ascii_case(b"into"));
         let found = suspect.filter(|suspect| match suspect {
             Suspect::Insert | Suspect::Into => keyword,
             Suspect::Settings => true,
-            Suspect::TempSchema => self.cursor.at_symbol(b'.'),
+            Suspect::TempSchema => schema_alone || self.cursor.at_symbol(b'.'),
             Suspect::SetConfig | Suspect::CurrentSetting | Suspect::Call(_) => {
                 self.cursor.at_symbol(b'(')
             }

@@ -118,7 +118,7 @@ impl<D: Driver> Engine<D> {
         }
         let used = facts::named_use(parse.query);
         let own_names = !session.pins.is_none();
-        let under = session.params.clone();
+        let under: Box<[u8]> = session.dialect().into();
         let substitute = [DEALLOCATE_IT, b"\0\0\0"].concat();
         let mut sent = content;
         match &used {
@@ -145,7 +145,7 @@ impl<D: Driver> Engine<D> {
                 self.doubt_if(server, *drops || any_of_ours(names));
             }
         }
-        let statement = self.statements.intern(sent, under.dialect(), || {
+        let statement = self.statements.intern(sent, &under, || {
             facts::effects(sent.split_last_chunk::<3>().map_or(sent, |(text, _)| text))
         });
         let which = Which::Unnamed(Some(statement));

@@ -86,7 +86,7 @@ impl<D: Driver> Engine<D> {
             CancelOutcome::Unknown => server.doomed = true,
         }
         match server.user {
-            User::Nobody | User::Preparing(_) => {}
+            User::Nobody | User::Preparing(_) | User::Asking(_) => {}
             User::Client(client) => {
                 self.todo.push_back(Todo::Client(client));
                 if server.ledger.is_settled() {
@@ -109,7 +109,9 @@ impl<D: Driver> Engine<D> {
             State::Attached(server) => {
                 let own = self.servers.get(server).is_some_and(|entry| match entry.server.user {
                     User::Client(_) => true,
-                    User::Nobody | User::Preparing(_) | User::Cleaning(_) => false,
+                    User::Nobody | User::Preparing(_) | User::Asking(_) | User::Cleaning(_) => {
+                        false
+                    }
                 });
                 if own {
                     self.order_cancel(server);

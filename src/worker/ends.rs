@@ -142,6 +142,8 @@ impl<D: Driver> Engine<D> {
         if let User::Preparing(_) = user {
             // It has the client's parameters, or has not got so far: nobody will have looked.
             *doomed = true;
+        } else if let User::Asking(_) = user {
+            // It answers a question of pgweir's, and nobody's statement is to be cancelled.
         } else if cancel {
             *unwanted = ledger.current_unit()..ledger.last_unit(mid_message) + 1;
         }
@@ -307,7 +309,7 @@ impl<D: Driver> Engine<D> {
                 self.drop_server(id);
                 self.ask_again(client, farewell);
             }
-            User::Client(client) => {
+            User::Client(client) | User::Asking(client) => {
                 tracing::warn!(%database, %role, reason, error, "server closed its connection in use");
                 self.client_lost_server(id, client, farewell);
             }

@@ -2,6 +2,7 @@
 
 use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::pins;
 use super::statements::portal_hash;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
@@ -155,10 +156,10 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Whether a server is being given its client's parameters.
+    /// Whether a server is being given its client's parameters, or asked what still pins it.
     fn is_preparing(&self, server: ServerId) -> bool {
         self.servers.get(server).is_some_and(|entry| match entry.server.user {
-            User::Preparing(_) => true,
+            User::Preparing(_) | User::Asking(_) => true,
             User::Nobody | User::Client(_) | User::Cleaning(_) => false,
         })
     }
@@ -395,6 +396,7 @@ impl<D: Driver> Engine<D> {
         if client.session.skip_to_sync {
             return self.skip_until_sync(id, header.tag);
         }
+        let refuses = client.session.refuses_state();
         let server = match client.session.state {
             State::Attached(server) => server,
             State::Idle => {
@@ -407,6 +409,9 @@ impl<D: Driver> Engine<D> {
                     tag::FLUSH if header.body_len == 0 => return Next::Drop,
                     _ => {}
                 }
+                if refuses && let Some(next) = self.refuse_here(id, header, message) {
+                    return next;
+                }
                 match self.check_out(id) {
                     Some(server) if self.is_preparing(server) => return Next::Pause,
                     Some(server) => server,
@@ -416,6 +421,9 @@ impl<D: Driver> Engine<D> {
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
+        if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
+            return next;
+        }
         self.judge_attached(id, server, header, message, before, after)
     }
 
@@ -471,6 +479,9 @@ impl<D: Driver> Engine<D> {
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };
+                if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
+                    return self.forget_sequences(id, server);
+                }
                 if effects.uses_names
                     && let Some(text) = text
                 {
@@ -572,9 +583,10 @@ impl<D: Driver> Engine<D> {
         else {
             return false;
         };
-        let pins = client.session.pins;
-        entry.server.needs_reset |= !pins.is_none();
-        entry.server.doomed |= pins.has(Pins::BEYOND_DISCARD);
+        if !client.session.pins.is_none() {
+            let counters = &mut self.pools[entry.pool.0 as usize].counters;
+            pins::pin(client, &mut entry.server, counters, self.now);
+        }
         let owed = entry.server.ledger.sent(sent, deliver);
         if let Some(changes) = &mut client.session.changes
             && matches!(sent, Sent::Query(_) | Sent::Execute)
@@ -615,7 +627,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Answers one message with an error instead of running it.
-    fn refuse_message(&mut self, id: ClientId, message: u8) -> Next {
+    pub(super) fn refuse_message(&mut self, id: ClientId, message: u8) -> Next {
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         let Some(report) = client.session.refuse.take() else { return Next::Drop };
         report.write(&mut self.to_client);
@@ -717,7 +729,7 @@ fn look(input: &[u8], max_statement_size: usize) -> Look {
 
 /// Whether a FunctionCall names one of the large-object functions that libpq's `lo_*` use: what
 /// they open lives in the transaction.
-fn is_large_object_function(body: &[u8]) -> bool {
+pub(super) fn is_large_object_function(body: &[u8]) -> bool {
     // pg_proc.dat: lo_open, lo_close, loread, lowrite, lo_lseek, lo_creat, lo_create, lo_tell,
     // lo_truncate, lo_unlink and the 64-bit forms.
     const OIDS: [i32; 13] = [952, 953, 954, 955, 956, 957, 715, 958, 1004, 964, 3170, 3171, 3172];

@@ -3,6 +3,7 @@
 use super::conn::{Filled, Rest, Scratch};
 use super::counting::Meter;
 use super::driver::{Driver, Edge, Token};
+use super::pins;
 use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
@@ -14,7 +15,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
 use crate::server::{Server, User};
-use crate::session::{Ending, TextEffects};
+use crate::session::{Ending, Pins, TextEffects};
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
@@ -42,6 +43,9 @@ struct Events {
     broken: bool,
     /// What a held message waited for may have come.
     resume: bool,
+    /// The error that has just come answers what was sent in the place of a text that may not run:
+    /// what its client is told.
+    refused: Option<Report>,
     /// The error that has just come answers a Bind whose client waits for ParseComplete as well.
     parse_due: bool,
     /// The server would have ended the connection over a message that was to be answered here.
@@ -124,7 +128,7 @@ impl<D: Driver> Engine<D> {
             // Only what was sent for the client itself is passed on.
             let client = match entry.server.user {
                 User::Client(client) => Some(client),
-                User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+                User::Preparing(_) | User::Asking(_) | User::Nobody | User::Cleaning(_) => None,
             };
             let needs = loop {
                 if entry.conn.skip > 0 {
@@ -183,7 +187,9 @@ impl<D: Driver> Engine<D> {
                     kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
                     run = pos + HEADER_LEN + 4;
                 }
+                let refused = events.refused.take().filter(|_| deliver);
                 let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
+                    _ if refused.is_some() => refused.map(|report| report.to_bytes().to_vec()),
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
                         in_the_clients_words(&client.session, &self.statements, header, body)
                     }
@@ -253,6 +259,9 @@ impl<D: Driver> Engine<D> {
             server.farewell = Some(Report::from_server(body));
             return Some(false);
         }
+        if header.tag == tag::ERROR_RESPONSE {
+            events.refused = server.refusal(body).cloned();
+        }
         let mut changes_skipped = 0;
         let mut parse_due = None;
         let prepared = &mut server.prepared;
@@ -281,7 +290,7 @@ impl<D: Driver> Engine<D> {
         };
         let mut session = match server.user {
             User::Client(client) => clients.get_mut(client).map(|client| &mut client.session),
-            User::Preparing(_) | User::Nobody | User::Cleaning(_) => None,
+            User::Preparing(_) | User::Asking(_) | User::Nobody | User::Cleaning(_) => None,
         };
         if header.tag == tag::COMMAND_COMPLETE
             && let Some(found) = &mut server.code_found
@@ -304,6 +313,9 @@ impl<D: Driver> Engine<D> {
             && let Some(names) = session.as_mut().and_then(|session| session.names.as_deref_mut())
         {
             names.undo(statements, changes_skipped);
+        }
+        if header.tag == tag::DATA_ROW && server.is_asked() {
+            server.left = pins::left(body);
         }
         let mut session = session.filter(|_| receipt.deliver != Deliver::Swallow);
         match receipt.meaning {
@@ -360,7 +372,9 @@ impl<D: Driver> Engine<D> {
             // The reference that the ledger held.
             Meaning::Closed(Which::Shared(statement)) => statements.release(statement),
             Meaning::ParameterTypes(statement) => {
-                if body.len() == header.body_len as usize {
+                let shadowed =
+                    session.as_ref().is_some_and(|session| session.pins.has(Pins::TEMPORARY));
+                if body.len() == header.body_len as usize && !shadowed {
                     statements.described(statement, body);
                 }
                 if let Some(session) = session {
@@ -461,7 +475,9 @@ impl<D: Driver> Engine<D> {
                     statements.assign(&mut session.unnamed, None);
                 }
                 if for_client {
-                    meter.counters.errors.count(ErrorFields::read(body).sqlstate);
+                    let ours = events.refused.as_ref().map(|report| &report.sqlstate[..]);
+                    let sqlstate = ours.unwrap_or(ErrorFields::read(body).sqlstate);
+                    meter.counters.errors.count(sqlstate);
                 } else {
                     events.error = Some(Report::from_server(body));
                 }
@@ -644,6 +660,14 @@ pub(super) fn take_effect<S>(
     let Some(session) = session else { return };
     if answer == Answer::AllDiscarded {
         session.discarding = None;
+        if session.base.searches_temporary() {
+            session.pins = session.pins.and(Pins::TEMPORARY);
+        }
+        session.pinned = session.pinned.take().filter(|_| !session.pins.is_none());
+        if let Some(pinned) = &mut session.pinned {
+            pinned.discarded(session.pins);
+        }
+        session.find_dialect();
     }
     if let Some(names) = &mut session.names {
         names.answered(statements);
@@ -680,6 +704,7 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
             LONGEST_TAG
         }
         tag::NOTIFICATION_RESPONSE => 4,
+        tag::DATA_ROW if server.is_asked() => pins::LONGEST_ANSWER,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
         tag::PARAMETER_DESCRIPTION => LONGEST_DESCRIPTION,

@@ -72,7 +72,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether a client has no transaction and is owed nothing; a pinned session may be idle too.
-    fn is_idle(&self, id: ClientId) -> bool {
+    pub(super) fn is_idle(&self, id: ClientId) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
         let between = match client.session.state {
             State::Idle => true,

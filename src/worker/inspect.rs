@@ -1,7 +1,7 @@
 //! Pictures of the loop. Every number that anybody is shown comes from here.
 
 use super::driver::Driver;
-use super::listing::{ClientLine, ClientStanding, Listing, ServerLine, ServerStanding};
+use super::listing::{ClientLine, ClientStanding, Listing, PinLine, ServerLine, ServerStanding};
 use super::mail::{Inspection, LoopFigures, PoolInspection};
 use super::{Engine, PoolEntry, ServerConn};
 use crate::client::State;
@@ -31,9 +31,10 @@ impl<D: Driver> Engine<D> {
                     pool.leased += 1;
                     pool.cleaning += 1;
                 }
-                (Cancel::None | Cancel::Ordered(_), User::Client(_) | User::Preparing(_)) => {
-                    pool.leased += 1;
-                }
+                (
+                    Cancel::None | Cancel::Ordered(_),
+                    User::Client(_) | User::Preparing(_) | User::Asking(_),
+                ) => pool.leased += 1,
             }
             pool.cancel_ordered += usize::from(matches!(entry.server.cancel, Cancel::Ordered(_)));
             pool.close_needed += usize::from(entry.close_needed);
@@ -41,7 +42,10 @@ impl<D: Driver> Engine<D> {
         for (_, client) in self.clients.iter() {
             let holds_server = client.session.server().is_some();
             let pool = &mut pools[client.pool.0 as usize];
-            pool.pinned += usize::from(!client.session.pins.is_none() && holds_server);
+            if !client.session.pins.is_none() && holds_server {
+                pool.pinned += 1;
+                pool.pinned_for.count(client.session.pins.bits());
+            }
             pool.attached += usize::from(holds_server);
         }
         for zombie in self.zombies.values() {
@@ -141,6 +145,19 @@ impl<D: Driver> Engine<D> {
             closing: matches!(client.session.state, State::Closing),
             tls: client.conn.tls_version(),
             application_name: application_name(&client.session.params),
+            pin: self.pin_line(id),
+        })
+    }
+
+    fn pin_line(&self, id: ClientId) -> Option<PinLine> {
+        let client = self.clients.get(id)?;
+        let pinned = client.session.pinned.as_ref().filter(|_| !client.session.pins.is_none())?;
+        let server = self.servers.get(client.session.server()?)?;
+        Some(PinLine {
+            pins: client.session.pins,
+            server_pid: server.server.cancel_target.as_ref().map_or(0, |target| target.pid),
+            age_s: self.now.since(pinned.since) / 1_000,
+            idle_s: self.is_idle(id).then(|| self.now.since(client.active_at) / 1_000),
         })
     }
 
@@ -151,7 +168,7 @@ impl<D: Driver> Engine<D> {
                 ServerStanding::BeingCanceled
             }
             (_, User::Nobody) => ServerStanding::Idle,
-            (_, User::Client(_) | User::Preparing(_)) => ServerStanding::Active,
+            (_, User::Client(_) | User::Preparing(_) | User::Asking(_)) => ServerStanding::Active,
             (_, User::Cleaning(_)) => ServerStanding::Cleaning,
         };
         let age_s = self.now.since(server.since) / 1_000;

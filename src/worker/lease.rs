@@ -4,6 +4,7 @@ use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, Errand, Mail, NewServer};
+use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
@@ -78,6 +79,7 @@ impl<D: Driver> Engine<D> {
             client.session.state = State::Waiting;
         }
         self.seek(pool);
+        self.pins_are_in_the_way();
         None
     }
 
@@ -134,7 +136,10 @@ impl<D: Driver> Engine<D> {
         client.session.portal_steps = None;
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
+        entry.server.may_release = false;
         let before = entry.server.last_client.replace(client_id);
+        entry.server.recalls_another = before.is_some_and(|before| before != client_id);
+        entry.server.first_unit = entry.server.ledger.building_unit();
         let pool = &self.pools[entry.pool.0 as usize];
         let limits = pool.pool.limits();
         let resets = limits.resets || (limits.resets_for_code && pool.spec.code().may_set());
@@ -189,6 +194,7 @@ impl<D: Driver> Engine<D> {
         match entry.server.user {
             User::Nobody => {}
             User::Preparing(client) => self.prepared(id, client),
+            User::Asking(client) => self.told_what_is_left(id, client),
             User::Client(client) => self.client_settled(id, client),
             User::Cleaning(_) => self.clean(id),
         }
@@ -262,9 +268,23 @@ impl<D: Driver> Engine<D> {
             return;
         };
         if !client.session.pins.is_none() {
-            entry.server.needs_reset = true;
-            return self.let_go_if_dismissed(client_id);
+            let counters = &mut self.pools[entry.pool.0 as usize].counters;
+            pins::pin(client, &mut entry.server, counters, self.now);
         }
+        if !client.session.pins.is_none() {
+            self.let_go_if_dismissed(client_id);
+            return self.watch_pin(client_id, id);
+        }
+        self.take_server_back(id, client_id);
+    }
+
+    /// The client needs its server no longer.
+    pub(super) fn take_server_back(&mut self, id: ServerId, client_id: ClientId) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
         client.session.changes = None;
         entry.server.needs_reset |= entry.server.sets_open;
         client.session.state = State::Idle;
@@ -595,7 +615,7 @@ impl<D: Driver> Engine<D> {
     fn greet_if_known(&mut self, server: ServerId, id: ClientId) {
         let ready = self.servers.get(server).is_some_and(|entry| match entry.server.user {
             User::Client(_) => true,
-            User::Nobody | User::Preparing(_) | User::Cleaning(_) => false,
+            User::Nobody | User::Preparing(_) | User::Asking(_) | User::Cleaning(_) => false,
         });
         if ready && self.clients.get(id).is_some_and(|client| client.session.greeting) {
             self.greeting_learned(server, id);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
+use crate::session::Pins;
 
 /// Every connection of one loop at one moment.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,22 @@ pub struct ClientLine {
     pub tls: Option<&'static str>,
     /// What it calls itself.
     pub application_name: String,
+    /// What keeps it on its server.
+    pub pin: Option<PinLine>,
+}
+
+/// What keeps a client on its server beyond its transactions.
+#[derive(Clone, Debug)]
+pub struct PinLine {
+    /// Why.
+    pub pins: Pins,
+    /// The process id of the server's backend; 0 when it did not say.
+    pub server_pid: i32,
+    /// Seconds since the first reason arose.
+    pub age_s: u64,
+    /// Seconds since the client last sent something or was last answered, if it is at rest outside
+    /// of a transaction.
+    pub idle_s: Option<u64>,
 }
 
 /// One server.

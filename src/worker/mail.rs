@@ -13,7 +13,7 @@ use crate::cancel::{CancelTarget, Registration};
 use crate::config::{Host, ServerConfig};
 use crate::deadline::Tick;
 use crate::ids::ClientId;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, ReasonCounts};
 
 pub use crate::ids::CancelId;
 use crate::net::tls::TlsSession;
@@ -428,6 +428,8 @@ pub struct PoolInspection {
     pub clients: usize,
     /// Sessions that hold a server beyond their transactions.
     pub pinned: usize,
+    /// The same for each reason that they have.
+    pub pinned_for: ReasonCounts,
     /// The pool's number in this process.
     pub id: u32,
     /// Of `leased`: those that are being cleaned.
@@ -469,6 +471,7 @@ impl PoolInspection {
         self.waiting += other.waiting;
         self.clients += other.clients;
         self.pinned += other.pinned;
+        self.pinned_for.add(&other.pinned_for);
         self.cleaning += other.cleaning;
         self.being_canceled += other.being_canceled;
         self.attached += other.attached;

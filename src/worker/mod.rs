@@ -25,8 +25,10 @@ pub mod mail;
 mod mailbox;
 mod mio_driver;
 mod parameters;
+mod pins;
 mod provide;
 mod refusals;
+mod refuse;
 mod reload;
 mod repeats;
 mod statements;
@@ -54,13 +56,14 @@ use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements};
 use crate::server::{Server, User};
-use crate::session::{ParamSet, ParamSets};
+use crate::session::{ParamSet, ParamSets, Pins};
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
 use idle::Idleness;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
+use pins::PinWatch;
 use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, Loops, Start, spawn};
@@ -245,6 +248,8 @@ pub struct Engine<D: Driver> {
     some_gone: bool,
     max_statement_size: usize,
     idleness: Idleness,
+    /// When to look at pinned sessions.
+    pin_watch: PinWatch,
     panics: u32,
     panics_since: Tick,
     jitter: u8,
@@ -293,6 +298,7 @@ impl<D: Driver> Engine<D> {
             some_gone: false,
             max_statement_size: settings.max_statement_size,
             idleness: Idleness::of(settings.client_idle_ms),
+            pin_watch: PinWatch::default(),
             panics: 0,
             panics_since: now,
             jitter: 0,
@@ -441,8 +447,12 @@ impl<D: Driver> Engine<D> {
         let pool = self.pool_for(&spec.servers());
         let mut session = Session::new(params, registration);
         if spec.is_session_mode() {
-            session.pins = crate::session::Pins::SESSION_MODE;
+            session.pins = Pins::SESSION_MODE;
         }
+        if session.params.searches_temporary() {
+            session.pins = session.pins.and(Pins::TEMPORARY);
+        }
+        session.state_mode = spec.settings.load().session_state;
         let now_s = self.seconds();
         let client = Client {
             conn: Conn::new(handed),
@@ -531,7 +541,7 @@ impl<D: Driver> Engine<D> {
         }
         let late = self.servers.ids_where(|entry| match entry.server.user {
             User::Cleaning(_) => true,
-            User::Nobody | User::Client(_) | User::Preparing(_) => false,
+            User::Nobody | User::Client(_) | User::Preparing(_) | User::Asking(_) => false,
         });
         for id in late {
             let Some(entry) = self.servers.get(id) else { continue };
@@ -554,6 +564,7 @@ impl<D: Driver> Engine<D> {
         }
         self.check_half_closed();
         self.check_idle_clients();
+        self.check_pins();
         if let Phase::Draining(deadline) = self.phase {
             if deadline.reached(self.now) {
                 self.stop();

@@ -16,6 +16,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::server::{Server, User};
 use crate::session::changes::{self, is_ascii_based, is_on};
 use crate::session::{Changes, ParamSet, Pins, Steps, TextEffects};
+use crate::sql::names_temp_schema;
 use crate::wire::TransactionStatus;
 use crate::wire::frontend::{BindNames, BindValues, tag};
 
@@ -102,6 +103,10 @@ impl<D: Driver> Engine<D> {
         }
         let Some(statement) = statement else { return };
         let effects = self.statements.effects(statement);
+        if (effects.sets_locally || !effects.sets.is_none()) && names_temp_schema(body) {
+            // It may be the search path that a value is for, and the next table be a temporary one.
+            session.pins = session.pins.and(Pins::TEMPORARY);
+        }
         if effects.sets.is_none() && !effects.controls {
             return;
         }
@@ -222,10 +227,21 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         let before = session.params.clone();
         session.params = self.company.params.intern(params.clone());
-        if before.dialect() == session.params.dialect() {
-            return;
+        if session.params.searches_temporary() {
+            session.pins = session.pins.and(Pins::TEMPORARY);
         }
-        let under = session.params.dialect();
+        if before.dialect() != session.params.dialect() {
+            session.find_dialect();
+            self.read_texts_anew(id);
+        }
+    }
+
+    /// A session's statements are read under what its [`dialect`](crate::client::Session::dialect)
+    /// is now.
+    pub(super) fn read_texts_anew(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let session = &mut client.session;
+        let under: &[u8] = &Box::<[u8]>::from(session.dialect());
         if let Some(names) = &mut session.names {
             for old in names.meant() {
                 if let Some(new) = self.statements.intern_under(old, under) {

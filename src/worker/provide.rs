@@ -53,6 +53,7 @@ impl<D: Driver> Engine<D> {
         }
         if let Some(statement) = session.unnamed {
             let effects = self.statements.effects(statement);
+            session.pins = session.pins.and(effects.pins);
             session.batch_ending = session.batch_ending.and(effects.ending);
             entry.server.will_run(effects, &mut self.repeats);
         }

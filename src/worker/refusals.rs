@@ -7,6 +7,8 @@ use crate::client::Session;
 use crate::errors;
 use crate::prepared::{PREFIX, StatementId, Statements};
 use crate::server::ledger::Sent;
+use crate::session::Pins;
+use crate::wire::Report;
 use crate::wire::backend::{ErrorFields, error_fields, tag};
 use crate::wire::build;
 use crate::wire::frame::Header;
@@ -33,6 +35,18 @@ pub(super) fn in_the_clients_words(
     body: &[u8],
 ) -> Option<Vec<u8>> {
     let fields = ErrorFields::read(body);
+    if fields.sqlstate == b"55000"
+        && session.pins.has(Pins::BACKEND_STATE)
+        && !session.pins.has(Pins::SESSION_MODE)
+        && has(fields.message, b"is not yet defined in this session")
+    {
+        // As Postgres says it; what is to be read may have been left on another server.
+        let mut out = Vec::new();
+        Report::from_server(body)
+            .hint("Use RETURNING, or read it in the transaction that called nextval().")
+            .write(&mut out);
+        return Some(out);
+    }
     if !has(fields.message, PREFIX) || body.len() != header.body_len as usize {
         return None;
     }

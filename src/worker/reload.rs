@@ -18,6 +18,7 @@ impl<D: Driver> Engine<D> {
         self.max_statement_size = settings.max_statement_size;
         self.idleness = Idleness::of(settings.client_idle_ms);
         self.check_idle_clients();
+        self.look_at_pins(Deadline::after(self.now, Some(0)));
         self.pools_follow();
         let mut some_gone = false;
         for id in self.clients.ids_where(|_| true) {

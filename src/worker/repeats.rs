@@ -41,7 +41,7 @@ impl<D: Driver> Engine<D> {
     /// The statement that servers keep for this text, if any does, with one reference to it.
     pub(super) fn known_repeat(&mut self, id: ClientId, content: &[u8]) -> Option<StatementId> {
         let client = self.clients.get(id)?;
-        self.statements.repeated(content, client.session.params.dialect())
+        self.statements.repeated(content, client.session.dialect())
     }
 
     /// Parse of an unnamed statement that is kept: left out where the server has it, under its name

@@ -55,7 +55,7 @@ impl<D: Driver> Engine<D> {
             return Next::End;
         };
         let session = &mut client.session;
-        let under = session.params.dialect();
+        let under = session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
         if may_repeat
@@ -68,6 +68,10 @@ impl<D: Driver> Engine<D> {
             self.statements.release(repeated);
             self.statements.release(statement);
             return next;
+        }
+        if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
+            self.statements.release(statement);
+            return self.forget_sequences(id, server);
         }
         entry.server.will_run(effects, &mut self.repeats);
         session.batch_ending = session.batch_ending.and(effects.ending);
@@ -111,20 +115,25 @@ impl<D: Driver> Engine<D> {
         };
         if known.is_none()
             // The server converts a name that is not ASCII, or refuses it. A session that keeps its
-            // server anyway shares nothing: what it has set may change what its texts mean.
+            // server anyway shares nothing, for what it has set may change what its texts mean;
+            // unless it may come free again, which a name of its own would stand in the way of.
             && (!name.is_ascii()
-                || !session.pins.is_none()
+                || !session.pins.without(Pins::ASKABLE).is_none()
                 || !shares
                 || session.names.as_ref().is_some_and(|names| names.is_full()))
         {
             return self.parse_own(id, server, parse, content, before);
         }
-        let under = session.params.dialect();
+        let under = session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
         if effects.uses_names && known.is_none() {
             self.statements.release(statement);
             return self.parse_own_using_names(id, server, parse, content, before);
+        }
+        if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
+            self.statements.release(statement);
+            return self.forget_sequences(id, server);
         }
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
@@ -272,6 +281,8 @@ impl<D: Driver> Engine<D> {
         };
         session.bound = Some((portal_hash(names.portal), statement));
         let effects = self.statements.effects(statement);
+        // It may have been unpinned since the statement was prepared.
+        session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
         entry.server.will_run(effects, &mut self.repeats);
         self.uses_name(id, names.statement, statement);

@@ -3,6 +3,8 @@ mod ends;
 mod fairness;
 mod loops;
 mod parameters;
+mod pins;
+mod refuse;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

@@ -215,6 +215,8 @@ pub(super) struct World {
     pub(super) unused: Vec<Arc<PoolSpec>>,
     pub(super) cancels: Vec<(usize, CancelId)>,
     pub(super) dials: usize,
+    /// Servers say what is left of their sessions by what these have done.
+    pub(super) servers_know: bool,
     /// Most processes that the simulated Postgres ever had.
     pub(super) most_backends: usize,
     text: String,
@@ -261,6 +263,7 @@ impl World {
             unused: Vec::new(),
             cancels: Vec::new(),
             dials: 0,
+            servers_know: false,
             most_backends: 0,
             text: text.to_owned(),
         }
@@ -509,6 +512,7 @@ impl World {
         }
         let pipe = self.pipe();
         self.servers.push(FakeServer::new(pipe, spec));
+        self.servers.last_mut().expect("just added").knows = self.servers_know;
         self.most_backends = self.most_backends.max(self.backends(None, None));
         let target = crate::cancel::registry::tests::any_target();
         let new = NewServer {

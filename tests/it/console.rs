@@ -6,6 +6,7 @@ mod entering;
 mod holding;
 mod metrics;
 mod numbers;
+mod pins;
 mod protocols;
 
 use std::time::Duration;

@@ -7,7 +7,9 @@ mod kinds;
 mod messages;
 mod parameters;
 mod pins;
+mod policies;
 mod statements;
+mod unpinning;
 
 use crate::harness::frame::Frame;
 use crate::harness::message;

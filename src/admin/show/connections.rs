@@ -126,7 +126,7 @@ fn console_row(sight: &Sight<'_>, session: &SessionLine) -> Row {
 }
 
 /// addr, port, local_addr, local_port. On a Unix socket there is one port, the listener's.
-fn addresses(ends: Ends, port: u16, client: bool) -> [Value; 4] {
+pub(super) fn addresses(ends: Ends, port: u16, client: bool) -> [Value; 4] {
     let address = |end: Option<SocketAddr>| {
         end.map_or_else(|| "unix".to_owned(), |end| end.ip().to_canonical().to_string())
     };
@@ -141,10 +141,10 @@ fn addresses(ends: Ends, port: u16, client: bool) -> [Value; 4] {
 
 /// What tells connections apart, and says which belong together: PgBouncer shows an address in its
 /// memory here, we a kind and a number.
-fn pointer(of: Option<(u8, u64)>) -> Value {
+pub(super) fn pointer(of: Option<(u8, u64)>) -> Value {
     of.map_or_else(|| "".into(), |(kind, handle)| format!("0x{kind:x}{handle:014x}").into())
 }
 
-fn number(id: i32) -> Value {
+pub(super) fn number(id: i32) -> Value {
     Value::Number(u64::try_from(id).unwrap_or_default())
 }

@@ -1,10 +1,12 @@
 //! The tables of SHOW: columns with the names, types and order of PgBouncer 1.25, one file for
 //! each group of them. Readers pick columns by place as well as by name, so none may be added.
+//! SHOW PINS is pgweir's own.
 
 mod config;
 mod connections;
 mod databases;
 mod lists;
+mod pins;
 mod pools;
 mod stats;
 
@@ -102,6 +104,8 @@ shows! {
     StatsAverages = "stats_averages",
     /// Totals and averages over all databases.
     Totals = "totals",
+    /// Sessions that keep their servers, and why.
+    Pins = "pins",
 }
 
 /// What tables are made from: pictures, taken before the first row is written.
@@ -152,6 +156,7 @@ impl Show {
             Show::StatsTotals => stats::STATS_TOTALS,
             Show::StatsAverages => stats::STATS_AVERAGES,
             Show::Totals => stats::TOTALS,
+            Show::Pins => pins::PINS,
         }
     }
 
@@ -178,6 +183,7 @@ impl Show {
             Show::StatsTotals => stats::stats_totals(sight),
             Show::StatsAverages => stats::stats_averages(sight),
             Show::Totals => stats::totals(sight),
+            Show::Pins => pins::pins(sight, &list(sight.loops).await?),
         })
     }
 }

@@ -7,6 +7,9 @@ use crate::pool::PoolSpec;
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::{Report, TransactionStatus, build};
 
+/// A text that is none of SQL.
+const UNREADABLE: &str = "pgweir_refused";
+
 /// A small Postgres on one connection.
 #[derive(Debug)]
 pub(in crate::worker) struct FakeServer {
@@ -28,6 +31,15 @@ pub(in crate::worker) struct FakeServer {
     savepoints: Vec<(String, HashMap<String, String>)>,
     /// Statements as they were run.
     pub(in crate::worker) ran: Vec<String>,
+    /// What it says when it is asked what of its session is left: temporary objects, locks, held
+    /// cursors. `None`: it cannot say.
+    pub(in crate::worker) left: Option<[bool; 3]>,
+    /// It says what is so instead: locks that its session has taken, tables that it has made.
+    pub(in crate::worker) knows: bool,
+    locks: u32,
+    tables: u32,
+    /// The tables before the transaction that is open.
+    tables_before: u32,
     /// Answers are held back.
     pub(in crate::worker) silent: bool,
     /// Nothing is taken from its connection.
@@ -52,6 +64,11 @@ impl FakeServer {
             before: None,
             savepoints: Vec::new(),
             ran: Vec::new(),
+            left: Some([false; 3]),
+            knows: false,
+            locks: 0,
+            tables: 0,
+            tables_before: 0,
             silent: false,
             deaf: false,
             terminated: false,
@@ -84,6 +101,7 @@ impl FakeServer {
         self.savepoints.clear();
         if let Some(before) = before.filter(|_| failed) {
             self.parameters = before;
+            self.tables = self.tables_before;
         }
     }
 
@@ -136,7 +154,10 @@ impl FakeServer {
                 assert_eq!(body[0], 0, "unnamed statements only");
                 self.unnamed = None;
                 let end = body[1..].iter().position(|&b| b == 0).expect("NUL") + 1;
-                if body[1..end].starts_with(b"bad") {
+                if body[1..end] == *UNREADABLE.as_bytes() {
+                    self.refuse_to_read(out);
+                    self.skipping = true;
+                } else if body[1..end].starts_with(b"bad") {
                     self.fail(out);
                     self.skipping = true;
                 } else {
@@ -184,6 +205,10 @@ impl FakeServer {
 
     /// Whether it failed.
     fn run(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        if text == UNREADABLE {
+            self.refuse_to_read(out);
+            return true;
+        }
         text.split("; ").any(|statement| self.run_one(statement, out))
     }
 
@@ -249,6 +274,10 @@ impl FakeServer {
         self.ran.push(text.to_owned());
         if self.before.is_none() {
             self.before = Some(self.parameters.clone());
+            self.tables_before = self.tables;
+        }
+        if text.starts_with("/* pgweir: what is left") {
+            return self.tell_what_is_left(out);
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         if let Some(failed) = self.run_setting(&words, out) {
@@ -269,6 +298,7 @@ impl FakeServer {
                 let before = self.before.take();
                 if first == "ROLLBACK" || failed {
                     self.parameters = before.unwrap_or_default();
+                    self.tables = self.tables_before;
                     row(out, text);
                     build::command_complete(out, "ROLLBACK");
                     return false;
@@ -283,12 +313,25 @@ impl FakeServer {
                 out.extend_from_slice(&[b'G', 0, 0, 0, 7, 0, 0, 0]);
                 return false;
             }
-            "DISCARD" => self.parameters.clear(),
+            "DISCARD" if text == "DISCARD ALL" => {
+                self.parameters.clear();
+                (self.locks, self.tables) = (0, 0);
+            }
+            "HOLDS" => row(out, &format!("{} locks, {} tables", self.locks, self.tables)),
             "SHOW" => {
                 let value =
                     text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
                 row(out, value.map_or("", String::as_str));
             }
+            _ => {}
+        }
+        match text {
+            "select pg_advisory_lock(1)" => self.locks += 1,
+            "select pg_advisory_unlock(1)" => self.locks = self.locks.saturating_sub(1),
+            "select pg_advisory_unlock_all()" => self.locks = 0,
+            "create temp table t (a int)" => self.tables += 1,
+            "drop table t" => self.tables = self.tables.saturating_sub(1),
+            "DISCARD TEMP" => self.tables = 0,
             _ => {}
         }
         if text.contains("set_config") || text.starts_with("RESET") {
@@ -300,6 +343,25 @@ impl FakeServer {
             row(out, text);
         }
         build::command_complete(out, &first);
+        false
+    }
+
+    /// Whether it failed.
+    fn tell_what_is_left(&mut self, out: &mut Vec<u8>) -> bool {
+        assert_eq!(self.status, TransactionStatus::Idle, "asked within a transaction");
+        let known = [self.tables > 0, self.locks > 0, false];
+        let Some(left) = self.left.map(|left| if self.knows { known } else { left }) else {
+            self.fail(out);
+            return true;
+        };
+        out.push(b'D');
+        build::sized(out, |out| {
+            out.extend_from_slice(&[0, 3]);
+            for left in left {
+                out.extend_from_slice(&[0, 0, 0, 1, if left { b't' } else { b'f' }]);
+            }
+        });
+        build::command_complete(out, "SELECT 1");
         false
     }
 
@@ -324,6 +386,14 @@ impl FakeServer {
             self.parameters.insert(name, value);
         }
         Ok(())
+    }
+
+    /// As Postgres, before it looks at the transaction.
+    fn refuse_to_read(&mut self, out: &mut Vec<u8>) {
+        Report::error(b"42601", "syntax error").write(out);
+        if self.status == TransactionStatus::InTransaction {
+            self.status = TransactionStatus::Failed;
+        }
     }
 
     fn fail(&mut self, out: &mut Vec<u8>) {

@@ -94,6 +94,10 @@ fn expected(columns: &str) -> Vec<(String, u32)> {
     columns.split_whitespace().map(one).collect()
 }
 
+/// pgweir's own.
+const PINS: &str = "t:database t:user t:addr i:port i:id t:ptr t:link i:server_pid t:reasons q:age_s \
+    q:idle_s t:application_name";
+
 #[test]
 fn every_table_has_the_columns_of_pgbouncer() {
     let cluster = Cluster::start().expect("a Postgres");
@@ -114,6 +118,7 @@ fn every_table_has_the_columns_of_pgbouncer() {
         let empty = ["PEERS", "PEER_POOLS", "DNS_HOSTS", "DNS_ZONES"].contains(&name);
         assert_eq!(table.rows.is_empty(), empty, "SHOW {name}");
     }
+    assert_eq!(show(&mut console, "PINS").columns, expected(PINS));
     // Exporters rely on the names of the rows as well.
     let names = |table: &Table| {
         let first = table.rows.iter().map(|row| row[0].clone().expect("a name"));

@@ -130,6 +130,22 @@ fn left_by_code(seen: &Seen<'_>, client: &mut RawClient) -> String {
     client.ask_value("select current_setting('work_mem')")
 }
 
+/// Whether a client that keeps a server and says nothing is told to go within moments.
+fn stays_pinned(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask(&format!("select pg_advisory_lock({})", fresh()));
+    stays(seen, client)
+}
+
+/// What becomes of a statement that keeps its server.
+fn temporary_table(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    let frames = client.ask(&format!("create temp table t_{} (n int)", fresh()));
+    match frames.iter().find_map(Frame::sqlstate) {
+        Some(code) => code,
+        None if seen.leased() > 0 => "pinned".to_owned(),
+        None => "shared".to_owned(),
+    }
+}
+
 /// A number that nobody has had.
 fn fresh() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
@@ -325,6 +341,18 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             ["\"transaction\"", "\"session\""],
             ["shared", "kept"],
             keeps_server
+        ),
+        of_sessions!(
+            (defaults, "session_state", "defaults.session_state"),
+            ["\"track\"", "\"refuse\""],
+            ["pinned", "0A000"],
+            temporary_table
+        ),
+        of_sessions!(
+            (defaults, "pin_timeout", "defaults.pin_timeout"),
+            ["\"1h\"", "\"20ms\""],
+            ["stays", "closed"],
+            stays_pinned
         ),
         case((defaults, "pool_size", "defaults.pool_size"), ["1", "2"], ["1", "2"], size)
             .beside("defaults.pool_wait_timeout", "\"1s\""),

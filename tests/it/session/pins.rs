@@ -78,3 +78,44 @@ fn a_session_that_vanishes_in_the_middle_of_what_pins_it_leaves_nothing() {
         accounts.assert_settled(secs(10));
     }
 }
+
+#[test]
+fn what_another_had_from_a_sequence_is_not_told() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let mut other = front::client(&pgweir);
+    other.ask("create sequence s; create table t (n int default nextval('s'))");
+    let insert = "insert into t default values";
+    for sql in ["select lastval()", "select currval('s')"] {
+        for way in ["simple", "unnamed", "named"] {
+            let mut client = front::client(&pgweir);
+            other.ask(insert);
+            let request = match way {
+                "simple" => message::query(sql),
+                "unnamed" => super::batch(sql, &[]),
+                _ => [
+                    message::parse("named", sql, &[]),
+                    message::bind("", "named", &[]),
+                    message::execute("", 0),
+                    message::sync(),
+                ]
+                .concat(),
+            };
+            client.send(&request).unwrap();
+            let frames = client.until_ready();
+            let error = frames.iter().find(|frame| frame.tag == b'E').expect("nothing to tell");
+            assert_eq!(error.sqlstate().as_deref(), Some("55000"), "{sql}, {way}");
+            assert!(error.field(b'H').is_some_and(|hint| hint.contains("RETURNING")), "{error:?}");
+            // From here on the server is its own.
+            client.ask(insert);
+            let last = cluster.primary().sql("shop", "select max(n) from t").unwrap();
+            assert_eq!(Some(client.ask_value(sql)), last[0][0]);
+        }
+    }
+    let mut client = front::client(&pgweir);
+    client.ask("begin");
+    client.ask(insert);
+    let last = client.ask_value("select max(n) from t");
+    assert_eq!(client.ask_value("select lastval()"), last);
+    client.ask("commit");
+}
