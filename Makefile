@@ -10,7 +10,7 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors build bench bench-counts
+.PHONY: help demo test test-majors test-django build bench bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minute
 	@.ci/setup majors
 	@.ci/postgres $(MAJORS)
 	@.ci/test-majors $(MAJORS)
+
+test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 20 minutes
+	@.ci/setup test
+	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 
 build: ## target/release/pgweir
 	@.ci/setup build
