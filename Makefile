@@ -5,6 +5,7 @@ BENCH_ARGS ?=
 MAJORS ?= 14 15 16 17 18
 MAJOR ?= 18
 TEXTS ?= 1000000
+SESSIONS ?= 100000
 # PgBouncer's executable to compare with; without one, pgweir is measured alone.
 export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
 ifeq ($(PGWEIR_BENCH_PGBOUNCER),)
@@ -12,7 +13,7 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-regression test-oracle build bench bench-counts
+.PHONY: help demo test test-majors test-sessions test-regression test-django test-oracle build bench bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,10 @@ test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minute
 	@.ci/postgres $(MAJORS)
 	@.ci/test-majors $(MAJORS)
 
+test-sessions: ## generated sessions, twelve on two servers, against Postgres, about 30 minutes (SESSIONS=100000)
+	@.ci/setup test
+	@PGWEIR_SESSIONS=$(SESSIONS) cargo test --release --test it -- --nocapture generated_sessions
+
 test-regression: ## Postgres' own regression scripts, straight and through pgweir, about 20 minutes (MAJOR=18, PGWEIR_SQL_CORPUS)
 	@.ci/setup majors
 	@.ci/postgres $(MAJOR)
@@ -39,6 +44,10 @@ test-regression: ## Postgres' own regression scripts, straight and through pgwei
 test-oracle: ## what we read in SQL against Postgres' own parser, on generated texts (TEXTS=1000000)
 	@.ci/setup majors
 	@PGWEIR_ORACLE_TEXTS=$(TEXTS) cargo test --test oracle -- --nocapture
+
+test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 20 minutes
+	@.ci/setup test
+	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 
 build: ## target/release/pgweir
 	@.ci/setup build

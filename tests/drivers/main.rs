@@ -5,6 +5,7 @@
 
 mod comparison;
 mod difference;
+mod django_suite;
 #[path = "../it/harness/mod.rs"]
 mod harness;
 mod pgbench;
