@@ -2,8 +2,10 @@
 //!
 //! Deliberately absent: sockets, other clients, how a server is found.
 
+pub mod listening;
 pub mod lost;
 pub mod session;
 
+pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use session::{Leaving, Session, State};

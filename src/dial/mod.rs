@@ -111,6 +111,17 @@ impl Dialler {
     /// # Errors
     /// What the loop and its clients are to know. The whole story is logged here.
     pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
+        let (connected, place) = self.connect_for(pool).await?;
+        connected.into_server(place).map_err(|error| error.failure())
+    }
+
+    /// The same for a connection that stays in the hall, with the place that it leads to.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    ///
+    /// # Errors
+    /// As [`Dialler::dial_for`].
+    pub async fn connect_for(&self, pool: &PoolSpec) -> Result<(Connected, u64), DialFailure> {
         // Before the settings: when a reload comes in between, the server counts as an old one.
         let place = pool.place();
         let settings = pool.settings.load_full();
@@ -126,11 +137,8 @@ impl Dialler {
             },
             limit: settings.connect_timeout.as_duration(),
         };
-        let result = match self.dial(errand).await {
-            Ok(connected) => connected.into_server(place),
-            Err(error) => Err(error),
-        };
-        result.map_err(|error| {
+        let dialled = self.dial(errand).await;
+        dialled.map(|connected| (connected, place)).map_err(|error| {
             tracing::warn!(
                 database = pool.database,
                 role = pool.role,

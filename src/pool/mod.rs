@@ -13,6 +13,7 @@ pub mod board;
 #[cfg(test)]
 mod board_tests;
 mod dials;
+mod listener;
 pub mod share;
 pub mod spec;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tests;
 pub use board::{Board, Slots};
 use dials::Health;
 pub use dials::Wants;
+pub use listener::{ListenerLine, ListenerStanding};
 pub use spec::PoolSpec;
 
 /// How long a server stays idle at most on a loop that is not its pool's home.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::Board;
+use super::{Board, ListenerStanding};
 use crate::auth::ServerCredential;
 use crate::config::Effective;
 use crate::wire::Report;
@@ -40,6 +40,8 @@ pub struct PoolSpec {
     failure: Mutex<Option<Report>>,
     /// Counts the places that its servers have been at.
     place: AtomicU64,
+    /// The connection that listens for its clients.
+    listener: ListenerStanding,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -62,6 +64,7 @@ impl PoolSpec {
             renewals: AtomicU64::new(0),
             failure: Mutex::new(None),
             place: AtomicU64::new(0),
+            listener: ListenerStanding::default(),
             clients_gone: AtomicBool::new(false),
             servers_gone: AtomicBool::new(false),
         }
@@ -86,6 +89,12 @@ impl PoolSpec {
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// The connection that listens for its clients.
+    #[must_use]
+    pub fn listener(&self) -> &ListenerStanding {
+        &self.listener
     }
 
     /// The loop that dials its servers and decides how many there are.

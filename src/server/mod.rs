@@ -4,6 +4,7 @@
 
 pub mod ledger;
 mod owed;
+mod tenant;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::session::params::is_custom;
 use crate::session::{ParamSet, TextEffects};
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
+pub use tenant::Tenant;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +62,8 @@ pub enum CleanStep {
     Rollback,
     /// Forget everything that the session set.
     DiscardAll,
+    /// End listening.
+    Unlisten,
     /// A Sync of our own, so that a cancel signal that came late hits nothing.
     Barrier,
     /// It is clean.
@@ -121,6 +125,10 @@ pub struct Server {
     pub cancel_again_at: Deadline,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
+    /// LISTEN was sent to it: UNLISTEN must run before anyone else uses it.
+    pub listens: bool,
+    /// Who uses it, for those who are told of its process id.
+    pub tenant: Arc<Tenant>,
     /// The client has run DISCARD ALL: parameters that differ now are the server's own.
     pub discarded: bool,
     /// DISCARD ALL is running; if it fails, the server is not used again.
@@ -171,6 +179,8 @@ impl Server {
             unwanted: 0..0,
             cancel_again_at: Deadline::NEVER,
             needs_reset: false,
+            listens: false,
+            tenant: Arc::default(),
             discarded: false,
             discarding: false,
             needs_barrier: false,
@@ -245,6 +255,9 @@ impl Server {
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
+        if self.listens {
+            return CleanStep::Unlisten;
+        }
         if self.needs_barrier {
             return CleanStep::Barrier;
         }
@@ -255,6 +268,9 @@ impl Server {
     #[inline]
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
+        if effects.notifies {
+            self.tenant.notifies();
+        }
         self.may_redefine(effects, repeats);
     }
 

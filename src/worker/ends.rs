@@ -36,6 +36,7 @@ impl<D: Driver> Engine<D> {
                     self.todo.push_back(Todo::Server(server));
                 }
                 self.todo.push_back(Todo::Client(id));
+                self.tell(id);
                 true
             }
             Err(error) => {
@@ -181,6 +182,8 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let mid_message = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
+        self.stop_listening(id);
+        let Some(client) = self.clients.get(id) else { return };
         if matches!(client.session.state, State::Waiting) {
             self.leave_queue(id);
         }
@@ -243,6 +246,7 @@ impl<D: Driver> Engine<D> {
         if self.clients.get(id).is_some_and(|c| matches!(c.session.state, State::Waiting)) {
             self.leave_queue(id);
         }
+        self.stop_listening(id);
         let Some(mut client) = self.clients.remove(id) else { return };
         self.statements.assign(&mut client.session.unnamed, None);
         if let Some(names) = &mut client.session.names {
@@ -428,6 +432,9 @@ impl<D: Driver> Engine<D> {
         let Some(mut entry) = self.servers.remove(id) else { return };
         for statement in entry.server.ledger.held_statements() {
             self.statements.release(statement);
+        }
+        if let Some(target) = &entry.server.cancel_target {
+            self.company.tenants.leave(target, &entry.server.tenant);
         }
         self.repeats.redefined_if(entry.server.redefines);
         entry.server.prepared.clear(&mut self.statements);

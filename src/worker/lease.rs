@@ -107,6 +107,9 @@ impl<D: Driver> Engine<D> {
         entry.clock = LeaseClock::default();
         entry.server.discarded = false;
         let before = entry.server.last_client.replace(client_id);
+        if before != Some(client_id) {
+            entry.server.tenant.changes(client.session.registration.pid(), self.now);
+        }
         let resets = self.pools[entry.pool.0 as usize].pool.limits().resets;
         let resets = resets && before.is_some_and(|before| before != client_id);
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets {
@@ -233,6 +236,7 @@ impl<D: Driver> Engine<D> {
         };
         if !client.session.pins.is_none() {
             entry.server.needs_reset = true;
+            self.look_after_listening(client_id);
             return self.let_go_if_dismissed(client_id);
         }
         client.session.changes = None;
@@ -252,6 +256,7 @@ impl<D: Driver> Engine<D> {
         if !client.conn.stash.is_empty() || client.conn.readable {
             self.todo.push_back(Todo::Client(client_id));
         }
+        self.look_after_listening(client_id);
         self.let_go_if_dismissed(client_id);
     }
 
@@ -306,10 +311,18 @@ impl<D: Driver> Engine<D> {
                 CleanStep::DiscardAll => {
                     entry.server.prepared.clear(&mut self.statements);
                     entry.server.needs_reset = false;
+                    entry.server.listens = false;
                     entry.server.sets_open = false;
                     entry.server.discarding = true;
                     entry.server.applied = self.no_params.clone();
                     self.send_own_query(id, b"DISCARD ALL");
+                    return;
+                }
+                CleanStep::Unlisten => {
+                    entry.server.listens = false;
+                    // If it fails, the server is not used again.
+                    entry.server.discarding = true;
+                    self.send_own_query(id, b"UNLISTEN *");
                     return;
                 }
                 CleanStep::Barrier => {
@@ -435,6 +448,9 @@ impl<D: Driver> Engine<D> {
             clock: LeaseClock::default(),
             close_needed: false,
         };
+        if let Some(target) = &entry.server.cancel_target {
+            self.company.tenants.enter(target, &entry.server.tenant);
+        }
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {

@@ -135,7 +135,9 @@ struct Session {
 impl Session {
     fn new(base: &[(&str, &str)]) -> Self {
         let base = set(base);
-        Session { changes: Changes::new(base.clone(), base.clone(), base), unit: 0 }
+        let channels = Arc::default();
+        let now = Sides { client: base.clone(), server: base.clone(), channels };
+        Session { changes: Changes::new(base, now), unit: 0 }
     }
 
     /// A text of which so many statements succeed, and what follows it.

@@ -26,6 +26,8 @@ pub(in crate::worker) struct FakeServer {
     /// The parameters before the transaction that is open.
     before: Option<HashMap<String, String>>,
     savepoints: Vec<(String, HashMap<String, String>)>,
+    /// Channels that a session has asked it for, whatever became of the transaction.
+    pub(in crate::worker) listening: Vec<String>,
     /// Statements as they were run.
     pub(in crate::worker) ran: Vec<String>,
     /// Answers are held back.
@@ -51,6 +53,7 @@ impl FakeServer {
             defaults: HashMap::new(),
             before: None,
             savepoints: Vec::new(),
+            listening: Vec::new(),
             ran: Vec::new(),
             silent: false,
             deaf: false,
@@ -283,7 +286,12 @@ impl FakeServer {
                 out.extend_from_slice(&[b'G', 0, 0, 0, 7, 0, 0, 0]);
                 return false;
             }
-            "DISCARD" => self.parameters.clear(),
+            "DISCARD" => {
+                self.parameters.clear();
+                self.listening.clear();
+            }
+            "LISTEN" => self.listening.push(words[1].to_owned()),
+            "UNLISTEN" => self.listening.retain(|channel| words[1] != "*" && words[1] != channel),
             "SHOW" => {
                 let value =
                     text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
