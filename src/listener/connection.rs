@@ -202,10 +202,8 @@ impl Connection {
     async fn take(&mut self, ask: Ask) {
         match ask {
             Ask::Listen { seat, channel, ticket } => {
-                match self.table.listen((seat, ticket), channel.clone()) {
-                    Ok(send) => self.will_send(send),
-                    Err(()) => self.answer(&channel, (seat, ticket), true),
-                }
+                let send = self.table.listen((seat, ticket), channel);
+                self.will_send(Some(send));
             }
             Ask::Unlisten { seat, channel } => {
                 let send = self.table.unlisten(seat, channel);

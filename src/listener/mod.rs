@@ -1,7 +1,7 @@
 //! LISTEN for the clients of a pool: one connection to Postgres for all of them, on every loop.
 //!
 //! ```text
-//!   a loop's first client wants a channel ──Order::Listen──▶ LISTEN ──confirmed──▶ Mail::Listening
+//!   a client wants a channel ──Order::Listen──▶ LISTEN ──confirmed──▶ Mail::Listening
 //!   NotificationResponse ──Mail::Notified──▶ every loop that wants the channel
 //!   a loop's last client lets go ──Order::Unlisten──▶ UNLISTEN; nobody left: the connection is closed
 //! ```
@@ -28,7 +28,7 @@ use connection::Connection;
 /// What a connection is asked for.
 #[derive(Debug)]
 enum Ask {
-    /// A loop's clients want a channel.
+    /// A loop's client wants a channel.
     Listen { seat: usize, channel: Name, ticket: u64 },
     /// None of a loop's clients wants a channel any more.
     Unlisten { seat: usize, channel: Name },
@@ -60,7 +60,7 @@ impl Listeners {
         Arc::new(Listeners { dialler, loops, running, vacancies })
     }
 
-    /// A loop's clients want a channel of the servers at `place`. Answered by one
+    /// A loop's client wants a channel of the servers at `place`. Answered by one
     /// [`Mail::Listening`](crate::worker::mail::Mail::Listening).
     pub fn listen(
         self: &Arc<Self>,

@@ -21,12 +21,10 @@ pub(super) enum Send {
 struct Channel {
     /// Loops with clients of it, as bits.
     seats: u64,
-    /// The server has confirmed it.
+    /// Somebody has been told that it is listened to.
     confirmed: bool,
-    /// The LISTEN whose answer counts.
-    number: u64,
-    /// Those who wait for that.
-    askers: Vec<Asker>,
+    /// Those who wait to be told, and for which LISTEN.
+    askers: Vec<(u64, Asker)>,
 }
 
 /// All channels of one connection.
@@ -45,33 +43,21 @@ fn seats(bits: u64) -> impl Iterator<Item = usize> {
 }
 
 impl Table {
-    /// A loop wants a channel. Either the server is to be asked, or it has been; `Err`: it has
-    /// confirmed the channel already.
-    pub(super) fn listen(
-        &mut self,
-        (seat, ticket): Asker,
-        channel: Name,
-    ) -> Result<Option<Send>, ()> {
-        let known = self.channels.entry(channel.clone()).or_default();
-        let is_new = known.seats == 0;
-        known.seats |= bit(seat);
-        if known.confirmed {
-            return Err(());
-        }
-        known.askers.push((seat, ticket));
-        if !is_new {
-            return Ok(None);
-        }
+    /// A loop wants a channel. Each gets a LISTEN of its own, for what was notified before that
+    /// comes before its answer.
+    pub(super) fn listen(&mut self, asker: Asker, channel: Name) -> Send {
         self.numbers += 1;
-        known.number = self.numbers;
-        Ok(Some(Send::Listen(channel, self.numbers)))
+        let known = self.channels.entry(channel.clone()).or_default();
+        known.seats |= bit(asker.0);
+        known.askers.push((self.numbers, asker));
+        Send::Listen(channel, self.numbers)
     }
 
     /// A loop wants a channel no more.
     pub(super) fn unlisten(&mut self, seat: usize, channel: Name) -> Option<Send> {
         let known = self.channels.get_mut(&channel)?;
         known.seats &= !bit(seat);
-        known.askers.retain(|(asker, _)| *asker != seat);
+        known.askers.retain(|(_, (asker, _))| *asker != seat);
         if known.seats != 0 {
             return None;
         }
@@ -82,12 +68,11 @@ impl Table {
     /// The server has answered LISTEN number `number`: who is told so. A channel that it refuses is
     /// forgotten.
     pub(super) fn answered(&mut self, channel: &Name, number: u64, confirmed: bool) -> Vec<Asker> {
-        let Some(known) = self.channels.get_mut(channel).filter(|known| known.number == number)
-        else {
-            return Vec::new();
-        };
-        known.confirmed = confirmed;
-        let askers = std::mem::take(&mut known.askers);
+        let Some(known) = self.channels.get_mut(channel) else { return Vec::new() };
+        let answered = |(asked, _): &mut (u64, Asker)| *asked <= number || !confirmed;
+        let askers: Vec<Asker> =
+            known.askers.extract_if(.., answered).map(|(_, asker)| asker).collect();
+        known.confirmed |= confirmed && !askers.is_empty();
         if !confirmed {
             self.channels.remove(channel);
         }
@@ -102,9 +87,8 @@ impl Table {
     /// Another connection begins: everything is to be asked for again.
     pub(super) fn begin_again(&mut self) -> Vec<Send> {
         let mut all = Vec::new();
-        for (name, channel) in &mut self.channels {
+        for name in self.channels.keys() {
             self.numbers += 1;
-            channel.number = self.numbers;
             all.push(Send::Listen(name.clone(), self.numbers));
         }
         all
@@ -117,7 +101,7 @@ impl Table {
             if channel.confirmed {
                 told |= channel.seats;
             }
-            waiting.extend(channel.askers.into_iter().map(|asker| (name.clone(), asker)));
+            waiting.extend(channel.askers.into_iter().map(|(_, asker)| (name.clone(), asker)));
         }
         (seats(told).collect(), waiting)
     }
@@ -150,16 +134,22 @@ mod tests {
         table.wanting(&name(channel)).collect()
     }
 
+    fn listen(channel: &str, number: u64) -> Send {
+        Send::Listen(name(channel), number)
+    }
+
     #[test]
-    fn a_channel_is_asked_for_once_and_given_up_by_the_last() {
+    fn each_asker_is_answered_by_its_own_listen_and_the_last_gives_it_up() {
         let mut table = Table::default();
-        assert_eq!(table.listen((0, 1), name("a")), Ok(Some(Send::Listen(name("a"), 1))));
-        assert_eq!(table.listen((1, 1), name("a")), Ok(None));
-        assert_eq!(table.answered(&name("a"), 1, true), [(0, 1), (1, 1)]);
-        assert_eq!(table.listen((63, 7), name("a")), Err(()));
+        assert_eq!(table.listen((0, 1), name("a")), listen("a", 1));
+        assert_eq!(table.listen((1, 1), name("a")), listen("a", 2));
+        assert_eq!(table.answered(&name("a"), 1, true), [(0, 1)]);
+        assert_eq!(table.answered(&name("a"), 2, true), [(1, 1)]);
+        assert_eq!(table.listen((63, 7), name("a")), listen("a", 3));
         assert_eq!(wanting(&table, "a"), [0, 1, 63]);
         assert_eq!(table.unlisten(0, name("a")), None);
         assert_eq!(table.unlisten(63, name("a")), None);
+        assert_eq!(table.answered(&name("a"), 3, true), []);
         assert_eq!(table.unlisten(2, name("b")), None);
         assert_eq!(table.unlisten(1, name("a")), Some(Send::Unlisten(name("a"))));
         assert!(table.is_empty());
@@ -169,30 +159,41 @@ mod tests {
     #[test]
     fn an_answer_to_a_listen_that_was_taken_back_confirms_nothing() {
         let mut table = Table::default();
-        table.listen((0, 1), name("a")).unwrap();
-        table.unlisten(0, name("a")).unwrap();
-        assert_eq!(table.listen((0, 2), name("a")), Ok(Some(Send::Listen(name("a"), 2))));
+        table.listen((0, 1), name("a"));
+        table.unlisten(0, name("a"));
+        assert_eq!(table.listen((0, 2), name("a")), listen("a", 2));
         assert_eq!(table.answered(&name("a"), 1, true), []);
-        assert_eq!(table.listen((1, 1), name("a")), Ok(None));
-        assert_eq!(table.answered(&name("a"), 2, true), [(0, 2), (1, 1)]);
+        assert!(!table.is_confirmed(&name("a")));
+        assert_eq!(table.answered(&name("a"), 2, true), [(0, 2)]);
+        assert!(table.is_confirmed(&name("a")));
     }
 
     #[test]
     fn who_was_told_hears_that_it_is_lost_and_who_waits_that_it_never_comes() {
         let mut table = Table::default();
-        table.listen((0, 1), name("a")).unwrap();
+        table.listen((0, 1), name("a"));
         table.answered(&name("a"), 1, true);
-        table.listen((1, 4), name("b")).unwrap();
+        table.listen((1, 4), name("b"));
         assert_eq!(table.begin_again().len(), 2);
         assert_eq!(table.lost(), (vec![0], vec![(name("b"), (1, 4))]));
         assert!(table.is_empty());
     }
 
     #[test]
+    fn another_connection_answers_those_who_wait_as_well() {
+        let mut table = Table::default();
+        table.listen((0, 1), name("a"));
+        let again = table.begin_again();
+        assert_eq!(again, [listen("a", 2)]);
+        assert_eq!(table.answered(&name("a"), 2, true), [(0, 1)]);
+    }
+
+    #[test]
     fn what_the_server_refuses_is_forgotten() {
         let mut table = Table::default();
-        table.listen((0, 1), name("a")).unwrap();
-        assert_eq!(table.answered(&name("a"), 1, false), [(0, 1)]);
+        table.listen((0, 1), name("a"));
+        table.listen((1, 1), name("a"));
+        assert_eq!(table.answered(&name("a"), 1, false), [(0, 1), (1, 1)]);
         assert!(table.is_empty());
     }
 }

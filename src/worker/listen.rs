@@ -9,12 +9,13 @@
 //! The client's own LISTEN runs on the server that it has, where it succeeds or fails as it does
 //! without pgweir; before the server is given to anybody else, UNLISTEN * takes it back. By then
 //! the connection has confirmed the channel, so nothing is missed that is notified after the
-//! client's COMMIT. What is notified before it is sent does not count.
+//! client's COMMIT. That answer comes behind all that was notified before, and what comes before the
+//! COMMIT is sent does not count.
 //!
 //! A session is told between its transactions. A channel that its pool cannot listen to (Postgres
 //! has no connection left) is listened to by the session's own server, which it keeps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::driver::Driver;
@@ -36,14 +37,17 @@ const TOLD_AT_ONCE: usize = 64 * 1024;
 /// A channel of a pool's on one loop.
 #[derive(Debug)]
 pub(super) struct Channel {
-    /// The order whose answer counts.
-    ticket: u64,
-    /// Where the pool's servers were when it was given.
+    /// Where the pool's servers were when it was first wanted.
     place: u64,
-    /// The connection listens.
-    confirmed: bool,
-    /// Clients that listen, or are about to.
-    clients: BTreeSet<ClientId>,
+    /// Clients that listen, or are about to, each with the ticket of the order that it waits for.
+    clients: BTreeMap<ClientId, Ticket>,
+}
+
+/// The number of an order to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ticket {
+    Open(u64),
+    Answered,
 }
 
 impl<D: Driver> Engine<D> {
@@ -119,14 +123,15 @@ impl<D: Driver> Engine<D> {
         let listening = client.session.listening.get_or_insert_default();
         listening.kept.insert(channel.clone());
         let entry = &mut self.pools[pool.0 as usize];
-        if let Some(known) = entry.channels.get_mut(channel) {
-            known.clients.insert(id);
-            return known.confirmed;
+        let place = entry.place;
+        let known = entry.channels.entry(channel.clone());
+        let known = known.or_insert_with(|| Channel { place, clients: BTreeMap::new() });
+        if let Some(ticket) = known.clients.get(&id) {
+            return *ticket == Ticket::Answered;
         }
         self.listen_orders += 1;
-        let (ticket, place) = (self.listen_orders, entry.place);
-        let known = Channel { ticket, place, confirmed: false, clients: [id].into() };
-        entry.channels.insert(channel.clone(), known);
+        let (ticket, place) = (self.listen_orders, known.place);
+        known.clients.insert(id, Ticket::Open(ticket));
         let (pool, channel) = (entry.spec.clone(), channel.clone());
         self.orders.push(Order::Listen { pool, place, channel, ticket });
         false
@@ -171,28 +176,20 @@ impl<D: Driver> Engine<D> {
     ) {
         let Some(&pool) = self.pool_ids.get(&spec.id) else { return };
         let entry = self.pool(pool);
-        let Some(known) = entry.channels.get_mut(channel).filter(|known| known.ticket == ticket)
-        else {
-            return;
-        };
-        let clients = known.clients.clone();
+        let Some(known) = entry.channels.get_mut(channel) else { return };
+        let waits = |(_, open): &(&ClientId, &Ticket)| **open == Ticket::Open(ticket);
+        let Some(id) = known.clients.iter().find(waits).map(|(&id, _)| id) else { return };
         if let Some(Listened { encoding }) = listened {
-            known.confirmed = true;
+            known.clients.insert(id, Ticket::Answered);
             entry.listener_encoding = encoding;
         } else {
-            entry.channels.remove(channel);
-            for &id in &clients {
-                if let Some(listening) =
-                    self.clients.get_mut(id).and_then(|client| client.session.listening.as_mut())
-                {
-                    listening.kept.remove(channel);
-                    listening.alone = listening.awaits;
-                }
+            self.let_go(id, channel);
+            let client = self.clients.get_mut(id);
+            if let Some(listening) = client.and_then(|client| client.session.listening.as_mut()) {
+                listening.alone = listening.awaits;
             }
         }
-        for id in clients {
-            self.listen_if_confirmed(id, pool);
-        }
+        self.listen_if_confirmed(id, pool);
     }
 
     /// A client whose LISTEN waits may go on if all that it waits for is confirmed.
@@ -200,7 +197,10 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(listening) = &mut client.session.listening else { return };
         let channels = &self.pools[pool.0 as usize].channels;
-        let is_up = |channel| channels.get(channel).is_some_and(|known| known.confirmed);
+        let is_up = |channel| {
+            let known = channels.get(channel).and_then(|known| known.clients.get(&id));
+            known == Some(&Ticket::Answered)
+        };
         if listening.awaits && (listening.alone || listening.kept.iter().all(is_up)) {
             listening.awaits = false;
             self.todo.push_back(Todo::Client(id));
@@ -213,7 +213,8 @@ impl<D: Driver> Engine<D> {
         let notification = &notified.notification;
         let known = self.pools[pool.0 as usize].channels.get(&notification.channel);
         let Some(known) = known.filter(|known| known.place == notified.place) else { return };
-        let clients: Vec<ClientId> = known.clients.iter().copied().collect();
+        let answered = known.clients.iter().filter(|(_, ticket)| **ticket == Ticket::Answered);
+        let clients: Vec<ClientId> = answered.map(|(&id, _)| id).collect();
         let pid = self.company.tenants.sender(&notified.address, notification.pid, self.now);
         for id in clients {
             self.note_notification(id, notification, pid);
@@ -346,21 +347,22 @@ impl<D: Driver> Engine<D> {
     /// would have closed it; who was about to, asks again.
     pub(super) fn listener_lost(&mut self, spec: &Arc<PoolSpec>, place: u64, report: &Report) {
         let Some(&pool) = self.pool_ids.get(&spec.id) else { return };
-        let entry = self.pool(pool);
-        let is_lost = |known: &Channel| known.place == place && known.confirmed;
-        let lost: Vec<(Name, Channel)> =
-            entry.channels.extract_if(|_, known| is_lost(known)).collect();
-        for (channel, known) in lost {
-            for id in known.clients {
-                let Some(client) = self.clients.get_mut(id) else { continue };
-                let Some(listening) = &mut client.session.listening else { continue };
-                listening.kept.remove(&channel);
-                if listening.awaits && !listening.channels.contains(&channel) {
-                    listening.awaits = false;
-                    self.todo.push_back(Todo::Client(id));
-                } else {
-                    self.end_client(id, Some(errors::listener_lost(report)));
-                }
+        let lost: Vec<(ClientId, Name)> = self
+            .pool(pool)
+            .channels
+            .iter()
+            .filter(|(_, known)| known.place == place)
+            .flat_map(|(channel, known)| {
+                let answered = known.clients.iter().filter(|(_, open)| **open == Ticket::Answered);
+                answered.map(|(&id, _)| (id, channel.clone()))
+            })
+            .collect();
+        for (id, channel) in lost {
+            self.let_go(id, &channel);
+            let Some(client) = self.clients.get(id) else { continue };
+            let Some(listening) = &client.session.listening else { continue };
+            if listening.channels.contains(&channel) || !listening.awaits {
+                self.end_client(id, Some(errors::listener_lost(report)));
             }
         }
     }
@@ -386,6 +388,6 @@ impl<D: Driver> Engine<D> {
 /// How many of a pool's clients on this loop listen, for those who operate pgweir.
 pub(super) fn listening_clients(entry: &PoolEntry) -> usize {
     let all: BTreeSet<ClientId> =
-        entry.channels.values().flat_map(|channel| channel.clients.iter().copied()).collect();
+        entry.channels.values().flat_map(|channel| channel.clients.keys().copied()).collect();
     all.len()
 }

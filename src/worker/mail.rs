@@ -226,8 +226,8 @@ pub enum Mail<S> {
     Vacate(Arc<Vacancy>),
     /// It is over.
     Vacated,
-    /// The answer to [`Order::Listen`]. A ticket that is not the last one for its channel is of a
-    /// wish that was taken back.
+    /// The answer to [`Order::Listen`], which comes behind all that was notified before the order. It
+    /// may be of a wish that was taken back.
     Listening {
         /// The pool.
         pool: Arc<PoolSpec>,
@@ -386,9 +386,10 @@ pub enum Order {
         /// Where to send it.
         target: Arc<CancelTarget>,
     },
-    /// Clients of this loop want a channel. Answered by one [`Mail::Listening`].
+    /// A client of this loop wants a channel. Answered by one [`Mail::Listening`], unless it is taken
+    /// back before.
     Listen {
-        /// Their pool.
+        /// Its pool.
         pool: Arc<PoolSpec>,
         /// What [`PoolSpec::place`] is.
         place: u64,

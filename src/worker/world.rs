@@ -222,8 +222,10 @@ pub(super) struct World {
     pub(super) dial_failures: VecDeque<DialFailure>,
     /// Channels that the loops have asked for and not given up.
     pub(super) listens: Vec<Listen>,
-    /// Nothing is confirmed.
+    /// Nothing is confirmed by itself.
     pub(super) listens_held: bool,
+    /// Orders to listen that wait for that, also those that have been taken back.
+    pub(super) unanswered: Vec<Listen>,
     pub(super) dials_held: bool,
     /// With the loop that wants them and the place that they go to.
     pub(super) held_dials: Vec<(usize, Arc<PoolSpec>, u64)>,
@@ -274,6 +276,7 @@ impl World {
             dial_failures: VecDeque::new(),
             listens: Vec::new(),
             listens_held: false,
+            unanswered: Vec::new(),
             dials_held: false,
             held_dials: Vec::new(),
             unused: Vec::new(),
@@ -510,8 +513,11 @@ impl World {
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Listen { pool, place, channel, ticket } => {
                         let asked = Listen { seat, pool, place, channel, ticket };
+                        self.listens.retain(|one| one.seat != seat || one.channel != asked.channel);
                         self.listens.push(asked.clone());
-                        if !self.listens_held {
+                        if self.listens_held {
+                            self.unanswered.push(asked);
+                        } else {
                             self.listen_answered(&asked, true);
                         }
                     }

@@ -1,11 +1,14 @@
 //! LISTEN: what a session is told, when, and what it costs the others.
 
+use std::collections::BTreeSet;
+
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use super::sqlstates;
 use crate::client::Notification;
 use crate::client::listening::WAITING_MAX;
 
 const FILE: &str = "[defaults]\nreserve_pool_size = 0\npool_size = 4\n\
+     unnamed_statements = \"as_sent\"\n\
      [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n[roles.app]\npassword = \"x\"\n";
 
 /// What a client has been told, as `channel:payload`.
@@ -332,7 +335,7 @@ fn a_reload_that_moves_the_server_closes_those_who_listen() {
 }
 
 #[test]
-fn each_loop_asks_for_a_channel_once_and_gives_it_up_with_its_last_client() {
+fn each_loop_gives_a_channel_up_with_its_last_client() {
     let mut world = World::over(2, FILE, 7);
     let clients: Vec<_> = (0..6).map(|_| world.client()).collect();
     for &client in &clients {
@@ -351,4 +354,158 @@ fn each_loop_asks_for_a_channel_once_and_gives_it_up_with_its_last_client() {
     world.run();
     assert!(world.listens.is_empty());
     check_servers(&mut world);
+}
+
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
+/// What a session of its own would listen to.
+#[derive(Clone, Default)]
+struct Model {
+    committed: BTreeSet<&'static str>,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Default)]
+struct Open {
+    now: BTreeSet<&'static str>,
+    savepoint: Option<BTreeSet<&'static str>>,
+    failed: bool,
+}
+
+impl Model {
+    fn now(&mut self) -> Option<&mut BTreeSet<&'static str>> {
+        match &mut self.open {
+            None => Some(&mut self.committed),
+            Some(open) => (!open.failed).then_some(&mut open.now),
+        }
+    }
+
+    /// Something that a session does next; the text, after which the model has changed.
+    fn step(&mut self, world: &mut World) -> String {
+        let channel = CHANNELS[world.throw(3)];
+        let in_block = self.open.is_some();
+        match world.throw(11) {
+            0..=2 => {
+                if let Some(now) = self.now() {
+                    now.insert(channel);
+                }
+                format!("LISTEN {channel}")
+            }
+            3 => {
+                if let Some(now) = self.now() {
+                    now.remove(channel);
+                }
+                format!("UNLISTEN {channel}")
+            }
+            4 => {
+                if let Some(now) = self.now() {
+                    now.clear();
+                }
+                "UNLISTEN *".to_owned()
+            }
+            5 if !in_block => {
+                let now = self.committed.clone();
+                self.open = Some(Open { now, ..Open::default() });
+                "BEGIN".to_owned()
+            }
+            5 | 6 if in_block => self.end(world),
+            7 if in_block => {
+                if let Some(open) = self.open.as_mut().filter(|open| !open.failed) {
+                    open.savepoint = Some(open.now.clone());
+                }
+                "SAVEPOINT s".to_owned()
+            }
+            8 if in_block => {
+                let open = self.open.as_mut().expect("a block");
+                match &open.savepoint {
+                    Some(saved) => (open.now, open.failed) = (saved.clone(), false),
+                    None => open.failed = true,
+                }
+                "ROLLBACK TO s".to_owned()
+            }
+            9 => {
+                if let Some(open) = &mut self.open {
+                    open.failed = true;
+                }
+                ["ERROR".to_owned(), format!("LISTEN {channel}; ERROR")][world.throw(2)].clone()
+            }
+            _ => "select 1".to_owned(),
+        }
+    }
+
+    fn end(&mut self, world: &mut World) -> String {
+        let open = self.open.take().expect("a block");
+        if world.throw(3) == 0 {
+            return "ROLLBACK".to_owned();
+        }
+        if !open.failed {
+            self.committed = open.now;
+        }
+        "COMMIT".to_owned()
+    }
+}
+
+#[test]
+fn whatever_sessions_do_each_is_told_what_it_has_committed_to_hear() {
+    for seed in 0..80 {
+        let mut world = World::over(1 + seed as usize % 2, FILE, seed);
+        let mut clients: Vec<_> = (0..6).map(|_| (world.client(), Model::default())).collect();
+        world.listens_held = true;
+        for round in 0..12 {
+            for (client, model) in &mut clients {
+                let mut texts: Vec<String> =
+                    (0..=world.throw(6)).map(|_| model.step(&mut world)).collect();
+                if model.open.is_some() {
+                    texts.push(model.end(&mut world));
+                }
+                let at_once = world.throw(2) == 0;
+                for text in texts {
+                    let batch = world.throw(3) == 0 && !text.contains(';');
+                    world.send(*client, &if batch { execute(&text) } else { query(&text) });
+                    if at_once {
+                        continue;
+                    }
+                    world.turn();
+                    let waiting = world.unanswered.len();
+                    if waiting > 0 && world.throw(2) == 0 {
+                        let one = world.throw(waiting);
+                        let asked = world.unanswered.remove(one);
+                        world.listen_answered(&asked, true);
+                    }
+                }
+            }
+            world.run();
+            // Channels that some do not listen to yet: nothing that the test can tell.
+            world.notify_from(77, CHANNELS[round % 3], "noise");
+            while !world.unanswered.is_empty() {
+                let asked = world.unanswered.remove(0);
+                world.listen_answered(&asked, true);
+                world.run();
+            }
+            for (client, _) in &clients {
+                world.received(*client);
+            }
+            for channel in CHANNELS {
+                world.notify_from(77, channel, "");
+            }
+            for (n, (client, model)) in clients.iter().enumerate() {
+                let expected: Vec<String> =
+                    model.committed.iter().map(|channel| format!("{channel}:")).collect();
+                let told = told(&mut world, *client);
+                assert_eq!(told, expected, "seed {seed}, round {round}, client {n}");
+            }
+            let wanted: BTreeSet<&str> =
+                clients.iter().flat_map(|(_, model)| model.committed.iter().copied()).collect();
+            let kept: Vec<(usize, Vec<u8>)> = world
+                .listens
+                .iter()
+                .map(|one| (one.seat, one.channel.as_bytes().to_vec()))
+                .collect();
+            let kept: BTreeSet<&str> =
+                kept.iter().map(|(_, name)| std::str::from_utf8(name).unwrap()).collect();
+            assert_eq!(kept, wanted, "seed {seed}, round {round}");
+        }
+        check_servers(&mut world);
+        assert_eq!(world.inspect().pools[0].pinned, 0);
+    }
 }
