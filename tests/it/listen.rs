@@ -318,3 +318,48 @@ fn the_console_and_the_metrics_show_who_listens() {
     assert_eq!(listening.len(), 1, "{rows:?}");
     assert!(listening[0].iter().any(|text| text == "listening"), "{listening:?}");
 }
+
+#[test]
+fn a_restart_of_postgres_ends_those_who_listen_and_they_can_come_back() {
+    let cluster = shop();
+    let pgweir = two_loops(&cluster);
+    let (mut listener, mut other) = (client(&pgweir), client(&pgweir));
+    ask(&mut listener, "listen news");
+    ask(&mut other, "select 1");
+    cluster.primary().restart().unwrap();
+    let frames = listener.until_closed();
+    assert_eq!(frames[0].sqlstate().as_deref(), Some("57P01"), "{frames:?}");
+    for mut client in [other, client(&pgweir)] {
+        ask(&mut client, "listen news");
+        cluster.primary().sql("shop", "notify news, 'again'").unwrap();
+        assert_eq!(told(&mut client), "news:again");
+    }
+}
+
+#[test]
+fn roles_with_one_server_role_have_one_connection_that_listens() {
+    let cluster = shop();
+    let pgweir = pool_of(2, cluster.primary().address())
+        .set("defaults", "server_role = \"postgres\"")
+        .role("ann", "x")
+        .role("ben", "x")
+        .start();
+    let mut clients: Vec<_> =
+        ["ann", "ben"].map(|role| pgweir.client(&Login::new(role, "shop"))).into();
+    clients.iter_mut().for_each(|client| ask(client, "listen news"));
+    assert_eq!(listeners(cluster.primary()), 1);
+    cluster.primary().sql("shop", "notify news, 'both'").unwrap();
+    clients.iter_mut().for_each(|client| assert_eq!(told(client), "news:both"));
+}
+
+#[test]
+fn when_pgweir_ends_nobody_listens_any_more() {
+    let cluster = shop();
+    let mut pgweir = two_loops(&cluster);
+    let mut listener = client(&pgweir);
+    ask(&mut listener, "listen news");
+    assert!(pgweir.stop(secs(10)).success());
+    let frames = listener.until_closed();
+    assert_eq!(frames[0].sqlstate().as_deref(), Some("57P01"), "{frames:?}");
+    wait_until("nobody listens", secs(10), || listeners(cluster.primary()) == 0);
+}
