@@ -153,6 +153,35 @@ pub fn configuration_gone() -> Report {
     )
     .hint("Whoever configured pgweir can tell where to connect instead.")
 }
+
+/// 57P01 FATAL: the connection that listened for the session's channels is gone, and what was
+/// notified meanwhile is not known. Fault: server.
+#[must_use]
+pub fn listener_lost(cause: &Report) -> Report {
+    Report::fatal(b"57P01", "the server connection that listened for this session was lost")
+        .detail(cause.message.clone())
+        .hint("Reconnect and LISTEN again.")
+}
+
+/// 57P01 FATAL: a reload has moved the server that listened for the session. Fault: operator.
+#[must_use]
+pub fn listener_moved() -> Report {
+    Report::fatal(b"57P01", "the server connection that listened for this session was closed")
+        .detail("The configuration has moved the database to another server.")
+        .hint("Reconnect and LISTEN again.")
+}
+
+/// 54000 FATAL: a client does not take its notifications. Fault: client.
+#[must_use]
+pub fn too_many_notifications() -> Report {
+    Report::fatal(b"54000", "too many notifications wait for this session")
+        .detail(format!(
+            "More than {} MB came while the session was in a transaction or did not read.",
+            crate::client::listening::WAITING_MAX >> 20
+        ))
+        .hint("Keep transactions of sessions that listen short, and read what comes.")
+}
+
 /// 57P01 FATAL: an administrator closed this session. Fault: operator.
 #[must_use]
 pub fn killed() -> Report {

@@ -14,6 +14,7 @@ pub mod dial;
 pub mod errors;
 pub mod http;
 pub mod ids;
+pub mod listener;
 pub mod login;
 pub mod metrics;
 pub mod net;

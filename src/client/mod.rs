@@ -2,10 +2,12 @@
 //!
 //! Deliberately absent: sockets, other clients, how a server is found.
 
+pub mod listening;
 pub mod lost;
 pub mod pinned;
 pub mod session;
 
+pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use pinned::Pinned;
 pub use session::{Leaving, Session, State};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Lost, Pinned};
+use crate::client::{Listening, Lost, Pinned};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
 use crate::session::{Changes, Ending, NamedUse, ParamSet, Pins, Steps};
+use crate::sql::Name;
 use crate::wire::Report;
 
 /// Where a client session stands between two messages.
@@ -56,6 +57,8 @@ pub struct Session {
     pub discarding: Option<Pins>,
     /// What its transaction has changed of them.
     pub changes: Option<Box<Changes>>,
+    /// What it listens to through its pool; none for most.
+    pub listening: Option<Box<Listening>>,
     /// The unnamed statement that this batch has parsed; the batch or `unnamed` keeps it alive.
     pub parsed: Option<StatementId>,
     /// What the unnamed portal does to parameters.
@@ -127,6 +130,7 @@ impl Session {
             params,
             discarding: None,
             changes: None,
+            listening: None,
             parsed: None,
             portal_steps: None,
             portal_controls: false,
@@ -183,6 +187,20 @@ impl Session {
             .pins
             .has(Pins::TEMPORARY)
             .then(|| [self.params.dialect(), b"\0\0", &pid.to_be_bytes()].concat().into());
+    }
+
+    /// Whether a message of its waits until its pool listens.
+    #[must_use]
+    #[inline]
+    pub fn awaits_listener(&self) -> bool {
+        self.listening.as_ref().is_some_and(|listening| listening.awaits)
+    }
+
+    /// Whether its pool tells it of this channel.
+    #[must_use]
+    pub fn is_told_of(&self, channel: &[u8]) -> bool {
+        let told = |listening: &Listening| listening.channels.contains(&Name::new(channel));
+        self.listening.as_deref().is_some_and(told)
     }
 
     /// The name that its unnamed portal or statement deallocates.

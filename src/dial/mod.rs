@@ -112,6 +112,19 @@ impl Dialler {
     /// # Errors
     /// What the loop and its clients are to know. The whole story is logged here.
     pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
+        let (connected, place) = self.connect_for(pool).await?;
+        let connected = catalog::look_at_code(pool, connected).await;
+        let server = connected.and_then(|connected| connected.into_server(place));
+        server.map_err(|error| failure(pool, &error))
+    }
+
+    /// The same for a connection that stays in the hall, with the place that it leads to.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    ///
+    /// # Errors
+    /// As [`Dialler::dial_for`].
+    pub async fn connect_for(&self, pool: &PoolSpec) -> Result<(Connected, u64), DialFailure> {
         // Before the settings: when a reload comes in between, the server counts as an old one.
         let place = pool.place();
         let settings = pool.settings.load_full();
@@ -127,22 +140,8 @@ impl Dialler {
             },
             limit: settings.connect_timeout.as_duration(),
         };
-        let result = match self.dial(errand).await {
-            Ok(connected) => catalog::look_at_code(pool, connected)
-                .await
-                .and_then(|connected| connected.into_server(place)),
-            Err(error) => Err(error),
-        };
-        result.map_err(|error| {
-            tracing::warn!(
-                database = pool.database,
-                role = pool.role,
-                server_role = role,
-                "cannot log in to the server: {}",
-                Chain(&error)
-            );
-            error.failure()
-        })
+        let dialled = self.dial(errand).await;
+        dialled.map(|connected| (connected, place)).map_err(|error| failure(pool, &error))
     }
 
     /// Dials, trying each host and each of its addresses until one serves.
@@ -187,6 +186,18 @@ impl Dialler {
         }
         Err(failed.unwrap_or(DialError::TimedOut { doing: Step::Connecting }))
     }
+}
+
+/// What the pool's loop is told of a dial that failed; the log has the whole story.
+fn failure(pool: &PoolSpec, error: &DialError) -> DialFailure {
+    tracing::warn!(
+        database = pool.database,
+        role = pool.role,
+        server_role = pool.server_role(),
+        "cannot log in to the server: {}",
+        Chain(error)
+    );
+    error.failure()
 }
 
 /// What the operator put into the connection string for the server's process.

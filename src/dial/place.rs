@@ -17,7 +17,7 @@ use crate::net::tls::ClientTlsContext;
 use crate::wire::handshake::ssl_request;
 
 /// One address of a server, after names were looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
     /// TCP.
     Tcp(SocketAddr),

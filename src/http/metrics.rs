@@ -160,6 +160,17 @@ fn servers(page: &mut Page, pools: &[PoolInspection]) {
         "Clients that keep their server beyond their transactions.",
         |pool| pool.pinned as u64,
     );
+    gauge(
+        "pgweir_listener_connections",
+        "Connections to Postgres that listen for a pool's clients, beside its servers.",
+        |pool| pool.listeners as u64,
+    );
+    gauge("pgweir_listener_channels", "Channels that these listen to.", |pool| {
+        pool.channels as u64
+    });
+    gauge("pgweir_listener_clients", "Clients that these listen for.", |pool| {
+        pool.listening as u64
+    });
     let name = "pgweir_pinned_sessions";
     page.family(
         name,
@@ -199,7 +210,7 @@ fn of_pool(pool: &PoolInspection) -> [(&'static str, &str); 3] {
 type Count = fn(&Counters) -> u64;
 
 /// Counters with nothing but the pool's labels.
-const COUNTERS: [(&str, &str, Count); 10] = [
+const COUNTERS: [(&str, &str, Count); 11] = [
     ("pgweir_client_connections_accepted_total", "Clients that logged in.", |c| c.logins),
     ("pgweir_server_connections_opened_total", "Connections to Postgres that logged in.", |c| {
         c.servers_opened
@@ -221,6 +232,11 @@ const COUNTERS: [(&str, &str, Count); 10] = [
         |c| c.wait_timeouts,
     ),
     ("pgweir_transactions_total", "Transactions that ended.", |c| c.transactions.count()),
+    (
+        "pgweir_listener_notifications_total",
+        "Notifications that clients were told by the connection that listens for their pool.",
+        |c| c.notifications,
+    ),
     ("pgweir_client_parses_total", "Parse messages of clients.", |c| c.client_parses),
     ("pgweir_server_parses_total", "Parse messages sent to Postgres.", |c| c.server_parses),
     ("pgweir_binds_total", "Bind messages of clients.", |c| c.binds),

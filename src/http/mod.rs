@@ -150,6 +150,7 @@ fn state_json(snapshot: &Snapshot, cancel_keys: usize) -> String {
             "waiting": pool.waiting,
             "clients": pool.clients,
             "pinned": pool.pinned,
+            "listeners": pool.listeners,
         })
     };
     let pools: Vec<_> = snapshot.pools.iter().map(pool).collect();

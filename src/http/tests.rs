@@ -75,5 +75,5 @@ async fn the_state_is_what_the_loops_say() {
     assert_eq!(state["cancel_keys"], 1);
     assert_eq!(state["pools"][0]["database"], "shop \"x\"");
     assert_eq!(state["pools"][0]["open"], 3);
-    assert_eq!(state["pools"][0].as_object().unwrap().len(), 13);
+    assert_eq!(state["pools"][0].as_object().unwrap().len(), 14);
 }

@@ -155,6 +155,8 @@ impl Add for ErrorClasses {
 counters! {
     /// Clients that logged in.
     logins: u64,
+    /// Notifications that clients were told of by the connection that listens.
+    notifications: u64,
     /// Transactions that ended, those of one statement included; from the first message that
     /// needs a server to the ReadyForQuery that says `I`.
     transactions: Histogram,

@@ -14,6 +14,7 @@ pub mod board;
 mod board_tests;
 mod code;
 mod dials;
+mod listener;
 pub mod share;
 pub mod spec;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use board::{Board, Slots};
 pub use code::Code;
 use dials::Health;
 pub use dials::Wants;
+pub use listener::{ListenerLine, ListenerStanding};
 pub use spec::PoolSpec;
 
 /// How long a server stays idle at most on a loop that is not its pool's home.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Board, Code};
+use super::{Board, Code, ListenerStanding};
 use crate::auth::ServerCredential;
 use crate::config::Effective;
 use crate::wire::Report;
@@ -42,6 +42,8 @@ pub struct PoolSpec {
     place: AtomicU64,
     /// What is known of code in its database.
     code: Arc<Code>,
+    /// The connection that listens for its clients.
+    listener: ListenerStanding,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -65,6 +67,7 @@ impl PoolSpec {
             failure: Mutex::new(None),
             place: AtomicU64::new(0),
             code: Arc::default(),
+            listener: ListenerStanding::default(),
             clients_gone: AtomicBool::new(false),
             servers_gone: AtomicBool::new(false),
         }
@@ -101,6 +104,12 @@ impl PoolSpec {
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// The connection that listens for its clients.
+    #[must_use]
+    pub fn listener(&self) -> &ListenerStanding {
+        &self.listener
     }
 
     /// The loop that dials its servers and decides how many there are.

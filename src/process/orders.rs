@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::cancel::Canceller;
 use crate::dial::{DialError, Dialler};
+use crate::listener::Listeners;
 use crate::login::{Loop, Pools};
 use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
@@ -42,6 +43,7 @@ pub async fn serve(
     pools: Arc<Pools>,
 ) {
     let canceller = Arc::new(Canceller::default());
+    let listeners = Listeners::new(dialler.clone(), loops.clone());
     let mut running = loops.len();
     while running > 0 {
         let Some((home, order)) = orders.recv().await else { return };
@@ -63,6 +65,13 @@ pub async fn serve(
                     Box::pin(canceller.carry_out(cancel, target, send)).await;
                 });
             }
+            Order::Listen { pool, place, channel, ticket } => {
+                listeners.listen(home, (pool, place), channel, ticket);
+            }
+            Order::Unlisten { pool, place, channel } => {
+                listeners.unlisten(home, &pool, place, channel);
+            }
+            Order::Vacate(vacancy) => listeners.vacate(vacancy),
             Order::Unused(pool) => pools.forget(&pool),
             Order::Ended => running -= 1,
             Order::Broken => return,

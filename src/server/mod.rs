@@ -4,6 +4,7 @@
 
 pub mod ledger;
 mod owed;
+mod tenant;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::session::{ParamSet, Pins, TextEffects};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
+pub use tenant::Tenant;
 
 #[cfg(test)]
 mod tests;
@@ -63,6 +65,8 @@ pub enum CleanStep {
     Rollback,
     /// Forget everything that the session set.
     DiscardAll,
+    /// End listening.
+    Unlisten,
     /// A Sync of our own, so that a cancel signal that came late hits nothing.
     Barrier,
     /// Ask whether its database has code that sets parameters.
@@ -136,6 +140,10 @@ pub struct Server {
     pub cancel_again_at: Deadline,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
+    /// LISTEN was sent to it: UNLISTEN must run before anyone else uses it.
+    pub listens: bool,
+    /// Who uses it, for those who are told of its process id.
+    pub tenant: Arc<Tenant>,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
     /// A cancel signal was delivered after which no statement has been started and ended.
@@ -196,6 +204,8 @@ impl Server {
             unwanted: 0..0,
             cancel_again_at: Deadline::NEVER,
             needs_reset: false,
+            listens: false,
+            tenant: Arc::default(),
             discarding: false,
             needs_barrier: false,
             farewell: None,
@@ -279,6 +289,9 @@ impl Server {
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
+        if self.listens {
+            return CleanStep::Unlisten;
+        }
         if self.needs_barrier {
             return CleanStep::Barrier;
         }
@@ -321,6 +334,9 @@ impl Server {
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
         self.may_release |= effects.may_release;
+        if effects.notifies {
+            self.tenant.notifies();
+        }
         self.may_redefine(effects, repeats);
     }
 

@@ -1,4 +1,5 @@
-//! What a session's texts do to its parameters, as far as its server has confirmed it.
+//! What a session's texts do to its parameters, and to the channels that it listens to, as far as
+//! its server has confirmed it.
 //!
 //! A change counts once its transaction has committed. Until then it stands in [`Changes`], with a
 //! copy for each savepoint, as the server keeps a stack. Twice, for the session and its server may
@@ -6,7 +7,7 @@
 //!
 //! Deliberately absent: SET LOCAL, which ends with its transaction by itself; messages.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::params::{ParamSet, Setting, is_custom};
@@ -17,6 +18,12 @@ use crate::sql::{
 use crate::wire::TransactionStatus;
 use crate::wire::build;
 use crate::wire::frontend::BindValues;
+
+/// Channels that a session listens to, all names of ASCII only.
+pub type Channels = BTreeSet<Name>;
+
+/// Channels that a session may listen to without keeping its server.
+const CHANNELS_MAX: usize = 1_024;
 
 /// Bytes of names and values that a session may have without keeping its server.
 const BYTES_MAX: usize = 64 * 1024;
@@ -53,6 +60,12 @@ pub enum Step {
     ResetAll,
     /// DISCARD ALL, which commits by itself.
     DiscardAll,
+    /// LISTEN.
+    Listen(Name),
+    /// UNLISTEN of one channel.
+    Unlisten(Name),
+    /// UNLISTEN of all.
+    UnlistenAll,
     /// COMMIT, PREPARE TRANSACTION; in a failed transaction a rollback.
     Commit,
     /// ROLLBACK.
@@ -88,6 +101,9 @@ impl Steps {
             Step::Set(name, _) | Step::Reset(name) => Some(&**name),
             Step::ResetAll
             | Step::DiscardAll
+            | Step::Listen(_)
+            | Step::Unlisten(_)
+            | Step::UnlistenAll
             | Step::Commit
             | Step::Rollback
             | Step::Savepoint(_)
@@ -100,6 +116,30 @@ impl Steps {
     #[must_use]
     pub fn change_parameters(&self) -> bool {
         self.0.iter().any(|(_, step)| *step == Step::ResetAll) || self.names().next().is_some()
+    }
+
+    /// The channels that are listened to from then on.
+    pub fn listens(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter().filter_map(|(_, step)| match step {
+            Step::Listen(channel) => Some(channel),
+            _ => None,
+        })
+    }
+
+    /// The same without LISTEN: the server itself tells the session.
+    #[must_use]
+    pub fn without_listens(mut self) -> Self {
+        self.0.retain(|(_, step)| !matches!(step, Step::Listen(_)));
+        self
+    }
+
+    /// Whether it is changed what the session listens to.
+    #[must_use]
+    pub fn change_channels(&self) -> bool {
+        let changes = |(_, step): &(usize, Step)| {
+            matches!(step, Step::Listen(_) | Step::Unlisten(_) | Step::UnlistenAll)
+        };
+        self.0.iter().any(changes)
     }
 
     /// Whether every parameter may be reset.
@@ -135,6 +175,18 @@ pub fn steps(text: &[u8], binds: Option<&BindValues>) -> Option<Steps> {
     for (number, statement) in facts.statements().iter().enumerate() {
         if let Some(step) = control(statement) {
             found.push((number, step));
+        }
+        match &statement.kind {
+            // How another name is folded and cut depends on the server's encoding.
+            StatementKind::Listen { channel } if !channel.as_bytes().is_ascii() => return None,
+            StatementKind::Listen { channel } => {
+                found.push((number, Step::Listen(channel.clone())));
+            }
+            StatementKind::Unlisten { channel: Some(channel) } => {
+                found.push((number, Step::Unlisten(channel.clone())));
+            }
+            StatementKind::Unlisten { channel: None } => found.push((number, Step::UnlistenAll)),
+            _ => {}
         }
         for used in statement.parameters.iter().filter(|used| used.writes()) {
             let local = match used.scope {
@@ -294,13 +346,15 @@ fn setting(name: &[u8], text: &[u8], span: Span) -> Option<Setting> {
     }
 }
 
-/// The parameters of a session and of its server.
+/// The parameters of a session and of its server, and what the session listens to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sides {
     /// What the session is to have.
     pub client: Arc<ParamSet>,
     /// What its server has.
     pub server: Arc<ParamSet>,
+    /// The channels.
+    pub channels: Arc<Channels>,
 }
 
 impl Sides {
@@ -349,8 +403,7 @@ pub struct Changes {
 impl Changes {
     /// No change yet, in a session that began with `base`.
     #[must_use]
-    pub fn new(base: Arc<ParamSet>, client: Arc<ParamSet>, server: Arc<ParamSet>) -> Self {
-        let now = Sides { client, server };
+    pub fn new(base: Arc<ParamSet>, now: Sides) -> Self {
         Changes {
             base,
             before: now.clone(),
@@ -368,7 +421,9 @@ impl Changes {
     #[must_use]
     pub fn has_room_for(&self, steps: &Steps) -> bool {
         let sent: usize = self.sent.iter().map(|sent| sent.steps.size()).sum();
+        let channels: usize = self.sent.iter().map(|sent| sent.steps.listens().count()).sum();
         self.now.client.size() + sent + steps.size() <= BYTES_MAX
+            && self.now.channels.len() + channels + steps.listens().count() <= CHANNELS_MAX
             && self.savepoints.len() < SAVEPOINTS_MAX
             && self.made.len() < SAVEPOINTS_MAX
     }
@@ -431,9 +486,17 @@ impl Changes {
             Step::DiscardAll => {
                 self.now.client = Arc::new(self.now.client.discard_all(&base));
                 self.now.server = Arc::default();
+                self.now.channels = Arc::default();
                 self.before = self.now.clone();
                 self.savepoints.clear();
             }
+            Step::Listen(channel) => self.change_channels(|channels| {
+                channels.insert(channel.clone());
+            }),
+            Step::Unlisten(channel) => self.change_channels(|channels| {
+                channels.remove(&channel);
+            }),
+            Step::UnlistenAll => self.change_channels(Channels::clear),
             // COMMIT of a transaction that has failed.
             Step::Commit if tag.starts_with(b"ROLLBACK") => self.roll_back(),
             Step::Commit => {
@@ -462,6 +525,10 @@ impl Changes {
                 self.keep_made();
             }
         }
+    }
+
+    fn change_channels(&mut self, change: impl FnOnce(&mut Channels)) {
+        change(Arc::make_mut(&mut self.now.channels));
     }
 
     /// SET SESSION AUTHORIZATION ends SET ROLE.

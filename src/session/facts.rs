@@ -38,7 +38,7 @@ pins! {
     SQL_PREPARE = 2, "PREPARE";
     /// A named statement of the extended protocol.
     NAMED_STATEMENT = 3, "named statement";
-    /// LISTEN or UNLISTEN.
+    /// A LISTEN that is not followed.
     LISTEN = 4, "LISTEN";
     /// A temporary table, view or sequence.
     TEMPORARY = 5, "temporary object";
@@ -191,8 +191,13 @@ pub struct TextEffects {
     pub redefines: bool,
     /// It is one query of rows or on rows, and nothing else.
     pub is_one_query: bool,
-    /// It sets parameters in plain sight: what to keep the server for where that is not followed.
+    /// It sets parameters or listens in plain sight: what to keep the server for where that is not
+    /// followed.
     pub sets: Pins,
+    /// It ends listening.
+    pub unlistens: bool,
+    /// It notifies in plain sight.
+    pub notifies: bool,
     /// It begins, ends or shapes a transaction.
     pub controls: bool,
     /// It may define code that sets parameters.
@@ -211,6 +216,8 @@ impl TextEffects {
         redefines: false,
         is_one_query: false,
         sets: Pins::NONE,
+        unlistens: false,
+        notifies: false,
         controls: false,
         defines_code: false,
         may_release: false,
@@ -225,6 +232,8 @@ impl TextEffects {
         redefines: true,
         is_one_query: false,
         sets: Pins::NONE,
+        unlistens: true,
+        notifies: false,
         controls: true,
         defines_code: true,
         may_release: true,
@@ -285,10 +294,9 @@ pub fn named_use(text: &[u8]) -> NamedUse {
 }
 
 /// What each effect of a text pins.
-const PINNING: [(EffectSet, Pins); 11] = [
+const PINNING: [(EffectSet, Pins); 10] = [
     (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
     (EffectSet::PREPARE, Pins::SQL_PREPARE),
-    (EffectSet::LISTEN, Pins::LISTEN),
     (EffectSet::TEMP, Pins::TEMPORARY),
     (EffectSet::ADVISORY_LOCK, Pins::ADVISORY_LOCK),
     (EffectSet::HOLD_CURSOR, Pins::HELD_CURSOR),
@@ -332,6 +340,18 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.effects().has(EffectSet::SET) {
         sets = sets.and(Pins::PARAMETER);
     }
+    if facts.effects().has(EffectSet::LISTEN) {
+        // In code it may have run or not.
+        let in_code = |statement: &StatementFacts| {
+            statement.effects.has(EffectSet::LISTEN)
+                && !matches!(statement.kind, StatementKind::Listen { .. })
+        };
+        if facts.statements().iter().any(in_code) {
+            pins = pins.and(Pins::LISTEN);
+        } else {
+            sets = sets.and(Pins::LISTEN);
+        }
+    }
     for used in facts.statements().iter().flat_map(|s| &s.parameters) {
         if sets_placeholder(used) {
             sets = sets.and(Pins::PLACEHOLDER);
@@ -360,6 +380,8 @@ pub fn effects(text: &[u8]) -> TextEffects {
         redefines: facts.statements().iter().any(redefines),
         is_one_query: false,
         sets,
+        unlistens: facts.effects().has(EffectSet::UNLISTEN),
+        notifies: facts.effects().has(EffectSet::NOTIFY),
         controls: facts.effects().has(EffectSet::TRANSACTION),
         defines_code: facts.statements().iter().any(|s| code::may_be_defined(s, text)),
         may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
@@ -465,6 +487,7 @@ mod tests {
         check("select set_config('a', $1, $2)", Pins::PARAMETER);
         check("set app.x = 1", Pins::PARAMETER.and(Pins::PLACEHOLDER));
         check("set seed = 0.5", Pins::PARAMETER.and(Pins::SEED));
+        check("listen a", Pins::LISTEN);
         check("set local a = 1", Pins::NONE);
         check("show a", Pins::NONE);
     }
@@ -488,7 +511,8 @@ mod tests {
         check("select set_config('app.x', '1', false) from t", untracked, Ending::No);
         check("begin; set local app.x = 1", Pins::NONE, Ending::No);
         check("select set_config('a', 'b', true)", Pins::NONE, Ending::No);
-        check("prepare x as select 1; listen y", Pins::SQL_PREPARE.and(Pins::LISTEN), Ending::No);
+        check("prepare x as select 1; listen y", Pins::SQL_PREPARE, Ending::No);
+        check("do $$ begin listen y; end $$", Pins::LISTEN, Ending::No);
         check("create temp table t (a int)", Pins::TEMPORARY, Ending::No);
         check("select pg_advisory_lock(1)", Pins::ADVISORY_LOCK, Ending::No);
         check("select pg_advisory_xact_lock(1)", Pins::NONE, Ending::No);

@@ -324,14 +324,7 @@ fn quoted_name(text: &mut Vec<u8>, name: &[u8]) {
         if n > 0 {
             text.push(b'.');
         }
-        text.push(b'"');
-        for &byte in part {
-            if byte == b'"' {
-                text.push(b'"');
-            }
-            text.push(byte);
-        }
-        text.push(b'"');
+        build::quoted_name(text, part);
     }
 }
 

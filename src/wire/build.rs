@@ -61,6 +61,18 @@ pub fn parameter_description(out: &mut Vec<u8>) {
     sized(out, |out| out.extend_from_slice(&[0, 0]));
 }
 
+/// NotificationResponse.
+pub fn notification(out: &mut Vec<u8>, pid: i32, channel: &[u8], payload: &[u8]) {
+    out.push(backend::tag::NOTIFICATION_RESPONSE);
+    sized(out, |out| {
+        out.extend_from_slice(&pid.to_be_bytes());
+        for text in [channel, payload] {
+            out.extend_from_slice(text);
+            out.push(0);
+        }
+    });
+}
+
 /// Query.
 pub fn query(out: &mut Vec<u8>, text: &[u8]) {
     out.push(frontend::tag::QUERY);
@@ -127,6 +139,18 @@ pub fn cancel_request(pid: i32, secret: &[u8]) -> Vec<u8> {
         out.extend_from_slice(secret);
     });
     out
+}
+
+/// A name in quotes.
+pub fn quoted_name(out: &mut Vec<u8>, name: &[u8]) {
+    out.push(b'"');
+    for &byte in name {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 /// A string literal that means `text` whatever `standard_conforming_strings` says.

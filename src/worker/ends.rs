@@ -36,6 +36,7 @@ impl<D: Driver> Engine<D> {
                     self.todo.push_back(Todo::Server(server));
                 }
                 self.todo.push_back(Todo::Client(id));
+                self.tell(id);
                 true
             }
             Err(error) => {
@@ -183,6 +184,8 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let mid_message = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
+        self.stop_listening(id);
+        let Some(client) = self.clients.get(id) else { return };
         if matches!(client.session.state, State::Waiting) {
             self.leave_queue(id);
         }
@@ -245,6 +248,7 @@ impl<D: Driver> Engine<D> {
         if self.clients.get(id).is_some_and(|c| matches!(c.session.state, State::Waiting)) {
             self.leave_queue(id);
         }
+        self.stop_listening(id);
         let Some(mut client) = self.clients.remove(id) else { return };
         self.statements.assign(&mut client.session.unnamed, None);
         if let Some(names) = &mut client.session.names {
@@ -430,6 +434,9 @@ impl<D: Driver> Engine<D> {
         let Some(mut entry) = self.servers.remove(id) else { return };
         for statement in entry.server.ledger.held_statements() {
             self.statements.release(statement);
+        }
+        if let Some(target) = &entry.server.cancel_target {
+            self.company.tenants.leave(target, &entry.server.tenant);
         }
         self.repeats.redefined_if(entry.server.redefines);
         let code = self.pools[entry.pool.0 as usize].spec.code();

@@ -12,6 +12,7 @@ use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::User;
 use crate::server::ledger::{Deliver, Sent, Which};
+use crate::session::changes;
 use crate::session::facts::{self, TextEffects};
 use crate::session::{Ending, Pins};
 use crate::sql;
@@ -144,7 +145,8 @@ impl<D: Driver> Engine<D> {
     /// Whether nothing may be taken from a client now.
     fn is_paused(&self, id: ClientId) -> bool {
         let Some(client) = self.clients.get(id) else { return true };
-        if client.session.leaving != Leaving::No || client.session.held {
+        let session = &client.session;
+        if session.leaving != Leaving::No || session.held || session.awaits_listener() {
             return true;
         }
         match client.session.state {
@@ -350,6 +352,7 @@ impl<D: Driver> Engine<D> {
             return self.leave_when_settled(id);
         }
         self.settle_after_feed(id);
+        self.look_after_listening(id);
     }
 
     /// A server may have become free without a reply: when the rest of a message that it ignores
@@ -482,6 +485,18 @@ impl<D: Driver> Engine<D> {
                 if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
                     return self.forget_sequences(id, server);
                 }
+                if effects.sets.has(Pins::LISTEN)
+                    && let Some(steps) = text.and_then(|text| changes::steps(text, None))
+                    && let Some(next) = self.listener_first(id, server, &steps)
+                {
+                    return next;
+                }
+                let (Some(client), Some(entry)) =
+                    (self.clients.get_mut(id), self.servers.get_mut(server))
+                else {
+                    return Next::End;
+                };
+                let session = &mut client.session;
                 if effects.uses_names
                     && let Some(text) = text
                 {
@@ -544,6 +559,9 @@ impl<D: Driver> Engine<D> {
                     return self.execute_using_names(id, server, before);
                 }
                 if unnamed && session.portal_steps.is_some() {
+                    if let Some(next) = self.listener_first_for_portal(id, server) {
+                        return next;
+                    }
                     self.follow_portal(id, server);
                 }
                 Sent::Execute

@@ -26,6 +26,9 @@ const ERROR_FRONT: usize = 4_096;
 /// Bytes of a command tag that are looked at.
 const LONGEST_TAG: usize = 64;
 
+/// Bytes of a NotificationResponse up to the end of the channel's name.
+const LONGEST_CHANNEL: usize = 4 + 64;
+
 /// Most bytes of a ParameterStatus.
 const LONGEST_PARAMETER_STATUS: usize = 64 * 1024;
 
@@ -178,7 +181,14 @@ impl<D: Driver> Engine<D> {
                     events.broken = true;
                     break 0;
                 };
+                let mut deliver = deliver;
                 if header.tag == tag::NOTIFICATION_RESPONSE
+                    && let Some(client) = client.and_then(|client| self.clients.get(client))
+                {
+                    deliver &= is_told_by_its_server(&client.session, body);
+                }
+                if header.tag == tag::NOTIFICATION_RESPONSE
+                    && deliver
                     && let Some(client) = client.and_then(|client| self.clients.get(client))
                     && Some(notifier(body)) == entry.server.cancel_target.as_ref().map(|t| t.pid)
                 {
@@ -510,6 +520,9 @@ impl<D: Driver> Engine<D> {
         if events.parameters {
             self.parameters_settled(id);
         }
+        if events.ready {
+            self.tell_at_ready(id);
+        }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {
             entry.server.doomed |= entry.server.discarding;
@@ -678,6 +691,13 @@ fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {
     frame::header(front, LONGEST_REPLY)
 }
 
+/// Whether a session hears a notification from its server: one that keeps it does, unless its pool
+/// tells it of the channel. Others get a server on which only a LISTEN that is followed was run.
+fn is_told_by_its_server(session: &Session, body: &[u8]) -> bool {
+    let channel = frame::split_i32(body).and_then(|(_, rest)| frame::split_cstr(rest));
+    !session.pins.is_none() && channel.is_none_or(|(channel, _)| !session.is_told_of(channel))
+}
+
 /// The process that a NotificationResponse comes from.
 fn notifier(body: &[u8]) -> i32 {
     frame::split_i32(body).map_or(0, |(pid, _)| pid)
@@ -703,7 +723,7 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
         {
             LONGEST_TAG
         }
-        tag::NOTIFICATION_RESPONSE => 4,
+        tag::NOTIFICATION_RESPONSE => LONGEST_CHANNEL,
         tag::DATA_ROW if server.is_asked() => pins::LONGEST_ANSWER,
         tag::ERROR_RESPONSE => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,

@@ -1,14 +1,19 @@
 //! Pictures of the loop. Every number that anybody is shown comes from here.
 
 use super::driver::Driver;
+use super::listen::listening_clients;
 use super::listing::{ClientLine, ClientStanding, Listing, PinLine, ServerLine, ServerStanding};
 use super::mail::{Inspection, LoopFigures, PoolInspection};
 use super::{Engine, PoolEntry, ServerConn};
 use crate::client::State;
 use crate::ids::{ClientId, Key, PoolId, ServerId};
+use crate::net::socket::Ends;
 use crate::pool::Slots;
 use crate::server::{Cancel, User};
 use crate::session::ParamSet;
+
+/// Handles of connections that listen begin here, above those of servers: a generation has 31 bits.
+const LISTENER_HANDLES: u64 = 1 << 63;
 
 impl<D: Driver> Engine<D> {
     /// How many of everything there are.
@@ -89,6 +94,9 @@ impl<D: Driver> Engine<D> {
             size: entry.pool.limits().size,
             session_mode: entry.spec.is_session_mode(),
             paused: entry.pool.is_paused(),
+            listeners: if home { entry.spec.listener().connections() } else { 0 },
+            channels: if home { entry.spec.listener().channels() } else { 0 },
+            listening: listening_clients(entry),
             counters: entry.counters.clone(),
             ..PoolInspection::default()
         }
@@ -109,6 +117,7 @@ impl<D: Driver> Engine<D> {
                 .collect(),
             servers: self.servers.iter().map(|(id, entry)| self.server_line(id, entry)).collect(),
         };
+        listing.servers.extend(self.listener_lines());
         // How long each waits stands in the queues.
         let mut waits = std::collections::HashMap::new();
         for (_, entry) in &self.pools {
@@ -122,6 +131,33 @@ impl<D: Driver> Engine<D> {
             }
         }
         listing
+    }
+
+    /// Connections that listen for the pools that have their home here.
+    fn listener_lines(&self) -> impl Iterator<Item = ServerLine> {
+        let homes = self
+            .pools
+            .iter()
+            .map(|(_, entry)| entry)
+            .filter(|entry| !entry.pool.is_shared() || entry.spec.home() == self.seat);
+        homes.filter_map(|entry| {
+            let line = entry.spec.listener().line()?;
+            let age_s = line.since.elapsed().as_secs();
+            Some(ServerLine {
+                id: line.pid,
+                handle: LISTENER_HANDLES | u64::from(entry.spec.id),
+                link: None,
+                pool: entry.spec.clone(),
+                standing: ServerStanding::Listening,
+                ends: Ends { peer: line.peer, local: None },
+                age_s,
+                quiet_s: age_s,
+                close_needed: false,
+                pid: line.pid,
+                tls: line.tls,
+                application_name: "pgweir listener".to_owned(),
+            })
+        })
     }
 
     fn client_line(&self, id: ClientId) -> Option<ClientLine> {

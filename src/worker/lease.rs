@@ -143,6 +143,9 @@ impl<D: Driver> Engine<D> {
         let pool = &self.pools[entry.pool.0 as usize];
         let limits = pool.pool.limits();
         let resets = limits.resets || (limits.resets_for_code && pool.spec.code().may_set());
+        if before != Some(client_id) {
+            entry.server.tenant.changes(client.session.registration.pid(), self.now);
+        }
         let resets = resets && before.is_some_and(|before| before != client_id);
         if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets {
             entry.server.user = User::Client(client_id);
@@ -272,6 +275,7 @@ impl<D: Driver> Engine<D> {
             pins::pin(client, &mut entry.server, counters, self.now);
         }
         if !client.session.pins.is_none() {
+            self.look_after_listening(client_id);
             self.let_go_if_dismissed(client_id);
             return self.watch_pin(client_id, id);
         }
@@ -302,6 +306,7 @@ impl<D: Driver> Engine<D> {
         if !client.conn.stash.is_empty() || client.conn.readable {
             self.todo.push_back(Todo::Client(client_id));
         }
+        self.look_after_listening(client_id);
         self.let_go_if_dismissed(client_id);
     }
 
@@ -356,10 +361,18 @@ impl<D: Driver> Engine<D> {
                 CleanStep::DiscardAll => {
                     entry.server.prepared.clear(&mut self.statements);
                     entry.server.needs_reset = false;
+                    entry.server.listens = false;
                     entry.server.sets_open = false;
                     entry.server.discarding = true;
                     entry.server.applied = self.no_params.clone();
                     self.send_own_query(id, b"DISCARD ALL");
+                    return;
+                }
+                CleanStep::Unlisten => {
+                    entry.server.listens = false;
+                    // If it fails, the server is not used again.
+                    entry.server.discarding = true;
+                    self.send_own_query(id, b"UNLISTEN *");
                     return;
                 }
                 CleanStep::Barrier => {
@@ -499,6 +512,9 @@ impl<D: Driver> Engine<D> {
             clock: LeaseClock::default(),
             close_needed: false,
         };
+        if let Some(target) = &entry.server.cancel_target {
+            self.company.tenants.enter(target, &entry.server.tenant);
+        }
         let id = self.servers.insert_with(|_| entry);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Err(error) = entry.conn.register(&mut self.driver, Token::Server(id)) {

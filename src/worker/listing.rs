@@ -35,6 +35,8 @@ pub enum ServerStanding {
     Idle,
     /// It is being made clean.
     Cleaning,
+    /// It is none of the pool's servers: it listens for the pool's clients.
+    Listening,
     /// It is free but for a cancel request that has not ended.
     BeingCanceled,
 }

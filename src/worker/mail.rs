@@ -7,11 +7,15 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cancel::{CancelTarget, Registration};
+use crate::client::Notification;
 use crate::config::{Host, ServerConfig};
 use crate::deadline::Tick;
+use crate::dial::ServerAddress;
 use crate::ids::ClientId;
 use crate::metrics::{Counters, ReasonCounts};
 
@@ -22,6 +26,7 @@ use crate::pool::board::Occupancy;
 use crate::prepared::PackedStatements;
 use crate::server::Server;
 use crate::session::ParamSet;
+use crate::sql::Name;
 use crate::wire::Report;
 
 use super::conn::Conn;
@@ -80,7 +85,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -221,6 +226,29 @@ pub enum Mail<S> {
     Vacate(Arc<Vacancy>),
     /// It is over.
     Vacated,
+    /// The answer to [`Order::Listen`], which comes behind all that was notified before the order. It
+    /// may be of a wish that was taken back.
+    Listening {
+        /// The pool.
+        pool: Arc<PoolSpec>,
+        /// The channel.
+        channel: Name,
+        /// The order's.
+        ticket: u64,
+        /// `None`: nobody listens.
+        listened: Option<Listened>,
+    },
+    /// Somebody notified.
+    Notified(Arc<Notified>),
+    /// The connection that listened is gone.
+    ListenerLost {
+        /// Whose it was.
+        pool: Arc<PoolSpec>,
+        /// Where it led to.
+        place: u64,
+        /// Why.
+        report: Report,
+    },
     /// Asks for a picture of the loop's state.
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// The configuration was reloaded; what holds for pools stands in their specifications.
@@ -249,6 +277,38 @@ pub struct Vacancy {
     pub over: AtomicBool,
     /// Loops that still have something there, as bits. The loop of the statement has none.
     pub busy: AtomicU64,
+    /// Connections there that still listen, and one more until that has been looked at.
+    pub listeners: AtomicUsize,
+}
+
+impl Vacancy {
+    /// Whether the statement is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+/// A channel is listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listened {
+    /// The connection's `client_encoding`, where the server reports it.
+    pub encoding: Option<Arc<[u8]>>,
+}
+
+/// A notification for a loop's clients.
+#[derive(Debug)]
+pub struct Notified {
+    /// The pool that listens.
+    pub pool: Arc<PoolSpec>,
+    /// The place of its servers then.
+    pub place: u64,
+    /// The server's address.
+    pub address: Arc<ServerAddress>,
+    /// What came.
+    pub notification: Arc<Notification>,
+    /// It counts among those that no loop has looked at.
+    pub in_flight: Option<OwnedSemaphorePermit>,
 }
 
 /// Databases whose clients are held: no server is given out for them.
@@ -326,6 +386,29 @@ pub enum Order {
         /// Where to send it.
         target: Arc<CancelTarget>,
     },
+    /// A client of this loop wants a channel. Answered by one [`Mail::Listening`], unless it is taken
+    /// back before.
+    Listen {
+        /// Its pool.
+        pool: Arc<PoolSpec>,
+        /// What [`PoolSpec::place`] is.
+        place: u64,
+        /// The channel.
+        channel: Name,
+        /// Tells the answer from those to earlier orders.
+        ticket: u64,
+    },
+    /// No client of this loop wants a channel any more.
+    Unlisten {
+        /// Their pool.
+        pool: Arc<PoolSpec>,
+        /// As it stood in the order to listen.
+        place: u64,
+        /// The channel.
+        channel: Name,
+    },
+    /// A statement wants a database to itself: nobody may listen there until it is over.
+    Vacate(Arc<Vacancy>),
     /// A pool that nobody uses any more has been forgotten by the loop.
     Unused(Arc<PoolSpec>),
     /// The loop has ended, as it was told to.
@@ -430,6 +513,12 @@ pub struct PoolInspection {
     pub pinned: usize,
     /// The same for each reason that they have.
     pub pinned_for: ReasonCounts,
+    /// Connections that listen for its clients, beside its servers. Told by its home.
+    pub listeners: usize,
+    /// Channels that they listen to. Told by its home.
+    pub channels: usize,
+    /// Clients that they listen for.
+    pub listening: usize,
     /// The pool's number in this process.
     pub id: u32,
     /// Of `leased`: those that are being cleaned.
@@ -472,6 +561,9 @@ impl PoolInspection {
         self.clients += other.clients;
         self.pinned += other.pinned;
         self.pinned_for.add(&other.pinned_for);
+        self.listeners += other.listeners;
+        self.channels += other.channels;
+        self.listening += other.listening;
         self.cleaning += other.cleaning;
         self.being_canceled += other.being_canceled;
         self.attached += other.attached;

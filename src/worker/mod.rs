@@ -20,6 +20,7 @@ mod from_server;
 mod idle;
 mod inspect;
 mod lease;
+mod listen;
 pub mod listing;
 pub mod mail;
 mod mailbox;
@@ -32,6 +33,7 @@ mod refuse;
 mod reload;
 mod repeats;
 mod statements;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod travel;
@@ -57,13 +59,16 @@ use crate::pool::{Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements};
 use crate::server::{Server, User};
 use crate::session::{ParamSet, ParamSets, Pins};
+use crate::sql::Name;
 use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
 use idle::Idleness;
+use listen::Channel;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
 use pins::PinWatch;
+use tenants::Tenants;
 use vacate::Vacating;
 
 pub use mailbox::{LoopHandle, Loops, Start, spawn};
@@ -137,6 +142,10 @@ struct PoolEntry {
     /// When its last client left.
     unused_since: Tick,
     counters: Counters,
+    /// Channels that its clients on this loop listen to.
+    channels: HashMap<Name, Channel>,
+    /// `client_encoding` of the connection that listens.
+    listener_encoding: Option<Arc<[u8]>>,
 }
 
 /// Bytes that one client and one server take in the loop's slabs, buffers apart.
@@ -177,14 +186,22 @@ pub struct Company {
     redefinitions: Arc<AtomicU32>,
     /// The parameters that sessions and servers have.
     pub params: Arc<ParamSets>,
+    /// Whose server has which process id.
+    tenants: Arc<Tenants>,
 }
 
 impl Company {
     /// What `loops` loops share.
     #[must_use]
     pub fn of(loops: usize) -> Arc<Self> {
-        let (numbers, redefinitions, params) = (Arc::default(), Arc::default(), Arc::default());
-        Arc::new(Company { loops, emptied: AtomicUsize::new(0), numbers, redefinitions, params })
+        Arc::new(Company {
+            loops,
+            emptied: AtomicUsize::new(0),
+            numbers: Arc::default(),
+            redefinitions: Arc::default(),
+            params: Arc::default(),
+            tenants: Arc::default(),
+        })
     }
 }
 
@@ -213,6 +230,8 @@ pub struct Engine<D: Driver> {
     company: Arc<Company>,
     /// Servers that went to other loops.
     sent_away: u64,
+    /// Orders to listen that were given.
+    listen_orders: u64,
     /// How much longer than one that was served here, a client on another loop had waited, at most.
     overtaken_ms: u64,
     /// This loop has counted itself among those without clients.
@@ -277,6 +296,7 @@ impl<D: Driver> Engine<D> {
             seat,
             company,
             sent_away: 0,
+            listen_orders: 0,
             overtaken_ms: 0,
             emptied: false,
             no_params,
@@ -423,6 +443,13 @@ impl<D: Driver> Engine<D> {
             Mail::ClosedForHome(spec) => self.closed_for_home(&spec),
             Mail::Vacate(vacancy) => self.vacate_for_other(vacancy),
             Mail::Vacated => self.vacated_elsewhere(),
+            Mail::Listening { pool, channel, ticket, listened } => {
+                self.listening(&pool, &channel, ticket, listened);
+            }
+            Mail::Notified(notified) => self.notified(&notified),
+            Mail::ListenerLost { pool, place, report } => {
+                self.listener_lost(&pool, place, &report);
+            }
             Mail::LimitsChanged => self.refresh_limits(),
             Mail::Inspect(answer) => {
                 // Whoever asked may have gone; then nobody needs the picture.
@@ -503,6 +530,8 @@ impl<D: Driver> Engine<D> {
             closing_abroad: false,
             unused_since: self.now,
             counters: Counters::default(),
+            channels: HashMap::new(),
+            listener_encoding: None,
         });
         self.refresh_node(node);
         if spec.credential().is_some() {

@@ -14,7 +14,7 @@ use super::statements::hold;
 use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::server::{Server, User};
-use crate::session::changes::{self, is_ascii_based, is_on};
+use crate::session::changes::{self, Sides, is_ascii_based, is_on};
 use crate::session::{Changes, ParamSet, Pins, Steps, TextEffects};
 use crate::sql::names_temp_schema;
 use crate::wire::TransactionStatus;
@@ -79,7 +79,8 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.portal_steps = None;
         client.session.parsed = None;
-        if effects.sets.is_none() && client.session.changes.is_none() {
+        let unlistens = effects.unlistens && client.session.listening.is_some();
+        if effects.sets.is_none() && !unlistens && client.session.changes.is_none() {
             return;
         }
         let steps = changes::steps(text, None);
@@ -107,12 +108,13 @@ impl<D: Driver> Engine<D> {
             // It may be the search path that a value is for, and the next table be a temporary one.
             session.pins = session.pins.and(Pins::TEMPORARY);
         }
-        if effects.sets.is_none() && !effects.controls {
+        let unlistens = effects.unlistens && session.listening.is_some();
+        if effects.sets.is_none() && !effects.controls && !unlistens {
             return;
         }
         if !is_unnamed {
             session.portal_controls |= effects.controls;
-            if !effects.sets.is_none() || session.changes.is_some() {
+            if !effects.sets.is_none() || unlistens || session.changes.is_some() {
                 give_up(session, effects.sets);
             }
             return;
@@ -131,8 +133,10 @@ impl<D: Driver> Engine<D> {
     pub(super) fn follow_portal(&mut self, id: ClientId, server: ServerId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(steps) = client.session.portal_steps.take() else { return };
-        if steps.change_parameters() || client.session.changes.is_some() {
-            self.follow(id, server, Some(*steps), Pins::PARAMETER);
+        let sets = if steps.change_parameters() { Pins::PARAMETER } else { Pins::NONE };
+        if steps.change_parameters() || steps.change_channels() || client.session.changes.is_some()
+        {
+            self.follow(id, server, Some(*steps), sets);
         }
     }
 
@@ -163,9 +167,21 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let server = &mut entry.server;
-        let Some(steps) = steps.filter(|_| reads_as_we_do(server) || sets.is_none()) else {
+        let Some(mut steps) = steps.filter(|_| reads_as_we_do(server) || sets.is_none()) else {
             return give_up(session, sets);
         };
+        if steps.listens().next().is_some() {
+            let is_kept = |channel| {
+                session.listening.as_ref().is_some_and(|listening| listening.kept.contains(channel))
+            };
+            if session.pins.is_none() && !session.portal_controls && steps.listens().all(is_kept) {
+                server.listens = true;
+            } else {
+                // Its server itself tells it.
+                session.pins = session.pins.and(Pins::LISTEN);
+                steps = steps.without_listens();
+            }
+        }
         if steps.is_empty() {
             return;
         }
@@ -214,6 +230,9 @@ impl<D: Driver> Engine<D> {
         }
         if *committed.server != *entry.server.applied {
             entry.server.applied = self.company.params.intern((*committed.server).clone());
+        }
+        if let Some(listening) = &mut session.listening {
+            listening.channels = committed.channels;
         }
         if *committed.client != *session.params {
             self.set_params(id, &committed.client);
@@ -264,15 +283,21 @@ impl<D: Driver> Engine<D> {
 
 /// The changes of the session's transaction, from now on if there were none.
 fn changes_of<'a>(session: &'a mut Session, server: &Server) -> &'a mut Changes {
-    let (base, params) = (&session.base, &session.params);
+    let (base, params, listening) = (&session.base, &session.params, &session.listening);
     session.changes.get_or_insert_with(|| {
-        Box::new(Changes::new(base.clone(), params.clone(), server.applied.clone()))
+        let (client, server) = (params.clone(), server.applied.clone());
+        let channels = listening.as_ref().map(|listening| listening.channels.clone());
+        let channels = channels.unwrap_or_default();
+        Box::new(Changes::new(base.clone(), Sides { client, server, channels }))
     })
 }
 
 /// The session keeps its server until it ends, or discards everything.
 fn give_up(session: &mut Session, sets: Pins) {
-    session.stop_following(sets.and(Pins::PARAMETER));
+    let open = if session.changes.is_some() { Pins::PARAMETER } else { Pins::NONE };
+    // Where nobody can say what is done, it is a parameter that may have been set.
+    let any = if sets.is_none() { Pins::PARAMETER } else { sets };
+    session.stop_following(open.and(any));
 }
 
 /// Whether the server reads texts as pgweir does: strings with backslashes, bytes that begin a

@@ -55,6 +55,7 @@ impl<D: Driver> Engine<D> {
                 if spec.home() == seat {
                     spec.set_failure(None);
                 }
+                self.listeners_moved(id);
                 self.change_node(id);
             }
             if spec.servers_are_gone() {
@@ -98,7 +99,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get(id) else { return };
         let (before, spec) = (client.pool, client.spec.servers());
         let pool = self.pool_for(&spec);
-        if pool == before {
+        if pool == before || self.close_if_listening(id) {
             return;
         }
         let waited =

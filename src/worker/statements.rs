@@ -412,7 +412,9 @@ impl<D: Driver> Engine<D> {
         }
         [session.parsed, session.unnamed].into_iter().flatten().any(|statement| {
             let effects = self.statements.effects(statement);
-            !effects.sets.is_none() || (effects.controls && session.changes.is_some())
+            !effects.sets.is_none()
+                || effects.unlistens
+                || (effects.controls && session.changes.is_some())
         })
     }
 

@@ -1,6 +1,7 @@
 mod bounds;
 mod ends;
 mod fairness;
+mod listen;
 mod loops;
 mod parameters;
 mod pins;

@@ -8,13 +8,14 @@
 //!
 //! Servers in use are left alone: there Postgres refuses the statement, as it would without
 //! pgweir. One that comes free meanwhile is closed. Every loop does so with its own and takes its bit
-//! out of the [`Vacancy`] when nothing is left.
+//! out of the [`Vacancy`] when nothing is left. Connections that listen there are closed as well, and made
+//! again when the statement is over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::driver::Driver;
-use super::mail::{Mail, Vacancy};
+use super::mail::{Mail, Order, Vacancy};
 use super::{Engine, Todo};
 use crate::client::State;
 use crate::deadline::{Deadline, Tick};
@@ -60,7 +61,9 @@ impl<D: Driver> Engine<D> {
             }
         };
         let vacancy = self.vacating[place].vacancy.clone();
-        let gone = self.clear_out(&vacancy) && vacancy.busy.load(Ordering::Acquire) == 0;
+        let gone = self.clear_out(&vacancy)
+            && vacancy.busy.load(Ordering::Acquire) == 0
+            && vacancy.listeners.load(Ordering::Acquire) == 0;
         let late = Deadline::after(self.vacating[place].since, Some(VACATING_LIMIT_MS));
         let running = gone || late.reached(self.now);
         self.vacating[place].running = running;
@@ -78,7 +81,9 @@ impl<D: Driver> Engine<D> {
         let others: Vec<usize> = self.others().collect();
         let busy = others.iter().fold(0, |bits, other| bits | bit(*other));
         let (over, busy) = (AtomicBool::new(false), AtomicU64::new(busy));
-        let vacancy = Arc::new(Vacancy { database, hosts, over, busy });
+        let listeners = AtomicUsize::new(1);
+        let vacancy = Arc::new(Vacancy { database, hosts, over, busy, listeners });
+        self.orders.push(Order::Vacate(vacancy.clone()));
         for other in others {
             self.driver.post(other, Mail::Vacate(vacancy.clone()));
         }

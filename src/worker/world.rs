@@ -16,15 +16,17 @@ use std::sync::atomic::AtomicU32;
 use super::Engine;
 use super::driver::{Driver, Edge, Token};
 use super::mail::{
-    Admission, CancelOutcome, DialFailure, Handed, Inspection, LoopSettings, Mail, NewClient,
-    NewServer, Order,
+    Admission, CancelOutcome, DialFailure, Handed, Inspection, Listened, LoopSettings, Mail,
+    NewClient, NewServer, Notified, Order,
 };
 use crate::cancel::CancelRegistry;
+use crate::client::Notification;
 use crate::config::Config;
 use crate::ids::CancelId;
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
 use crate::session::{ParamSet, ParamSets};
+use crate::sql::Name;
 use crate::wire::{Report, build};
 pub(super) use fake::FakeServer;
 
@@ -194,6 +196,16 @@ fn file_of(settings: &str, primary: &str) -> String {
     )
 }
 
+/// An order to listen.
+#[derive(Clone, Debug)]
+pub(super) struct Listen {
+    pub(super) seat: usize,
+    pub(super) pool: Arc<PoolSpec>,
+    pub(super) place: u64,
+    pub(super) channel: Name,
+    pub(super) ticket: u64,
+}
+
 /// The loop with everything around it.
 pub(super) struct World {
     pub(super) engines: Vec<Engine<SimDriver>>,
@@ -208,6 +220,12 @@ pub(super) struct World {
     admitted: Arc<AtomicU32>,
     /// What the next dials come to; empty: they succeed.
     pub(super) dial_failures: VecDeque<DialFailure>,
+    /// Channels that the loops have asked for and not given up.
+    pub(super) listens: Vec<Listen>,
+    /// Nothing is confirmed by itself.
+    pub(super) listens_held: bool,
+    /// Orders to listen that wait for that, also those that have been taken back.
+    pub(super) unanswered: Vec<Listen>,
     pub(super) dials_held: bool,
     /// With the loop that wants them and the place that they go to.
     pub(super) held_dials: Vec<(usize, Arc<PoolSpec>, u64)>,
@@ -258,6 +276,9 @@ impl World {
             registry: Arc::default(),
             admitted: Arc::default(),
             dial_failures: VecDeque::new(),
+            listens: Vec::new(),
+            listens_held: false,
+            unanswered: Vec::new(),
             dials_held: false,
             held_dials: Vec::new(),
             unused: Vec::new(),
@@ -496,6 +517,22 @@ impl World {
                     }
                     Order::Dial(spec) => self.dial(seat, &spec, spec.place()),
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
+                    Order::Listen { pool, place, channel, ticket } => {
+                        let asked = Listen { seat, pool, place, channel, ticket };
+                        self.listens.retain(|one| one.seat != seat || one.channel != asked.channel);
+                        self.listens.push(asked.clone());
+                        if self.listens_held {
+                            self.unanswered.push(asked);
+                        } else {
+                            self.listen_answered(&asked, true);
+                        }
+                    }
+                    Order::Unlisten { channel, .. } => {
+                        self.listens.retain(|one| one.seat != seat || one.channel != channel);
+                    }
+                    Order::Vacate(vacancy) => {
+                        vacancy.listeners.store(0, std::sync::atomic::Ordering::Release);
+                    }
                     Order::Unused(spec) => self.unused.push(spec),
                     Order::Ended => {}
                     Order::Broken => unreachable!("said by the thread, of which there is none"),
@@ -514,7 +551,9 @@ impl World {
         self.servers.push(FakeServer::new(pipe, spec));
         self.servers.last_mut().expect("just added").knows = self.servers_know;
         self.most_backends = self.most_backends.max(self.backends(None, None));
+        let pid = i32::try_from(self.servers.len()).expect("few");
         let target = crate::cancel::registry::tests::any_target();
+        let target = crate::cancel::CancelTarget { pid, ..target };
         let new = NewServer {
             place,
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
@@ -522,6 +561,41 @@ impl World {
             cancel: Some(Arc::new(target)),
         };
         self.mail_to(seat, Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
+    }
+
+    /// The connection that listens has confirmed a channel, or is not there.
+    pub(super) fn listen_answered(&mut self, asked: &Listen, confirmed: bool) {
+        let Listen { seat, pool, channel, ticket, .. } = asked.clone();
+        let listened = confirmed.then_some(Listened { encoding: None });
+        self.mail_to(seat, Mail::Listening { pool, channel, ticket, listened });
+    }
+
+    /// A notification comes from this process.
+    pub(super) fn notify_from(&mut self, pid: i32, channel: &str, payload: &str) {
+        let (channel, payload) = (Name::new(channel.as_bytes()), payload.as_bytes().into());
+        let notification = Arc::new(Notification { pid, channel, payload });
+        let wanted = |one: &&Listen| one.channel == notification.channel;
+        for one in self.listens.iter().filter(wanted).cloned().collect::<Vec<_>>() {
+            let notified = Arc::new(Notified {
+                pool: one.pool,
+                place: one.place,
+                address: Arc::new(crate::cancel::registry::tests::any_target().address),
+                notification: notification.clone(),
+                in_flight: None,
+            });
+            self.mail_to(one.seat, Mail::Notified(notified));
+        }
+        self.run();
+    }
+
+    /// The connection that listens is gone.
+    pub(super) fn listener_lost(&mut self) {
+        for one in std::mem::take(&mut self.listens) {
+            let report = Report::fatal(b"57P01", "gone");
+            let Listen { seat, pool, place, .. } = one;
+            self.mail_to(seat, Mail::ListenerLost { pool, place, report });
+        }
+        self.run();
     }
 
     /// The cancel connection for the oldest order is ready: is it permitted?

@@ -13,8 +13,8 @@ use crate::harness::pgweir_process::{Pgweir, toml_string};
 /// Servers for the part of each script that shares them: fewer than the clients that come at once.
 pub const CROWD_SERVERS: u32 = 2;
 
-/// Servers for the other parts. SET and LISTEN keep their session on one server until it leaves, and pg_dump's three
-/// jobs and itself are in transactions at the same time.
+/// Servers for the other parts. Temporary tables and the like keep their session on one server until it leaves, and
+/// pg_dump's three jobs and itself are in transactions at the same time.
 pub const SESSION_SERVERS: u32 = 4;
 
 /// The role of every script.

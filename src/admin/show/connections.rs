@@ -98,6 +98,7 @@ fn server_row(sight: &Sight<'_>, server: &ServerLine) -> Row {
         ServerStanding::Idle => "idle",
         ServerStanding::Cleaning => "tested",
         ServerStanding::BeingCanceled => "being_canceled",
+        ServerStanding::Listening => "listening",
     };
     let port = super::databases::port_of(&server.pool.settings.load()).unwrap_or(sight.port);
     let mut row: Row = vec!["S".into(), server.pool.server_role().into()];

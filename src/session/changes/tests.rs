@@ -54,6 +54,10 @@ fn texts_say_what_they_set() {
         value("default_transaction_isolation", "serializable"),
     );
     one("rollback to a", Step::RollbackTo(Name::new(b"a")));
+    one("listen News", Step::Listen(Name::new(b"news")));
+    one("listen \"A b\"", Step::Listen(Name::new(b"A b")));
+    one("unlisten a", Step::Unlisten(Name::new(b"a")));
+    one("unlisten *", Step::UnlistenAll);
     let none: [&str; 7] = [
         "select 1",
         "set local a = 1",
@@ -86,6 +90,7 @@ fn what_cannot_be_followed_is_known() {
         "select set_config('a', $1, false)",
         "select set_config('a', 'b', $1)",
         "select set_config($1, 'b', false)",
+        "listen \"gr\u{fc}n\"",
     ] {
         assert_eq!(read(text), None, "{text}");
     }
@@ -135,7 +140,9 @@ struct Session {
 impl Session {
     fn new(base: &[(&str, &str)]) -> Self {
         let base = set(base);
-        Session { changes: Changes::new(base.clone(), base.clone(), base), unit: 0 }
+        let channels = Arc::default();
+        let now = Sides { client: base.clone(), server: base.clone(), channels };
+        Session { changes: Changes::new(base, now), unit: 0 }
     }
 
     /// A text of which so many statements succeed, and what follows it.

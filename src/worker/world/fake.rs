@@ -29,6 +29,8 @@ pub(in crate::worker) struct FakeServer {
     /// The parameters before the transaction that is open.
     before: Option<HashMap<String, String>>,
     savepoints: Vec<(String, HashMap<String, String>)>,
+    /// Channels that a session has asked it for, whatever became of the transaction.
+    pub(in crate::worker) listening: Vec<String>,
     /// Statements as they were run.
     pub(in crate::worker) ran: Vec<String>,
     /// What it says when it is asked what of its session is left: temporary objects, locks, held
@@ -63,6 +65,7 @@ impl FakeServer {
             defaults: HashMap::new(),
             before: None,
             savepoints: Vec::new(),
+            listening: Vec::new(),
             ran: Vec::new(),
             left: Some([false; 3]),
             knows: false,
@@ -315,9 +318,12 @@ impl FakeServer {
             }
             "DISCARD" if text == "DISCARD ALL" => {
                 self.parameters.clear();
+                self.listening.clear();
                 (self.locks, self.tables) = (0, 0);
             }
             "HOLDS" => row(out, &format!("{} locks, {} tables", self.locks, self.tables)),
+            "LISTEN" => self.listening.push(words[1].to_owned()),
+            "UNLISTEN" => self.listening.retain(|channel| words[1] != "*" && words[1] != channel),
             "SHOW" => {
                 let value =
                     text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));

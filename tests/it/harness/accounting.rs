@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Balanced: in each pool `idle + leased + login + cancel + zombie + moving = open`. Settled: besides, nobody
-//! is leased, logging in, being cancelled or waiting, `open` equals what `pg_stat_activity` shows, and the
-//! process has no more files open (servers apart) and no more memory than at the baseline.
+//! is leased, logging in, being cancelled or waiting, `open` and the connections that listen equal what
+//! `pg_stat_activity` shows, and the process has no more files open (servers apart) and no more memory than at the baseline.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -53,6 +53,10 @@ pub struct PoolState {
     pub waiting: u64,
     /// Clients of this pool.
     pub clients: u64,
+    /// Clients that keep their servers.
+    pub pinned: u64,
+    /// Connections that listen for its clients, beside its servers.
+    pub listeners: u64,
 }
 
 impl PoolState {
@@ -104,6 +108,8 @@ fn parse_pool(json: &Value) -> Result<PoolState, String> {
         open: number(json, "open")?,
         waiting: number(json, "waiting")?,
         clients: number(json, "clients")?,
+        pinned: number(json, "pinned")?,
+        listeners: number(json, "listeners")?,
     })
 }
 
@@ -232,7 +238,7 @@ impl<'a> Accounting<'a> {
             let port = self.node_of(pool).port();
             let database = renamed(&self.server_databases, &pool.database);
             let role = renamed(&self.server_roles, &pool.role);
-            *servers.entry((port, database, role)).or_default() += pool.open;
+            *servers.entry((port, database, role)).or_default() += pool.open + pool.listeners;
         }
         servers
     }
@@ -251,7 +257,7 @@ impl<'a> Accounting<'a> {
     }
 
     fn files_but_servers(&self, state: &ProcessState) -> i64 {
-        let servers: u64 = state.pools.iter().map(|pool| pool.open).sum();
+        let servers: u64 = state.pools.iter().map(|pool| pool.open + pool.listeners).sum();
         let files = i64::try_from(open_files(self.pid)).expect("few files");
         files - i64::try_from(servers).expect("few servers")
     }

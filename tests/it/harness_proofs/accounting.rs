@@ -45,7 +45,7 @@ fn state(idle: u64, leased: u64, open: u64, waiting: u64) -> String {
     format!(
         r#"{{"pools":[{{"database":"shop","role":"app","server":"127.0.0.1:1","idle":{idle},
         "leased":{leased},"login":0,"cancel":0,"zombie":0,"moving":0,"open":{open},"waiting":{waiting},
-        "clients":7,"more":"is ignored"}}],"clients":7,"version":"1"}}"#
+        "clients":7,"pinned":0,"listeners":0,"more":"is ignored"}}],"clients":7,"version":"1"}}"#
     )
 }
 

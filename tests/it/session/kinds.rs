@@ -12,7 +12,7 @@ const PREPARED: &str = "select count(*) from pg_prepared_statements where name =
 const CURSORS: &str = "select count(*) from pg_cursors where name = 'mine'";
 const PLACEHOLDER: &str = "select coalesce(nullif(current_setting('app.mine', true), ''), 'none')";
 
-const KINDS: [Kind; 27] = [
+const KINDS: [Kind; 26] = [
     kind("set work_mem = '7MB'", WORK_MEM, "4MB"),
     kind("set session work_mem to '7MB'", WORK_MEM, "4MB"),
     kind("SeT \"work_mem\" = 7168", WORK_MEM, "4MB"),
@@ -35,7 +35,6 @@ const KINDS: [Kind; 27] = [
     kind("set app.mine = '7'", PLACEHOLDER, "none"),
     kind("select set_config('app.mine', '7', false)", PLACEHOLDER, "none"),
     kind("prepare mine as select 1", PREPARED, "0"),
-    kind("listen mine", "select count(*) from pg_listening_channels()", "0"),
     kind("create temp table mine (n int)", TEMPORARY, "0"),
     kind("create temporary view mine as select 1", TEMPORARY, "0"),
     kind("create temp sequence mine", TEMPORARY, "0"),
