@@ -75,6 +75,10 @@ pub struct Session {
     pub unnamed: Option<StatementId>,
     /// Its named statements; none for most.
     pub names: Option<Box<Names>>,
+    /// Its server is being given statements that its next message names.
+    pub standing: bool,
+    /// The ErrorResponse of one that could not be prepared: its next message fails with it.
+    pub stand_failed: Option<Vec<u8>>,
     /// What the unnamed statement that was sent last, and the unnamed portal made of it, do to
     /// named statements.
     pub unnamed_does: Option<Box<NamedUse>>,
@@ -130,6 +134,8 @@ impl Session {
             refuse: None,
             unnamed: None,
             names: None,
+            standing: false,
+            stand_failed: None,
             unnamed_does: None,
             portal_does: None,
             bound: None,
@@ -145,16 +151,6 @@ impl Session {
             retries: 0,
             held: false,
             gone_at: Deadline::NEVER,
-        }
-    }
-
-    /// The name that its unnamed portal or statement deallocates.
-    #[must_use]
-    pub fn deallocates(&self) -> Option<&[u8]> {
-        match self.portal_does.as_deref().or(self.unnamed_does.as_deref()) {
-            Some(NamedUse::Deallocate(name)) => Some(name),
-            Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
-            | None => None,
         }
     }
 

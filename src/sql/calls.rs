@@ -53,6 +53,7 @@ pub(super) fn query(
             Some(Suspect::TempSchema) => out.effects.add(EffectSet::TEMP),
             Some(Suspect::Settings) if walk.updates() => out.effects.add(EffectSet::SET_UNTRACKED),
             Some(Suspect::Settings) => {}
+            Some(Suspect::Prepared) => out.effects.add(EffectSet::SEES_PREPARED),
             Some(Suspect::Call(effects)) => out.effects.add(effects),
         }
     }
@@ -122,7 +123,7 @@ impl Walk<'_> {
         let keyword = token.kind == Kind::Word;
         let found = suspect.filter(|suspect| match suspect {
             Suspect::Insert | Suspect::Into => keyword,
-            Suspect::Settings => true,
+            Suspect::Settings | Suspect::Prepared => true,
             Suspect::TempSchema => self.cursor.at_symbol(b'.'),
             Suspect::SetConfig | Suspect::CurrentSetting | Suspect::Call(_) => {
                 self.cursor.at_symbol(b'(')

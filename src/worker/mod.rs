@@ -29,6 +29,7 @@ mod provide;
 mod refusals;
 mod reload;
 mod repeats;
+mod stand;
 mod statements;
 #[cfg(test)]
 mod tests;

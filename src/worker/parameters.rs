@@ -236,7 +236,7 @@ impl<D: Driver> Engine<D> {
 }
 
 /// The session keeps its server until it ends, or discards everything.
-fn give_up(session: &mut crate::client::Session, sets: Pins) {
+pub(super) fn give_up(session: &mut crate::client::Session, sets: Pins) {
     session.pins = session.pins.and(Pins::PARAMETER).and(sets);
     session.changes = None;
     session.portal_steps = None;

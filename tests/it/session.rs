@@ -6,6 +6,7 @@ mod kinds;
 mod messages;
 mod parameters;
 mod pins;
+mod prepared;
 mod statements;
 
 use crate::harness::frame::Frame;
