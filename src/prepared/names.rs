@@ -167,9 +167,9 @@ impl Names {
             || self.texts.front().is_some_and(|text| text.unit < building)
     }
 
-    /// Every name.
-    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
-        self.known.keys().map(|name| &**name)
+    /// Every name, and what it means.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], StatementId)> {
+        self.known.iter().map(|(name, statement)| (&**name, *statement))
     }
 
     /// A text is being sent in unit `unit` whose statements do this to names when they succeed. Its

@@ -401,7 +401,8 @@ impl<D: Driver> Engine<D> {
         if everything
             && let Some(names) = self.clients.get(id).and_then(|c| c.session.names.as_ref())
         {
-            for name in names.all() {
+            // Those of the protocol are there as far as they are needed, under pgweir's names.
+            for (name, _) in names.all().filter(|(_, known)| self.statements.is_sql(*known)) {
                 if !wants.iter().any(|(wanted, _)| **wanted == *name) {
                     wants.push((name.into(), Need::Statement));
                 }

@@ -194,7 +194,7 @@ impl<D: Driver> Engine<D> {
                 build::close_portal(out, MAKER);
                 out.push(tag::BIND);
                 build::sized(out, |out| {
-                    out.extend_from_slice(&[MAKER, b"\0", MAKER, &[0; 7]].concat())
+                    out.extend_from_slice(&[MAKER, b"\0", MAKER, &[0; 7]].concat());
                 });
                 out.push(tag::EXECUTE);
                 build::sized(out, |out| out.extend_from_slice(&[MAKER, &[0; 5]].concat()));

@@ -3,6 +3,7 @@ mod ends;
 mod fairness;
 mod loops;
 mod parameters;
+mod prepared;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};
