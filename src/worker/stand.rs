@@ -120,8 +120,9 @@ impl<D: Driver> Engine<D> {
             return Err(self.stand_first(id, server, todo));
         }
         let mut bytes = Vec::new();
+        let deliver = if alone { Deliver::Swallow } else { Deliver::OnError };
         for (name, close, put) in todo {
-            self.put(id, server, &name, (close, put), Deliver::OnError, &mut bytes);
+            self.put(id, server, &name, (close, put), deliver, &mut bytes);
         }
         if alone {
             build::sync(&mut bytes);

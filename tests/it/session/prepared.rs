@@ -46,7 +46,8 @@ fn statement(dice: &mut Dice, who: u64) -> String {
         22 => "select 1/0".to_owned(),
         23 => format!("execute {name}(1/0)"),
         24 => {
-            format!("select count(*) from pg_prepared_statements where name = '{}'", plain(&name))
+            let view = "select count(*) from pg_prepared_statements";
+            format!("{view} where from_sql and name = '{}'", plain(&name))
         }
         _ => "select 1".to_owned(),
     }
@@ -59,10 +60,10 @@ fn request(dice: &mut Dice, who: u64) -> Vec<u8> {
         0 | 1 => {
             let count = 2 + dice.throw(3);
             let all: Vec<String> = (0..count).map(|_| statement(dice, who)).collect();
-            query(&all.join("; "))
+            query(all.join("; "))
         }
         2..=4 => batch(&statement(dice, who), &[]),
-        5 => [parse("", &statement(dice, who), &[]), describe(b'S', ""), sync()].concat(),
+        5 => [parse("", statement(dice, who), &[]), describe(b'S', ""), sync()].concat(),
         6 => [parse(&name, format!("select '{name} by protocol', {who}"), &[]), sync()].concat(),
         7 => [describe(b'S', &name), bind("", &name, &[]), execute("", 0), sync()].concat(),
         8 => [bind("", &name, &[Some(b"3")]), describe(b'P', ""), execute("", 0), sync()].concat(),
@@ -71,7 +72,7 @@ fn request(dice: &mut Dice, who: u64) -> Vec<u8> {
             // Several in one batch.
             let mut all = Vec::new();
             for _ in 0..=dice.throw(3) {
-                all.push(parse("", &statement(dice, who), &[]));
+                all.push(parse("", statement(dice, who), &[]));
                 all.push(bind("", "", &[]));
                 all.push(execute("", 0));
                 if dice.throw(3) == 0 {
@@ -81,7 +82,7 @@ fn request(dice: &mut Dice, who: u64) -> Vec<u8> {
             all.push(sync());
             all.concat()
         }
-        _ => query(&statement(dice, who)),
+        _ => query(statement(dice, who)),
     }
 }
 
@@ -94,14 +95,14 @@ fn run(dice: &mut Dice, who: u64) -> Vec<Vec<u8>> {
     }
     for _ in 0..=dice.throw(5) {
         if block && dice.throw(3) == 0 {
-            requests.push(query(&dice.of(&["savepoint a", "rollback to a"])));
+            requests.push(query(dice.of(&["savepoint a", "rollback to a"])));
         }
         requests.push(request(dice, who));
     }
     if block {
-        requests.push(query(&dice.of(&["commit", "rollback"])));
+        requests.push(query(dice.of(&["commit", "rollback"])));
     }
-    requests.extend(NAMES.map(|name| query(&format!("execute {name}"))));
+    requests.extend(NAMES.map(|name| query(format!("execute {name}"))));
     requests
 }
 
@@ -273,4 +274,32 @@ fn a_statement_that_cannot_be_prepared_again_fails_as_in_postgres() {
             assert_eq!(said[0], said[1], "{sql}, Postgres on the left");
         }
     }
+}
+
+#[test]
+fn code_in_sight_finds_the_statements_of_its_session() {
+    let cluster = front::shop();
+    cluster.primary().sql("shop", "create table sink (word text)").unwrap();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut own = front::client(&pgweir);
+    let mut other = front::client(&pgweir);
+    let mut third = front::client(&pgweir);
+    assert_no_error(&own.ask("prepare mine as insert into sink values ('own')"));
+    assert_no_error(&other.ask("prepare mine as insert into sink values ('others')"));
+    let code = "do $$ begin execute 'execute mine'; end $$";
+    assert_no_error(&own.ask(code));
+    assert_no_error(&other.ask(code));
+    assert_no_error(&own.ask(code));
+    assert_eq!(third.ask(code)[0].sqlstate().as_deref(), Some("26000"));
+    assert_eq!(third.ask_value("select count(*) from pg_prepared_statements where from_sql"), "0");
+    assert_eq!(own.ask_value("select string_agg(word, ' ') from sink"), "own others own");
+    // What code prepares, it prepares on its server.
+    assert_no_error(&own.ask("do $$ begin execute 'prepare other as select 7'; end $$"));
+    drop((other, third));
+    assert_eq!(own.ask_value("execute other"), "7");
+    assert_no_error(&own.ask("execute mine; discard all"));
+    assert_eq!(own.ask("execute other")[0].sqlstate().as_deref(), Some("26000"));
+    drop(own);
+    accounts.assert_settled(secs(10));
 }
