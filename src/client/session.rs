@@ -51,6 +51,8 @@ pub struct Session {
     pub base: Arc<ParamSet>,
     /// The parameters that it has: `base`, and what committed transactions made of it.
     pub params: Arc<ParamSet>,
+    /// A DISCARD ALL has been sent that has not succeeded yet: the pins from before it.
+    pub discarding: Option<Pins>,
     /// What its transaction has changed of them.
     pub changes: Option<Box<Changes>>,
     /// The unnamed statement that this batch has parsed; the batch or `unnamed` keeps it alive.
@@ -122,6 +124,7 @@ impl Session {
             state: State::Idle,
             base: params.clone(),
             params,
+            discarding: None,
             changes: None,
             parsed: None,
             portal_steps: None,
@@ -152,6 +155,14 @@ impl Session {
             held: false,
             gone_at: Deadline::NEVER,
         }
+    }
+
+    /// What it does to its parameters is not followed any more: it keeps its server.
+    pub fn stop_following(&mut self, pins: Pins) {
+        // Whether a DISCARD ALL that is under way succeeds is not followed either.
+        self.pins = self.pins.and(pins).and(self.discarding.unwrap_or(Pins::NONE));
+        self.changes = None;
+        self.portal_steps = None;
     }
 
     /// The server that it holds.

@@ -203,21 +203,33 @@ impl Pool {
         self.waiters.len() - self.stale_waiters
     }
 
-    /// An idle server for a client, with the moment since when it has been idle; `None` when the
-    /// client must queue: there is none, or others came before.
+    /// Whether a client must queue although a server may be idle: others came before, or the pool is
+    /// paused.
     #[must_use]
     #[inline]
-    pub fn check_out(&mut self) -> Option<(ServerId, Tick)> {
-        if self.waiting() > 0 || self.is_paused() {
-            return None;
-        }
-        self.take_idle()
+    pub fn must_queue(&self) -> bool {
+        self.waiting() > 0 || self.is_paused()
     }
 
-    /// An idle server, whoever waits.
-    #[must_use]
-    pub fn take_idle(&mut self) -> Option<(ServerId, Tick)> {
-        let taken = self.idle.pop();
+    /// The idle server with the least `rank`, of several the one used last, and since when it has
+    /// been idle.
+    #[inline]
+    pub fn take_idle<R: Ord + Default>(
+        &mut self,
+        mut rank: impl FnMut(ServerId) -> R,
+    ) -> Option<(ServerId, Tick)> {
+        let least = R::default();
+        let mut best: Option<(R, usize)> = None;
+        for (place, idle) in self.idle.iter().enumerate().rev() {
+            let rank = rank(idle.server);
+            if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+                best = Some((rank, place));
+            }
+            if best.as_ref().is_some_and(|(known, _)| *known == least) {
+                break;
+            }
+        }
+        let taken = best.map(|(_, place)| self.idle.remove(place));
         self.show_stock();
         taken.map(|idle| (idle.server, idle.since))
     }

@@ -55,6 +55,24 @@ fn refused() -> Report {
     Report::error(b"08001", "connection refused")
 }
 
+fn check_out(pool: &mut Pool) -> Option<(ServerId, Tick)> {
+    if pool.must_queue() { None } else { pool.take_idle(|_| 0) }
+}
+
+#[test]
+fn of_idle_servers_the_one_that_suits_best_is_taken_then_the_one_used_last() {
+    let mut pool = pool(4);
+    for n in 0..4 {
+        pool.check_in(server(n), Tick(u64::from(n)));
+    }
+    let rank = |server_id: ServerId| u8::from(server_id != server(1) && server_id != server(2));
+    assert_eq!(pool.take_idle(rank), Some((server(2), Tick(2))));
+    assert_eq!(pool.take_idle(rank), Some((server(1), Tick(1))));
+    assert_eq!(pool.take_idle(rank), Some((server(3), Tick(3))));
+    assert_eq!(pool.take_idle(rank), Some((server(0), Tick(0))));
+    assert_eq!(pool.take_idle(rank), None);
+}
+
 #[test]
 fn clients_are_served_in_the_order_in_which_they_came() {
     let mut pool = pool(1);
@@ -75,9 +93,9 @@ fn a_newcomer_does_not_overtake_those_who_wait() {
     let mut pool = pool(1);
     pool.enqueue(client(1), Tick(0), PATIENCE);
     pool.check_in(server(1), Tick(0));
-    assert_eq!(pool.check_out(), None);
+    assert_eq!(check_out(&mut pool), None);
     assert_eq!(pool.next_waiter(|_| true), Some((client(1), Tick(0))));
-    assert_eq!(pool.check_out(), Some((server(1), Tick(0))));
+    assert_eq!(check_out(&mut pool), Some((server(1), Tick(0))));
 }
 
 #[test]
@@ -277,7 +295,7 @@ fn idle_servers_of_a_paused_pool_stay_where_they_are() {
     let mut pool = pool(1);
     pool.check_in(server(1), Tick(0));
     pool.pause();
-    assert_eq!(pool.check_out(), None);
+    assert_eq!(check_out(&mut pool), None);
     pool.resume(Tick(5));
-    assert_eq!(pool.check_out(), Some((server(1), Tick(0))));
+    assert_eq!(check_out(&mut pool), Some((server(1), Tick(0))));
 }

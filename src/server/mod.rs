@@ -89,7 +89,7 @@ pub struct Server {
     pub applied: Arc<ParamSet>,
     /// ParameterStatus values as it last reported them.
     pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
-    /// One of `statuses` changed during the lease; the values at its beginning.
+    /// One of `statuses` has changed; the values when all changes were last accounted for.
     pub statuses_before: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The unnamed statement.
     pub unnamed: Option<StatementId>,
@@ -105,7 +105,7 @@ pub struct Server {
     pub replay: Vec<u8>,
     /// Changes of its parameters were sent to it of which it is not known what became.
     pub sets_open: bool,
-    /// Parameters that texts have set since it was lent out, and what goes with them.
+    /// Parameters that texts of the open transaction set, and what goes with them.
     pub touched: Vec<Box<[u8]>>,
     /// Parameters with a dot in their names that it has heard of. RESET leaves them known, and so
     /// does DISCARD ALL.
@@ -121,8 +121,6 @@ pub struct Server {
     pub cancel_again_at: Deadline,
     /// DISCARD ALL must run before anyone else uses it.
     pub needs_reset: bool,
-    /// The client has run DISCARD ALL: parameters that differ now are the server's own.
-    pub discarded: bool,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
     /// A cancel signal was delivered after which no statement has been started and ended.
@@ -171,7 +169,6 @@ impl Server {
             unwanted: 0..0,
             cancel_again_at: Deadline::NEVER,
             needs_reset: false,
-            discarded: false,
             discarding: false,
             needs_barrier: false,
             farewell: None,
@@ -290,25 +287,37 @@ impl Server {
                 }
                 self.statuses[at].1 = value.to_vec();
             }
-            None => self.statuses.push((name.to_vec(), value.to_vec())),
+            None => {
+                let new = (name.to_vec(), value.to_vec());
+                // What was never reported before is no change.
+                self.statuses_before.iter_mut().for_each(|before| before.push(new.clone()));
+                self.statuses.push(new);
+            }
         }
     }
 
-    /// Whether reported parameters differ from what they were when the lease began, although no
-    /// text has set them.
+    /// Whether reported parameters have changed although no text has set them.
     #[must_use]
     pub fn statuses_differ(&self) -> bool {
-        let Some(before) = &self.statuses_before else { return false };
-        let was = |name: &[u8]| before.iter().find(|(known, _)| known == name).map(|(_, v)| v);
-        !self.discarded
-            && self
-                .statuses
-                .iter()
-                .any(|(name, value)| was(name) != Some(value) && !self.is_touched(name))
+        self.statuses_before.as_ref().is_some_and(|before| *before != self.statuses)
     }
 
-    fn is_touched(&self, name: &[u8]) -> bool {
-        self.touched.iter().any(|touched| touched.eq_ignore_ascii_case(name))
+    /// The transaction whose texts set parameters has ended: what is reported of those is accounted
+    /// for.
+    pub fn statuses_settled(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        let Some(before) = &mut self.statuses_before else { return };
+        for (name, value) in &self.statuses {
+            if !touched.iter().any(|touched| touched.eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            if let Some((_, was)) = before.iter_mut().find(|(known, _)| known == name) {
+                was.clone_from(value);
+            }
+        }
+        if *before == self.statuses {
+            self.statuses_before = None;
+        }
     }
 
     /// A text is sent that sets a parameter, whatever becomes of it.

@@ -51,6 +51,8 @@ pub enum Step {
     Reset(Box<[u8]>),
     /// RESET ALL.
     ResetAll,
+    /// DISCARD ALL, which commits by itself.
+    DiscardAll,
     /// COMMIT, PREPARE TRANSACTION; in a failed transaction a rollback.
     Commit,
     /// ROLLBACK.
@@ -68,6 +70,12 @@ pub enum Step {
 pub struct Steps(Vec<(usize, Step)>);
 
 impl Steps {
+    /// Those of a DISCARD ALL that stands alone.
+    #[must_use]
+    pub fn discard_all() -> Self {
+        Steps(vec![(0, Step::DiscardAll)])
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -79,6 +87,7 @@ impl Steps {
         self.0.iter().filter_map(|(_, step)| match step {
             Step::Set(name, _) | Step::Reset(name) => Some(&**name),
             Step::ResetAll
+            | Step::DiscardAll
             | Step::Commit
             | Step::Rollback
             | Step::Savepoint(_)
@@ -418,6 +427,12 @@ impl Changes {
                 let none = ParamSet::default();
                 let base_of = |side| if side == Side::Client { &*base } else { &none };
                 self.now.change(|set, side| set.reset_all(base_of(side)), &base);
+            }
+            Step::DiscardAll => {
+                self.now.client = Arc::new(self.now.client.discard_all(&base));
+                self.now.server = Arc::default();
+                self.before = self.now.clone();
+                self.savepoints.clear();
             }
             // COMMIT of a transaction that has failed.
             Step::Commit if tag.starts_with(b"ROLLBACK") => self.roll_back(),

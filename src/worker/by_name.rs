@@ -57,6 +57,7 @@ impl<D: Driver> Engine<D> {
                 self.drop_all(id, server, Answer::AllDeallocated, building);
             }
             Some(NameStep::DiscardAll) => {
+                self.follow_discard(id, server);
                 self.note(id, server, query, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
             }
@@ -288,6 +289,7 @@ impl<D: Driver> Engine<D> {
                 self.drop_all(id, server, Answer::AllDeallocated, building);
             }
             Some(NameStep::DiscardAll) => {
+                self.follow_discard(id, server);
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
             }
@@ -377,11 +379,12 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get(id) else { return Err(Next::End) };
         let in_session_mode = client.session.pins.has(Pins::SESSION_MODE);
         let mut everything = used.sees_all || used.unclear || in_session_mode;
+        let of_name = if everything { Need::Statement } else { Need::Name };
         let mut wants: Vec<(Box<[u8]>, Need)> = Vec::new();
         let mut runs = Vec::new();
         for (at, (_, step)) in used.steps.iter().enumerate() {
             let (name, need) = match step {
-                NameStep::Prepare { name, .. } | NameStep::Deallocate(name) => (name, Need::Name),
+                NameStep::Prepare { name, .. } | NameStep::Deallocate(name) => (name, of_name),
                 NameStep::Execute(name) => (name, Need::Statement),
                 NameStep::DeallocateAll | NameStep::DiscardAll => continue,
             };

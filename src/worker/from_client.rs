@@ -484,17 +484,16 @@ impl<D: Driver> Engine<D> {
                 match text {
                     Some(text) => self.follow_query(id, server, text, effects),
                     // It may do anything.
-                    None => session.changes = None,
+                    None => session.stop_following(Pins::UNREAD_TEXT),
                 }
                 Sent::Query(effects.ending)
             }
             tag::PARSE if !whole => {
-                session.pins = session.pins.and(Pins::UNREAD_TEXT);
+                session.stop_following(Pins::UNREAD_TEXT);
                 session.batch_ending = Ending::Commit;
                 session.batch_sets_unnamed = true;
                 session.unnamed_does = None;
                 session.parsed = None;
-                session.changes = None;
                 entry.server.local = true;
                 entry.server.redefines = true;
                 self.repeats.redefined_if(true);

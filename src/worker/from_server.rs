@@ -51,8 +51,6 @@ struct Events {
     mend: bool,
     /// A unit has ended in a session that changes its parameters.
     parameters: bool,
-    /// DISCARD ALL has run.
-    discarded: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
 }
@@ -145,10 +143,6 @@ impl<D: Driver> Engine<D> {
                     run = pos;
                     let session = client.and_then(|client| self.clients.get_mut(client));
                     let session = session.map(|client| &mut client.session);
-                    if answer == Answer::AllDiscarded {
-                        entry.server.applied = self.no_params.clone();
-                        events.discarded = true;
-                    }
                     take_effect(entry, session, &mut self.statements, answer, &mut kept);
                 }
                 let front = &input[pos..];
@@ -512,9 +506,6 @@ impl<D: Driver> Engine<D> {
         if events.parameters {
             self.parameters_settled(id);
         }
-        if events.discarded {
-            self.parameters_discarded(id);
-        }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {
             entry.server.doomed |= entry.server.discarding;
@@ -654,15 +645,17 @@ pub(super) fn take_effect<S>(
             return;
         }
         Answer::Renamed => {}
-        Answer::AllDeallocated => entry.server.prepared.dropped_all(statements),
-        Answer::AllDiscarded => {
+        Answer::AllDeallocated | Answer::AllDiscarded => {
             entry.server.prepared.dropped_all(statements);
-            entry.server.discarded = true;
         }
+    }
+    if answer == Answer::AllDiscarded {
+        // Parameters that differ now are the server's own.
+        entry.server.statuses_before = None;
     }
     let Some(session) = session else { return };
     if answer == Answer::AllDiscarded {
-        session.pins = session.pins.after_discard();
+        session.discarding = None;
     }
     if let Some(names) = &mut session.names {
         names.answered(statements);

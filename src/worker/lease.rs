@@ -4,7 +4,7 @@ use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, Errand, Mail, NewServer};
-use super::{CLEANING_LIMIT_MS, Engine, ServerConn, Todo};
+use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
@@ -26,6 +26,27 @@ const RESET_EVERYTHING: &[u8] = b"RESET SESSION AUTHORIZATION;RESET ROLE;RESET A
 /// Greetings that a pool remembers.
 const GREETINGS_KEPT: usize = 1_024;
 
+/// How well a server suits a client.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Suits {
+    /// It has the client's parameters.
+    #[default]
+    Well,
+    /// It can be given them, and nothing of others is seen.
+    AfterSetting,
+    /// It knows custom parameters that the client does not, with empty values.
+    Badly,
+}
+
+fn suits<S>(server: &Server, client: &Client<S>) -> Suits {
+    let params = &client.session.params;
+    if Arc::ptr_eq(&server.applied, params) {
+        return Suits::Well;
+    }
+    let all_known = server.placeholders.iter().all(|name| params.setting(name).is_some());
+    if all_known { Suits::AfterSetting } else { Suits::Badly }
+}
+
 const OWN_QUERY: Sent = Sent::Query(Ending::No);
 const OWN_SYNC: Sent = Sent::Sync(Ending::No);
 
@@ -33,7 +54,10 @@ impl<D: Driver> Engine<D> {
     /// A server for a client, or a place in the queue.
     pub(super) fn check_out(&mut self, id: ClientId) -> Option<ServerId> {
         let pool = self.clients.get(id)?.pool;
-        let mut offer = self.pool(pool).pool.check_out();
+        let mut offer = match self.pool(pool).pool.must_queue() {
+            true => None,
+            false => self.take_idle(pool, id),
+        };
         while let Some((server, idle_since)) = offer {
             let fits = self.fits(server, id);
             if !fits {
@@ -44,7 +68,7 @@ impl<D: Driver> Engine<D> {
                 // None when it died over the first words; the client has been dealt with.
                 return self.clients.get(id)?.session.server();
             }
-            offer = self.pool(pool).pool.take_idle();
+            offer = self.take_idle(pool, id);
         }
         let now = self.now;
         let wait_ms = self.clients.get(id)?.spec.wait_ms();
@@ -62,16 +86,21 @@ impl<D: Driver> Engine<D> {
         self.now.since(idle_since) <= TRUSTED_IDLE_MS || self.is_still_there(server)
     }
 
-    /// Whether a server can take over a client's parameters without a trace of those it has.
+    /// The idle server that suits a client best.
+    fn take_idle(&mut self, pool: PoolId, id: ClientId) -> Option<(ServerId, Tick)> {
+        let (servers, client) = (&self.servers, self.clients.get(id)?);
+        let suits = |server| servers.get(server).map_or(Suits::Well, |s| suits(&s.server, client));
+        self.pools[pool.0 as usize].pool.take_idle(suits)
+    }
+
+    /// Whether a client may have a server: any, unless no trace of others may be seen.
     fn fits(&self, server: ServerId, client: ClientId) -> bool {
-        match (self.servers.get(server), self.clients.get(client)) {
-            (Some(entry), Some(client)) => {
-                let params = &client.session.params;
-                Arc::ptr_eq(&entry.server.applied, params)
-                    || entry.server.placeholders.iter().all(|name| params.setting(name).is_some())
-            }
-            _ => true,
-        }
+        let (Some(entry), Some(client)) = (self.servers.get(server), self.clients.get(client))
+        else {
+            return true;
+        };
+        suits(&entry.server, client) != Suits::Badly
+            || !self.pools[entry.pool.0 as usize].pool.limits().resets
     }
 
     /// Looks whether an idle server has closed its connection or said something.
@@ -105,7 +134,6 @@ impl<D: Driver> Engine<D> {
         client.session.portal_steps = None;
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
-        entry.server.discarded = false;
         let before = entry.server.last_client.replace(client_id);
         let resets = self.pools[entry.pool.0 as usize].pool.limits().resets;
         let resets = resets && before.is_some_and(|before| before != client_id);

@@ -11,6 +11,7 @@ use super::Engine;
 use super::driver::Driver;
 use super::from_client::Next;
 use super::statements::hold;
+use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::server::{Server, User};
 use crate::session::changes::{self, is_ascii_based, is_on};
@@ -130,6 +131,25 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// Follows a DISCARD ALL, which is noted next. What comes before it in its session holds again if
+    /// it fails; what comes after it, in the same batch too, holds in any case.
+    pub(super) fn follow_discard(&mut self, id: ClientId, server: ServerId) {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        let session = &mut client.session;
+        if session.discarding.is_some() {
+            session.pins = session.pins.and(Pins::DISCARD);
+        } else {
+            session.discarding = Some(session.pins);
+            session.pins = session.pins.after_discard();
+        }
+        let changes = changes_of(session, &entry.server);
+        changes.sending(Steps::discard_all(), entry.server.ledger.building_unit());
+        entry.server.sets_open = true;
+    }
+
     /// Follows these steps; where they cannot be followed, the session keeps its server.
     fn follow(&mut self, id: ClientId, server: ServerId, steps: Option<Steps>, sets: Pins) {
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
@@ -160,10 +180,7 @@ impl<D: Driver> Engine<D> {
                 names.iter().for_each(|name| server.touches(name));
             }
         }
-        let (base, params) = (&session.base, &session.params);
-        let changes = session.changes.get_or_insert_with(|| {
-            Box::new(Changes::new(base.clone(), params.clone(), server.applied.clone()))
-        });
+        let changes = changes_of(session, server);
         if !changes.has_room_for(&steps) {
             return give_up(session, sets);
         }
@@ -177,30 +194,24 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let session = &mut client.session;
         let Some(changes) = &session.changes else { return };
+        if changes.is_done()
+            && let Some(pins) = session.discarding.take()
+        {
+            // It failed.
+            session.pins = session.pins.and(pins);
+        }
         let committed = changes.committed().clone();
         let idle = entry.server.status == TransactionStatus::Idle;
         if idle && changes.is_done() {
             session.changes = None;
             entry.server.sets_open = false;
+            entry.server.statuses_settled();
         }
         if *committed.server != *entry.server.applied {
             entry.server.applied = self.company.params.intern((*committed.server).clone());
         }
         if *committed.client != *session.params {
             self.set_params(id, &committed.client);
-        }
-    }
-
-    /// The session has run DISCARD ALL.
-    pub(super) fn parameters_discarded(&mut self, server: ServerId) {
-        let Some(entry) = self.servers.get_mut(server) else { return };
-        entry.server.sets_open = false;
-        let User::Client(id) = entry.server.user else { return };
-        let Some(client) = self.clients.get_mut(id) else { return };
-        client.session.changes = None;
-        let params = client.session.params.discard_all(&client.session.base);
-        if params != *client.session.params {
-            self.set_params(id, &params);
         }
     }
 
@@ -235,11 +246,17 @@ impl<D: Driver> Engine<D> {
     }
 }
 
+/// The changes of the session's transaction, from now on if there were none.
+fn changes_of<'a>(session: &'a mut Session, server: &Server) -> &'a mut Changes {
+    let (base, params) = (&session.base, &session.params);
+    session.changes.get_or_insert_with(|| {
+        Box::new(Changes::new(base.clone(), params.clone(), server.applied.clone()))
+    })
+}
+
 /// The session keeps its server until it ends, or discards everything.
-pub(super) fn give_up(session: &mut crate::client::Session, sets: Pins) {
-    session.pins = session.pins.and(Pins::PARAMETER).and(sets);
-    session.changes = None;
-    session.portal_steps = None;
+pub(super) fn give_up(session: &mut Session, sets: Pins) {
+    session.stop_following(sets.and(Pins::PARAMETER));
 }
 
 /// Whether the server reads texts as pgweir does: strings with backslashes, bytes that begin a

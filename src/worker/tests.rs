@@ -247,9 +247,9 @@ fn parameters_of_a_client_that_vanished_while_they_were_set_reach_nobody() {
 
 #[test]
 fn a_pinned_client_with_a_custom_startup_parameter_leaves_no_trace_of_it() {
-    let mut world = World::new(1, "");
+    let mut world = World::new(1, "reset_on_handover = \"always\"");
     let tenant = world.client_with(&[("app.tenant", "7")]);
-    world.ask(tenant, "SET work_mem = 1");
+    world.ask(tenant, "CREATE TEMP TABLE t (n int)");
     world.send(tenant, b"X\0\0\0\x04");
     world.run();
     let plain = world.client();

@@ -2,6 +2,7 @@
 //! whoever comes next gets a clean server.
 
 mod code;
+mod generated;
 mod kinds;
 mod messages;
 mod parameters;

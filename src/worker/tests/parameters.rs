@@ -136,8 +136,45 @@ fn everything_is_reset_before_another_client_where_the_settings_say_so() {
 }
 
 #[test]
-fn a_custom_parameters_name_is_unknown_to_others() {
+fn a_custom_parameters_value_is_its_sessions_own() {
     let mut world = World::new(1, "");
+    let (a, b) = (world.client(), world.client());
+    world.ask(a, "SET app.tenant = 7");
+    for _ in 0..3 {
+        assert_eq!(show(&mut world, a, "app.tenant"), "7");
+        assert_eq!(show(&mut world, b, "app.tenant"), "");
+    }
+    world.ask(b, "SET app.tenant = 8");
+    for _ in 0..3 {
+        assert_eq!(show(&mut world, a, "app.tenant"), "7");
+        assert_eq!(show(&mut world, b, "app.tenant"), "8");
+    }
+    assert_eq!(world.dials, 1);
+    world.check_accounts();
+}
+
+#[test]
+fn an_idle_server_that_knows_nothing_of_others_is_preferred() {
+    let mut world = World::new(2, "");
+    let (a, b, c) = (world.client(), world.client(), world.client());
+    world.ask(a, "BEGIN");
+    world.ask(b, "SET app.tenant = 7");
+    let ran = |world: &World, n: usize| world.servers[n].ran.len();
+    world.ask(a, "COMMIT");
+    world.ask(b, "select 1");
+    // The one that was used last is b's; each goes on with the one that has what it is to have.
+    for _ in 0..3 {
+        let before = ran(&world, 1);
+        world.ask(c, "select 1");
+        assert_eq!(ran(&world, 1), before);
+        world.ask(b, "select 1");
+        assert_eq!(ran(&world, 1), before + 1, "{:?}", world.servers[1].ran);
+    }
+}
+
+#[test]
+fn a_custom_parameters_name_is_unknown_to_others_where_the_settings_say_so() {
+    let mut world = World::new(1, "reset_on_handover = \"always\"");
     let (a, b) = (world.client(), world.client());
     world.ask(a, "SET app.tenant = 7");
     assert_eq!(show(&mut world, a, "app.tenant"), "7");

@@ -70,6 +70,28 @@ fn sql_that_a_text_runs_as_data_is_its_sessions_own() {
 }
 
 #[test]
+fn hidden_code_is_noticed_also_where_the_session_has_set_that_parameter_itself() {
+    let cluster = front::shop();
+    let code = "create function f() returns text language sql \
+                as $$ select set_config('TimeZone', 'Asia/Tokyo', false) $$";
+    cluster.primary().sql("shop", code).unwrap();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut client = front::client(&pgweir);
+    assert_no_error(&client.ask("set timezone = 'Europe/Berlin'"));
+    assert_no_error(&client.ask("begin; set timezone = 'Europe/Rome'; commit"));
+    assert_no_error(&client.ask("select f()"));
+    let mut next = front::client(&pgweir);
+    next.send(&message::query(TIME_ZONE)).unwrap();
+    assert_eq!(client.ask_value(TIME_ZONE), "Asia/Tokyo");
+    client.send(&message::terminate()).unwrap();
+    let frames = next.until_ready();
+    assert_eq!(frames[1].first_text().as_deref(), Some("UTC"));
+    drop((client, next));
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
 fn a_reported_parameter_that_hidden_code_sets_is_its_sessions_own() {
     let cluster = front::shop();
     let code = "create function f() returns int language sql \

@@ -3,13 +3,14 @@
 use super::{ADVISORY, Kind, TEMPORARY, TIME_ZONE, WORK_MEM, assert_no_error, batch, kind};
 use crate::harness::accounting::Accounting;
 use crate::harness::await_event::secs;
+use crate::harness::frame::Frame;
 use crate::harness::front;
 use crate::harness::message;
 use crate::harness::raw::{Address, RawClient};
 
 const PREPARED: &str = "select count(*) from pg_prepared_statements where name = 'mine'";
 const CURSORS: &str = "select count(*) from pg_cursors where name = 'mine'";
-const PLACEHOLDER: &str = "select coalesce(current_setting('app.mine', true), 'none')";
+const PLACEHOLDER: &str = "select coalesce(nullif(current_setting('app.mine', true), ''), 'none')";
 
 const KINDS: [Kind; 27] = [
     kind("set work_mem = '7MB'", WORK_MEM, "4MB"),
@@ -268,5 +269,55 @@ fn what_ends_with_its_transaction_keeps_no_server() {
     drop(client);
     assert_eq!(other.ask_value(TIME_ZONE), "UTC");
     drop(other);
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
+fn what_is_sent_behind_discard_all_at_once_is_kept() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let discards = [message::query("discard all"), batch("discard all", &[])];
+    for discard in discards {
+        for kind in [
+            kind("set work_mem = '7MB'", WORK_MEM, "4MB"),
+            kind("create temp table mine (n int)", TEMPORARY, "0"),
+            kind("select pg_advisory_lock(7)", ADVISORY, "0"),
+        ] {
+            let mut client = front::client(&pgweir);
+            client.ask("create temp table other (n int)");
+            client.send(&[discard.clone(), message::query(kind.sql)].concat()).unwrap();
+            assert_no_error(&client.until_ready());
+            assert_no_error(&client.until_ready());
+            let mut next = front::client(&pgweir);
+            next.send(&message::query(kind.probe)).unwrap();
+            assert_ne!(client.ask_value(kind.probe), kind.clean, "{}", kind.sql);
+            client.send(&message::terminate()).unwrap();
+            let frames = next.until_ready();
+            assert_eq!(frames.iter().find_map(Frame::first_text).as_deref(), Some(kind.clean));
+            drop((client, next));
+            accounts.assert_settled(secs(10));
+        }
+    }
+}
+
+#[test]
+fn a_discard_that_fails_keeps_what_was_there() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut client = front::client(&pgweir);
+    assert_no_error(&client.ask("create temp table mine (n int)"));
+    assert_no_error(&client.ask("begin"));
+    let frames = client.ask("discard all");
+    assert_eq!(frames[0].sqlstate().as_deref(), Some("25001"));
+    client.ask("rollback");
+    let mut next = front::client(&pgweir);
+    next.send(&message::query(TEMPORARY)).unwrap();
+    assert_eq!(client.ask_value(TEMPORARY), "1");
+    client.send(&message::terminate()).unwrap();
+    let frames = next.until_ready();
+    assert_eq!(frames.iter().find_map(Frame::first_text).as_deref(), Some("0"));
+    drop((client, next));
     accounts.assert_settled(secs(10));
 }

@@ -298,7 +298,8 @@ fn code_in_sight_finds_the_statements_of_its_session() {
     assert_no_error(&own.ask("do $$ begin execute 'prepare other as select 7'; end $$"));
     drop((other, third));
     assert_eq!(own.ask_value("execute other"), "7");
-    assert_no_error(&own.ask("execute mine; discard all"));
+    assert_no_error(&own.ask("execute mine"));
+    assert_no_error(&own.ask("discard all"));
     assert_eq!(own.ask("execute other")[0].sqlstate().as_deref(), Some("26000"));
     drop(own);
     accounts.assert_settled(secs(10));
