@@ -154,9 +154,12 @@ impl OwnNames {
         }
     }
 
-    /// Every unit has been answered.
-    pub fn answered(&mut self) {
+    /// As many units have been answered.
+    pub fn answered(&mut self, units_done: u64) {
         self.slots.retain(|_, slot| {
+            if slot.unit.is_none_or(|unit| unit > units_done) {
+                return true;
+            }
             slot.unit = None;
             slot.is != Is::Gone
         });
@@ -244,7 +247,9 @@ mod tests {
         own.sent(&mut statements, b"x", a, (1, false));
         assert_eq!(own.meant(b"x", 1), Meant::Statement(a));
         assert_eq!(own.meant(b"x", 2), Meant::Unanswered);
-        own.answered();
+        own.answered(0);
+        assert_eq!(own.meant(b"x", 2), Meant::Unanswered);
+        own.answered(1);
         assert_eq!(own.meant(b"x", 2), Meant::Statement(a));
         own.closing(&mut statements, b"x", 2);
         own.sent(&mut statements, b"y", b, (2, false));
@@ -252,7 +257,7 @@ mod tests {
         own.failed();
         assert_eq!((own.meant(b"x", 3), own.meant(b"y", 3)), (Meant::Unknown, Meant::Unknown));
         own.closing(&mut statements, b"x", 3);
-        own.answered();
+        own.answered(3);
         assert_eq!((own.meant(b"x", 4), own.len()), (Meant::Nothing, 1));
         own.clear(&mut statements);
         statements.release(a);

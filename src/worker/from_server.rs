@@ -302,8 +302,8 @@ impl<D: Driver> Engine<D> {
             }
         }
         if status.is_some() {
-            if server.ledger.is_up_to_date() && !server.prepared.own.is_empty() {
-                server.prepared.own.answered();
+            if !server.prepared.own.is_empty() {
+                server.prepared.own.answered(server.ledger.units_done());
             }
             if let Some(names) = session.as_mut().and_then(|s| s.names.as_deref_mut()) {
                 names.ready(server.ledger.units_done());

@@ -146,3 +146,28 @@ fn what_was_prepared_while_the_catalog_changed_is_prepared_anew() {
     assert_eq!(asks(&mut world, a, "EXECUTE p"), ["same"]);
     assert_eq!(world.servers[0].ran.len(), before + 3);
 }
+
+#[test]
+fn an_earlier_answer_says_nothing_of_a_batch_that_is_still_being_sent() {
+    let mut world = World::new(1, "");
+    let (a, b) = (world.client(), world.client());
+    world.ask(a, "PREPARE p AS of a");
+    world.ask(b, "PREPARE p AS of b");
+    world.ask(a, "BEGIN");
+    world.servers[0].silent = true;
+    world.send(a, &query("ERROR"));
+    world.run();
+    // What it names is prepared in the batch, which fails, for the transaction has.
+    world.send(a, &[parse("bad"), parse("EXECUTE p")].concat());
+    world.run();
+    world.answer_one(0);
+    world.run();
+    world.servers[0].silent = false;
+    world.send(a, &[bind_execute(), sync()].concat());
+    world.run();
+    world.ask(a, "ROLLBACK");
+    world.tags(a);
+    assert_eq!(asks(&mut world, a, "EXECUTE p"), ["of a"]);
+    assert_eq!(asks(&mut world, b, "EXECUTE p"), ["of b"]);
+    world.check_accounts();
+}
