@@ -85,6 +85,10 @@ pub struct Session {
     pub unnamed: Option<StatementId>,
     /// Its named statements; none for most.
     pub names: Option<Box<Names>>,
+    /// Its server is being given statements that its next message names.
+    pub standing: bool,
+    /// The ErrorResponse of one that could not be prepared: its next message fails with it.
+    pub stand_failed: Option<Vec<u8>>,
     /// What the unnamed statement that was sent last, and the unnamed portal made of it, do to
     /// named statements.
     pub unnamed_does: Option<Box<NamedUse>>,
@@ -144,6 +148,8 @@ impl Session {
             refuse: None,
             unnamed: None,
             names: None,
+            standing: false,
+            stand_failed: None,
             unnamed_does: None,
             portal_does: None,
             bound: None,
@@ -201,16 +207,6 @@ impl Session {
     pub fn is_told_of(&self, channel: &[u8]) -> bool {
         let told = |listening: &Listening| listening.channels.contains(&Name::new(channel));
         self.listening.as_deref().is_some_and(told)
-    }
-
-    /// The name that its unnamed portal or statement deallocates.
-    #[must_use]
-    pub fn deallocates(&self) -> Option<&[u8]> {
-        match self.portal_does.as_deref().or(self.unnamed_does.as_deref()) {
-            Some(NamedUse::Deallocate(name)) => Some(name),
-            Some(NamedUse::DeallocateAll | NamedUse::DiscardAll | NamedUse::Several { .. })
-            | None => None,
-        }
     }
 
     /// Whether statements are refused that would have it keep its server.

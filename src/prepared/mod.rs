@@ -14,12 +14,14 @@ use crate::wire::frame::split_cstr;
 mod names;
 mod numbers;
 mod on_server;
+mod own;
 mod repeats;
 mod rows;
 
-pub use names::Names;
+pub use names::{Names, Step, kept};
 pub use numbers::Numbers;
 pub use on_server::{OnServer, PackedStatements, Standing};
+pub use own::{Meant, OwnNames};
 pub use repeats::Repeats;
 pub use rows::RowFormat;
 
@@ -34,6 +36,9 @@ const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Stands behind the parameters in the key of a statement that servers keep for unnamed ones. No
 /// parameter has an empty name.
 const UNNAMED: &[u8] = b"\0";
+
+/// Stands in place of the types' count behind a text that is itself the PREPARE: no Parse has it.
+const BY_SQL: [u8; 2] = [0xFF; 2];
 
 /// What an entry costs beside its key.
 const ENTRY_BYTES: usize = 128;
@@ -95,6 +100,8 @@ struct Entry {
     key: Key,
     content_len: usize,
     effects: TextEffects,
+    /// See [`Statements::sql_text`].
+    by_sql: bool,
     references: u32,
     /// Parameter types as a server has described them, where the client left some open.
     described: Option<Box<[u8]>>,
@@ -178,12 +185,34 @@ impl Statements {
         })
     }
 
+    /// As [`Statements::intern`], of a statement that is prepared by running a text of SQL. `epoch`
+    /// tells apart what was prepared before and behind a change of the catalog.
+    pub fn intern_sql(
+        &mut self,
+        text: &[u8],
+        under: &[u8],
+        epoch: u32,
+        effects: impl FnOnce() -> TextEffects,
+    ) -> StatementId {
+        let content = [text, b"\0", &BY_SQL, &epoch.to_be_bytes()].concat();
+        self.intern(&content, under, effects)
+    }
+
+    /// The text that prepares a statement when it is run, where it is one of SQL.
+    #[must_use]
+    pub fn sql_text(&self, id: StatementId) -> Option<&[u8]> {
+        let entry = self.entries.get(id.0 as usize).filter(|entry| entry.by_sql)?;
+        split_cstr(&entry.key).map(|(text, _)| text)
+    }
+
     fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
         self.bytes += key.len() + ENTRY_BYTES;
+        let by_sql = split_cstr(&key).is_some_and(|(_, types)| types.starts_with(&BY_SQL));
         let entry = Entry {
             key: key.clone(),
             content_len,
             effects,
+            by_sql,
             references: 1,
             described: None,
             number: None,
@@ -328,6 +357,13 @@ impl Statements {
             self.bytes += types.len();
             entry.described = Some(types.into());
         }
+    }
+
+    /// Whether it is prepared by running a text of SQL.
+    #[must_use]
+    #[inline]
+    pub fn is_sql(&self, id: StatementId) -> bool {
+        self.entries.get(id.0 as usize).is_some_and(|entry| entry.by_sql)
     }
 
     /// Writes the Parse that gives a server this statement under `name`: with the parameter types

@@ -6,7 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{RowFormat, StatementId, Statements};
+use super::{OwnNames, RowFormat, StatementId, Statements};
+use crate::session::TextEffects;
 
 /// Bytes of names and entries that one client may hold without keeping a server for them.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -29,6 +30,29 @@ enum What {
     All(Meanings),
 }
 
+/// What a statement in a text does to one name, or to all, once it has succeeded.
+#[derive(Debug)]
+pub enum Step {
+    /// It prepares one; the text does so again elsewhere, and the effects are those of running what
+    /// is prepared.
+    Prepare(Box<[u8]>, Box<[u8]>, TextEffects),
+    /// It drops one.
+    Deallocate(Box<[u8]>),
+    /// It drops all.
+    DeallocateAll,
+}
+
+/// A text that was sent and has not been answered to its end.
+#[derive(Debug)]
+struct SentText {
+    number: u32,
+    unit: u64,
+    /// Each with the number of its statement.
+    steps: Vec<(usize, Step)>,
+    succeeded: usize,
+    epoch: u32,
+}
+
 /// Postgres keeps so many bytes of a name (`NAMEDATALEN` less one) and forgets the rest.
 const KEPT_OF_NAME: usize = 63;
 
@@ -47,6 +71,8 @@ pub struct Names {
     known: Meanings,
     statements: HashMap<StatementId, Known, foldhash::fast::RandomState>,
     unanswered: VecDeque<Change>,
+    /// Texts of SQL; what they do counts once it has succeeded.
+    texts: VecDeque<SentText>,
     bytes: usize,
 }
 
@@ -138,6 +164,70 @@ impl Names {
     #[must_use]
     pub fn must_wait(&self, building: u64) -> bool {
         self.unanswered.front().is_some_and(|change| change.unit < building)
+            || self.texts.front().is_some_and(|text| text.unit < building)
+    }
+
+    /// Every name, and what it means.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], StatementId)> {
+        self.known.iter().map(|(name, statement)| (&**name, *statement))
+    }
+
+    /// A text is being sent in unit `unit` whose statements do this to names when they succeed. Its
+    /// answers bring `number` back. `epoch` is that of [`Statements::intern_sql`].
+    pub fn sending(&mut self, number: u32, unit: u64, epoch: u32, steps: Vec<(usize, Step)>) {
+        self.texts.push_back(SentText { number, unit, steps, succeeded: 0, epoch });
+    }
+
+    /// A statement of text `number` has succeeded: for its client, whose texts are read `under`
+    /// these parameters, and on its server. `local`: the transaction has parameters of its own.
+    pub fn succeeded(
+        &mut self,
+        statements: &mut Statements,
+        own: &mut OwnNames,
+        number: u32,
+        (under, local): (&[u8], bool),
+    ) {
+        let Some(text) = self.texts.iter_mut().find(|text| text.number == number) else { return };
+        let statement = text.succeeded;
+        let epoch = text.epoch;
+        text.succeeded += 1;
+        let of_it = text.steps.extract_if(.., |(number, _)| *number == statement);
+        for (_, step) in of_it.collect::<Vec<_>>() {
+            match step {
+                Step::Prepare(name, text, effects) => {
+                    let name = kept(&name);
+                    let new = statements.intern_sql(&text, under, epoch, || effects);
+                    if let Some(before) = self.put(name, Some(new)) {
+                        statements.release(before);
+                    }
+                    // The reference that was taken with it is the name's.
+                    own.prepared(statements, name, new, local);
+                }
+                Step::Deallocate(name) => {
+                    let name = kept(&name);
+                    if let Some(before) = self.put(name, None) {
+                        statements.release(before);
+                    }
+                    own.dropped(statements, name);
+                }
+                Step::DeallocateAll => {
+                    for (_, before) in std::mem::take(&mut self.known) {
+                        statements.release(before);
+                    }
+                    self.statements = HashMap::default();
+                    self.bytes = 0;
+                    own.clear(statements);
+                }
+            }
+        }
+    }
+
+    /// As many units have been answered.
+    #[inline]
+    pub fn ready(&mut self, units_done: u64) {
+        while self.texts.front().is_some_and(|text| text.unit <= units_done) {
+            self.texts.pop_front();
+        }
     }
 
     /// A message of unit `unit` that is being sent changes what a name means.
@@ -225,6 +315,7 @@ impl Names {
 
     /// The server is gone that should have answered.
     pub fn undo_all(&mut self, statements: &mut Statements) {
+        self.texts.clear();
         self.undo(statements, self.unanswered.len());
     }
 
@@ -248,7 +339,9 @@ fn name_in(known: &Meanings, statement: StatementId) -> Option<&[u8]> {
     known.iter().find(|(_, known)| **known == statement).map(|(name, _)| &**name)
 }
 
-fn kept(name: &[u8]) -> &[u8] {
+/// A name as far as Postgres keeps it.
+#[must_use]
+pub fn kept(name: &[u8]) -> &[u8] {
     name.get(..KEPT_OF_NAME).unwrap_or(name)
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Packed, RowFormat, StatementId, Statements};
+use super::own::PackedNames;
+use super::{OwnNames, Packed, RowFormat, StatementId, Statements};
 
 /// Where a statement stands on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct OnServer {
     /// Something that no text shows may have prepared or closed statements: whatever is not in
     /// `slots` is closed before it is prepared.
     uncertain: bool,
+    /// Those that stand there under clients' own names.
+    pub own: OwnNames,
 }
 
 /// What a server has prepared, on its way to another loop.
@@ -58,6 +61,7 @@ pub struct PackedStatements {
     slots: Vec<(Packed, Slot)>,
     clock: u64,
     uncertain: bool,
+    own: PackedNames,
 }
 
 impl OnServer {
@@ -68,14 +72,17 @@ impl OnServer {
             statements.release(id);
             Some((packed?, slot))
         });
-        PackedStatements { slots: slots.collect(), clock: self.clock, uncertain: self.uncertain }
+        let slots = slots.collect();
+        let own = self.own.pack(statements);
+        PackedStatements { slots, clock: self.clock, uncertain: self.uncertain, own }
     }
 
     /// What came from another loop.
     pub fn unpack(packed: PackedStatements, statements: &mut Statements) -> Self {
-        let PackedStatements { slots, clock, uncertain } = packed;
+        let PackedStatements { slots, clock, uncertain, own } = packed;
         let slots = slots.into_iter().map(|(packed, slot)| (statements.unpack(packed), slot));
-        OnServer { slots: slots.collect(), clock, uncertain }
+        let slots = slots.collect();
+        OnServer { slots, clock, uncertain, own: OwnNames::unpack(own, statements) }
     }
 
     /// Where a statement stands for the unit that is being built; counts as a use of it.
@@ -183,6 +190,7 @@ impl OnServer {
 
     /// The transaction has ended, and with it the parameters that some were parsed under.
     pub fn transaction_ended(&mut self) {
+        self.own.transaction_ended();
         for slot in self.slots.values_mut().filter(|slot| slot.local) {
             slot.state = State::Stale;
         }
@@ -193,12 +201,14 @@ impl OnServer {
         for (id, _) in self.slots.drain() {
             statements.release(id);
         }
+        self.own.clear(statements);
         self.uncertain = false;
     }
 
     /// DEALLOCATE ALL or DISCARD ALL is being sent: what is used behind it is closed and prepared
     /// anew.
     pub fn dropping_all(&mut self) {
+        self.own.doubt_all();
         for slot in self.slots.values_mut() {
             slot.state = State::Stale;
         }
@@ -206,6 +216,7 @@ impl OnServer {
 
     /// DEALLOCATE ALL or DISCARD ALL has run.
     pub fn dropped_all(&mut self, statements: &mut Statements) {
+        self.own.dropped_all(statements);
         self.slots.retain(|&id, slot| {
             let again = slot.state != State::Stale;
             if !again {
@@ -215,10 +226,19 @@ impl OnServer {
         });
     }
 
-    /// The server may have statements that are not in here, or not have some that are.
+    /// The server may have statements under names of pgweir's that are not in here, or not have some
+    /// that are.
     pub fn doubt(&mut self) {
-        self.dropping_all();
+        for slot in self.slots.values_mut() {
+            slot.state = State::Stale;
+        }
         self.uncertain = true;
+    }
+
+    /// Whether the server may have statements that nobody here knows of.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.uncertain
     }
 
     /// A Close was skipped: the server still has the statement, and it counts among those that it

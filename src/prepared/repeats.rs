@@ -59,7 +59,13 @@ impl Repeats {
     /// The number of the epoch, the same on all loops.
     #[must_use]
     pub fn epoch(&self, now: Tick) -> u64 {
-        period(now) << 32 | u64::from(self.redefinitions.load(Ordering::Acquire))
+        period(now) << 32 | u64::from(self.redefinitions())
+    }
+
+    /// How much DDL any loop has seen.
+    #[must_use]
+    pub fn redefinitions(&self) -> u32 {
+        self.redefinitions.load(Ordering::Acquire)
     }
 
     /// The catalog has changed, or is about to, if that is so.

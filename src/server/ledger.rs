@@ -13,6 +13,10 @@ use crate::session::Ending;
 use crate::wire::TransactionStatus;
 use crate::wire::backend::tag;
 
+/// Numbers from here on are those of texts that change what names of statements mean, and nothing
+/// else that is numbered.
+pub const OF_NAMES: u32 = 1 << 31;
+
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     sent: Sent,
@@ -296,7 +300,7 @@ impl Ledger {
             | Sent::Local(Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_)) => {
                 self.batch_open = true;
             }
-            Sent::Local(Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded) => {}
+            Sent::Local(Answer::Renamed | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());
         self.owed.push_back(Owed { sent, deliver, joins_batch, does: 0, refusal: 0 });
@@ -308,6 +312,21 @@ impl Ledger {
         if let Some(last) = self.owed.back_mut() {
             last.does = does;
         }
+    }
+
+    /// The same, unless it has one. The number that it has then.
+    pub fn number_last_once(&mut self, does: u32) -> u32 {
+        let Some(last) = self.owed.back_mut() else { return does };
+        if last.does == 0 {
+            last.does = does;
+        }
+        last.does
+    }
+
+    /// Whether the next reply answers a message of pgweir's own.
+    #[must_use]
+    pub fn front_is_inserted(&self) -> bool {
+        self.owed.front().is_some_and(|owed| owed.deliver != Deliver::Client)
     }
 
     /// The number of the message that the next reply answers.

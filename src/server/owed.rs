@@ -59,8 +59,8 @@ pub enum Answer {
     /// The server had the unnamed statement under a name, and its Bind succeeded: a Parse that
     /// fails would have come before it.
     Repeated(StatementId),
-    /// None, behind a Query or Execute that says DEALLOCATE of a shared statement.
-    Deallocated,
+    /// None, behind an Execute that changes what a name means: PREPARE, DEALLOCATE.
+    Renamed,
     /// None, behind a Query or Execute of DEALLOCATE ALL.
     AllDeallocated,
     /// None, behind a Query or Execute of DISCARD ALL.
@@ -72,7 +72,7 @@ impl Answer {
     pub(super) fn is_consequence(self) -> bool {
         match self {
             Answer::ParseComplete | Answer::CloseComplete | Answer::Repeated(_) => false,
-            Answer::Deallocated | Answer::AllDeallocated | Answer::AllDiscarded => true,
+            Answer::Renamed | Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }
 
@@ -82,7 +82,7 @@ impl Answer {
             Answer::ParseComplete
             | Answer::CloseComplete
             | Answer::Repeated(_)
-            | Answer::Deallocated => false,
+            | Answer::Renamed => false,
             Answer::AllDeallocated | Answer::AllDiscarded => true,
         }
     }

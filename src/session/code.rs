@@ -31,8 +31,11 @@ LIMIT 1";
 
 /// Whether a statement may define code that sets parameters.
 pub(super) fn may_be_defined(statement: &StatementFacts, text: &[u8]) -> bool {
-    let hidden = EffectSet::OPAQUE.with(EffectSet::UNKNOWN);
-    if statement.effects.has(hidden) {
+    if statement.kind == StatementKind::Unknown {
+        // Postgres refuses it.
+        return false;
+    }
+    if statement.effects.has(EffectSet::OPAQUE.with(EffectSet::UNKNOWN)) {
         return true;
     }
     if !statement.effects.has(EffectSet::DDL) {

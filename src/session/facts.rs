@@ -2,7 +2,7 @@
 
 use super::code;
 use crate::sql::{
-    self, EffectSet, LexOptions, ParameterUse, Scope, StatementFacts, StatementKind, Target,
+    self, EffectSet, LexOptions, ParameterUse, Scope, Span, StatementFacts, StatementKind, Target,
     TextFacts, TransactionControl,
 };
 
@@ -34,7 +34,7 @@ pins! {
     SESSION_MODE = 0, "session mode";
     /// SET, RESET, `set_config(.., false)`, or a parameter that a function set.
     PARAMETER = 1, "SET";
-    /// PREPARE, EXECUTE, DEALLOCATE.
+    /// PREPARE that is not followed: in code, with a name beyond ASCII, one too many.
     SQL_PREPARE = 2, "PREPARE";
     /// A named statement of the extended protocol.
     NAMED_STATEMENT = 3, "named statement";
@@ -182,8 +182,8 @@ pub struct TextEffects {
     pub pins: Pins,
     /// Whether it ends a transaction.
     pub ending: Ending,
-    /// It uses, makes or drops prepared statements by name, or throws everything away: PREPARE,
-    /// EXECUTE, DEALLOCATE, DISCARD. [`named_use`] says more.
+    /// It uses, makes or drops prepared statements by name, or may: PREPARE, EXECUTE, DEALLOCATE,
+    /// DISCARD ALL, code. [`named_use`] says more.
     pub uses_names: bool,
     /// It sets a parameter until the end of the transaction.
     pub sets_locally: bool,
@@ -241,60 +241,130 @@ impl TextEffects {
 }
 
 /// What a text with [`TextEffects::uses_names`] does to prepared statements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedUse {
+    /// What stands in plain sight, each with the number of its statement, from 0.
+    pub steps: Vec<(usize, NameStep)>,
+    /// How many statements there are.
+    pub statements: usize,
+    /// It may use any name, though it changes none out of sight.
+    pub sees_all: bool,
+    /// Code: it may do anything with any name.
+    pub unclear: bool,
+}
+
+/// What one statement does to prepared statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamedUse {
-    /// It is one DEALLOCATE of one name and nothing else.
-    Deallocate(Box<[u8]>),
-    /// It is DEALLOCATE ALL and nothing else.
-    DeallocateAll,
-    /// It is DISCARD ALL and nothing else.
-    DiscardAll,
-    /// It may use these names, in this order; `drops` when it may drop some without naming them.
-    Several {
-        /// The names that stand in it.
-        names: Vec<Box<[u8]>>,
-        /// DEALLOCATE ALL, DISCARD ALL, or code.
-        drops: bool,
+pub enum NameStep {
+    /// PREPARE.
+    Prepare {
+        /// The name.
+        name: Box<[u8]>,
+        /// The statement's own text, as far behind the beginning as in the text that it stands in:
+        /// the places that errors name are the same.
+        text: Box<[u8]>,
+        /// What the prepared statement does when it is run.
+        effects: TextEffects,
     },
+    /// EXECUTE.
+    Execute(Box<[u8]>),
+    /// DEALLOCATE.
+    Deallocate(Box<[u8]>),
+    /// DEALLOCATE ALL.
+    DeallocateAll,
+    /// DISCARD ALL.
+    DiscardAll,
+}
+
+impl NamedUse {
+    /// The step of a text that is one statement and nothing else.
+    #[must_use]
+    pub fn only(&self) -> Option<&NameStep> {
+        match &self.steps[..] {
+            [(_, step)] if self.statements == 1 && !self.unclear && !self.sees_all => Some(step),
+            _ => None,
+        }
+    }
 }
 
 /// Reads what a text does to prepared statements.
 #[must_use]
 pub fn named_use(text: &[u8]) -> NamedUse {
     let facts = sql::facts(text, LexOptions::default());
-    if let [only] = facts.statements()
-        && facts.flaw().is_none()
-        && only.explain == sql::Explain::No
-    {
-        match &only.kind {
+    let hidden = EffectSet::MAYBE.with(EffectSet::UNKNOWN).with(EffectSet::OPAQUE);
+    let mut found = NamedUse {
+        statements: facts.count(),
+        sees_all: facts.effects().has(EffectSet::SEES_PREPARED),
+        unclear: facts.effects().has(hidden) || facts.statements().len() != facts.count(),
+        ..NamedUse::default()
+    };
+    if facts.flaw().is_some() {
+        // The server refuses it whole.
+        return found;
+    }
+    for (number, statement) in facts.statements().iter().enumerate() {
+        let step = match &statement.kind {
+            StatementKind::Prepare { name, body } => NameStep::Prepare {
+                name: name.as_bytes().into(),
+                text: at_its_place(text, statement.span),
+                effects: effects(body.of(text)),
+            },
+            StatementKind::Execute { name } => NameStep::Execute(name.as_bytes().into()),
+            StatementKind::Create(sql::Create { executes: Some(name), .. }) => {
+                NameStep::Execute(name.as_bytes().into())
+            }
             StatementKind::Deallocate { name: Some(name) } => {
-                return NamedUse::Deallocate(name.as_bytes().into());
+                NameStep::Deallocate(name.as_bytes().into())
             }
-            StatementKind::Deallocate { name: None } => return NamedUse::DeallocateAll,
-            StatementKind::Discard(sql::Discard::All) => return NamedUse::DiscardAll,
-            _ => {}
-        }
+            StatementKind::Deallocate { name: None } => NameStep::DeallocateAll,
+            StatementKind::Discard(sql::Discard::All) => NameStep::DiscardAll,
+            _ => continue,
+        };
+        found.steps.push((number, step));
     }
-    let mut names = Vec::new();
-    let mut drops = facts.effects().has(EffectSet::MAYBE.with(EffectSet::UNKNOWN));
-    for statement in facts.statements() {
-        match &statement.kind {
-            StatementKind::Prepare { name, .. }
-            | StatementKind::Execute { name }
-            | StatementKind::Deallocate { name: Some(name) } => names.push(name.as_bytes().into()),
-            StatementKind::Create(create) => {
-                names.extend(create.executes.as_ref().map(|name| name.as_bytes().into()));
-            }
-            StatementKind::Deallocate { name: None } => drops = true,
-            StatementKind::Discard(what) => drops |= *what == sql::Discard::All,
-            _ => {}
-        }
+    found
+}
+
+/// Characters before a statement for which as many blanks are put.
+const BLANKS_MAX: usize = 4_096;
+
+/// A statement behind as many blanks as characters stand before it.
+fn at_its_place(text: &[u8], span: Span) -> Box<[u8]> {
+    let before = &text[..span.start];
+    let characters = str::from_utf8(before).map_or(before.len(), |before| before.chars().count());
+    let blanks = if characters <= BLANKS_MAX { characters } else { 0 };
+    let mut own = vec![b' '; blanks];
+    own.extend_from_slice(span.of(text));
+    own.into()
+}
+
+/// What a statement does beside what is followed of its names.
+fn beside_names(statement: &StatementFacts) -> EffectSet {
+    let followed = match &statement.kind {
+        StatementKind::Prepare { .. } => EffectSet::PREPARE,
+        StatementKind::Discard(_) => EffectSet::DISCARD,
+        _ => EffectSet::NONE,
+    };
+    statement.effects.without(followed)
+}
+
+/// Whether a statement makes, uses or drops prepared statements, or may.
+fn uses_names(statement: &StatementFacts) -> bool {
+    let by_name = EffectSet::PREPARE
+        .with(EffectSet::EXECUTE)
+        .with(EffectSet::DEALLOCATE)
+        .with(EffectSet::DISCARD)
+        .with(EffectSet::SEES_PREPARED)
+        .with(EffectSet::OPAQUE);
+    match &statement.kind {
+        // Plans are made anew; what is left of temporary objects and sequences pins by itself.
+        StatementKind::Discard(what) => *what == sql::Discard::All,
+        _ => statement.effects.has(by_name),
     }
-    NamedUse::Several { names, drops }
 }
 
 /// What each effect of a text pins.
-const PINNING: [(EffectSet, Pins); 10] = [
+const PINNING: [(EffectSet, Pins); 11] = [
     (EffectSet::SET_UNTRACKED, Pins::PARAMETER),
     (EffectSet::PREPARE, Pins::SQL_PREPARE),
     (EffectSet::TEMP, Pins::TEMPORARY),
@@ -305,6 +375,7 @@ const PINNING: [(EffectSet, Pins); 10] = [
     (EffectSet::SEQUENCE_READ, Pins::BACKEND_STATE),
     (EffectSet::DBLINK, Pins::LASTING_STATE),
     (EffectSet::OPAQUE, Pins::HIDDEN_CODE),
+    (EffectSet::DISCARD, Pins::DISCARD),
 ];
 
 /// Reads a text.
@@ -315,9 +386,12 @@ pub fn effects(text: &[u8]) -> TextEffects {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
         return TextEffects { is_one_query, ..TextEffects::NOTHING };
     }
+    let all_kept = facts.statements().len() == facts.count();
+    let mut pinning = if all_kept { EffectSet::NONE } else { facts.effects() };
+    facts.statements().iter().for_each(|statement| pinning.add(beside_names(statement)));
     let mut pins = Pins::NONE;
     for (effect, pin) in PINNING {
-        if facts.effects().has(effect) {
+        if pinning.has(effect) {
             pins = pins.and(pin);
         }
     }
@@ -327,14 +401,6 @@ pub fn effects(text: &[u8]) -> TextEffects {
     };
     if facts.statements().iter().any(other_state) {
         pins = pins.and(Pins::LASTING_STATE);
-    }
-    // What else DISCARD throws away is nothing that others could see.
-    let discards_all = |statement: &StatementFacts| match statement.kind {
-        StatementKind::Discard(what) => what == sql::Discard::All,
-        _ => statement.effects.has(EffectSet::DISCARD),
-    };
-    if facts.statements().iter().any(discards_all) {
-        pins = pins.and(Pins::DISCARD);
     }
     let mut sets = Pins::NONE;
     if facts.effects().has(EffectSet::SET) {
@@ -368,14 +434,10 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.effects().has(EffectSet::SET_UNTRACKED) {
         pins = pins.and(std::mem::take(&mut sets));
     }
-    let by_name = EffectSet::PREPARE
-        .with(EffectSet::EXECUTE)
-        .with(EffectSet::DEALLOCATE)
-        .with(EffectSet::DISCARD);
     TextEffects {
         pins,
         ending: ending(&facts),
-        uses_names: facts.effects().has(by_name),
+        uses_names: !all_kept || facts.statements().iter().any(uses_names),
         sets_locally: facts.effects().has(EffectSet::SET_LOCAL),
         redefines: facts.statements().iter().any(redefines),
         is_one_query: false,
@@ -511,7 +573,9 @@ mod tests {
         check("select set_config('app.x', '1', false) from t", untracked, Ending::No);
         check("begin; set local app.x = 1", Pins::NONE, Ending::No);
         check("select set_config('a', 'b', true)", Pins::NONE, Ending::No);
-        check("prepare x as select 1; listen y", Pins::SQL_PREPARE, Ending::No);
+        check("prepare x as select pg_advisory_lock(1); listen y", Pins::NONE, Ending::No);
+        check("do $$ begin prepare x as select 1; end $$", Pins::SQL_PREPARE, Ending::No);
+        check("do $$ begin discard plans; end $$", Pins::DISCARD, Ending::No);
         check("do $$ begin listen y; end $$", Pins::LISTEN, Ending::No);
         check("create temp table t (a int)", Pins::TEMPORARY, Ending::No);
         check("select pg_advisory_lock(1)", Pins::ADVISORY_LOCK, Ending::No);
@@ -528,7 +592,7 @@ mod tests {
             Ending::No,
         );
         check("select currval('s')", Pins::BACKEND_STATE, Ending::No);
-        check("discard all", Pins::DISCARD, Ending::No);
+        check("discard all", Pins::NONE, Ending::No);
         check("do $$ begin discard temp; end $$", Pins::DISCARD, Ending::No);
         check("discard temp; discard plans; discard sequences", Pins::NONE, Ending::No);
         check("do $$ begin execute x; end $$", Pins::HIDDEN_CODE, Ending::No);
@@ -545,26 +609,50 @@ mod tests {
 
     #[test]
     fn texts_tell_what_they_do_to_prepared_statements() {
-        let check = |text: &str, expected: Option<NamedUse>| {
+        let read = |text: &str| {
             let uses = effects(text.as_bytes()).uses_names;
-            assert_eq!(uses.then(|| named_use(text.as_bytes())), expected, "{text}");
+            uses.then(|| named_use(text.as_bytes()))
         };
-        let several = |names: &[&str], drops| {
-            let names = names.iter().map(|name| name.as_bytes().into()).collect();
-            Some(NamedUse::Several { names, drops })
+        let check = |text: &str, steps: &[(usize, NameStep)]| {
+            let found = read(text).expect(text);
+            assert_eq!(
+                (&found.steps[..], found.sees_all, found.unclear),
+                (steps, false, false),
+                "{text}"
+            );
         };
-        check("select 1", None);
-        check("deallocate x", Some(NamedUse::Deallocate(b"x"[..].into())));
-        check("DEALLOCATE PREPARE \"X y\";", Some(NamedUse::Deallocate(b"X y"[..].into())));
-        check("deallocate all", Some(NamedUse::DeallocateAll));
-        check("discard all", Some(NamedUse::DiscardAll));
-        check("discard plans", several(&[], false));
-        check("deallocate x; deallocate y", several(&["x", "y"], false));
-        check("prepare p as select 1; execute q", several(&["p", "q"], false));
-        check("explain execute q", several(&["q"], false));
-        check("create table t as execute q(1)", several(&["q"], false));
-        check("select 1; deallocate all", several(&[], true));
-        check("do $$ begin execute 'deallocate all'; end $$", several(&[], true));
+        let bytes = |text: &str| Box::<[u8]>::from(text.as_bytes());
+        let execute = |name| NameStep::Execute(bytes(name));
+        let deallocate = |name| NameStep::Deallocate(bytes(name));
+        for text in ["select 1", "discard plans", "discard temp; discard sequences"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        check("deallocate x", &[(0, deallocate("x"))]);
+        check("DEALLOCATE PREPARE \"X y\";", &[(0, deallocate("X y"))]);
+        check("deallocate all", &[(0, NameStep::DeallocateAll)]);
+        check("discard all", &[(0, NameStep::DiscardAll)]);
+        check("select 1; deallocate all", &[(1, NameStep::DeallocateAll)]);
+        check("explain execute q; deallocate y", &[(0, execute("q")), (1, deallocate("y"))]);
+        check("create table t as execute q(1)", &[(0, execute("q"))]);
+        let prepare = NameStep::Prepare {
+            name: bytes("p"),
+            text: bytes("            prepare P (int) as select pg_advisory_lock($1)"),
+            effects: effects(b"select pg_advisory_lock($1)"),
+        };
+        check("select 'ä'; prepare P (int) as select pg_advisory_lock($1); ", &[(1, prepare)]);
+        // It is refused whole.
+        check("deallocate x; select 'y", &[]);
+        assert!(
+            read("select name from pg_prepared_statements").is_some_and(|found| found.sees_all)
+        );
+        assert!(
+            read("do $$ begin execute 'execute p'; end $$").is_some_and(|found| found.sees_all)
+        );
+        for code in
+            ["do $$ begin execute 'deallocate all'; end $$", "do $$ begin execute x; end $$"]
+        {
+            assert!(read(code).is_some_and(|found| found.unclear), "{code}");
+        }
     }
 
     #[test]

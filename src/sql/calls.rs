@@ -55,6 +55,7 @@ pub(super) fn query(
             Some(Suspect::TempSchema) => out.effects.add(EffectSet::TEMP),
             Some(Suspect::Settings) if walk.updates() => out.effects.add(EffectSet::SET_UNTRACKED),
             Some(Suspect::Settings) => {}
+            Some(Suspect::Prepared) => out.effects.add(EffectSet::SEES_PREPARED),
             Some(Suspect::Call(effects)) => out.effects.add(effects),
         }
     }
@@ -130,7 +131,7 @@ impl Walk<'_> {
             keyword && (raw.eq_ignore_ascii_case(b"schema") || raw.eq_ignore_ascii_case(b"into"));
         let found = suspect.filter(|suspect| match suspect {
             Suspect::Insert | Suspect::Into => keyword,
-            Suspect::Settings => true,
+            Suspect::Settings | Suspect::Prepared => true,
             Suspect::TempSchema => schema_alone || self.cursor.at_symbol(b'.'),
             Suspect::SetConfig | Suspect::CurrentSetting | Suspect::Call(_) => {
                 self.cursor.at_symbol(b'(')

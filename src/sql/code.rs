@@ -77,6 +77,7 @@ fn call(cursor: &mut Cursor) -> EffectSet {
     let Some(name) = cursor.name() else { return EffectSet::NONE };
     match names::suspect(name.as_bytes()) {
         Some(Suspect::Settings) => EffectSet::SET_UNTRACKED,
+        Some(Suspect::Prepared) => EffectSet::SEES_PREPARED,
         Some(Suspect::TempSchema) if cursor.at_symbol(b'.') => EffectSet::TEMP,
         Some(Suspect::SetConfig) if cursor.at_symbol(b'(') => {
             if calls::is_local(*cursor) {
@@ -184,5 +185,8 @@ fn in_code(mut effects: EffectSet) -> EffectSet {
     if effects.has(followed) {
         effects.add(EffectSet::MAYBE);
     }
-    effects.without(EffectSet::EXECUTE)
+    if effects.has(EffectSet::EXECUTE) {
+        effects = effects.without(EffectSet::EXECUTE).with(EffectSet::SEES_PREPARED);
+    }
+    effects
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A set of effects. Empty for a text that reads and writes tables and nothing else.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct EffectSet(u32);
+pub struct EffectSet(u64);
 
 macro_rules! effects {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
@@ -84,6 +84,9 @@ effects! {
     MAYBE = 30;
     /// Begins with no word we know, or is nested beyond the limit: nothing can be said.
     UNKNOWN = 31;
+    /// Sees prepared statements whose names the text does not show: `pg_prepared_statements`, EXECUTE inside a DO
+    /// block.
+    SEES_PREPARED = 32;
 }
 
 impl EffectSet {
@@ -111,6 +114,7 @@ impl EffectSet {
         .with(Self::DBLINK)
         .with(Self::CURSOR)
         .with(Self::HOLD_CURSOR)
+        .with(Self::SEES_PREPARED)
         .with(Self::UNKNOWN);
 
     /// Both sets together.

@@ -20,6 +20,8 @@ pub(super) enum Suspect {
     TempSchema,
     /// `pg_settings`: an UPDATE of this view sets parameters.
     Settings,
+    /// `pg_prepared_statements`, and the function behind it.
+    Prepared,
     /// A function whose call has these effects.
     Call(EffectSet),
 }
@@ -43,6 +45,8 @@ const TABLE: &[(&str, Suspect)] = &[
     ("current_setting", Suspect::CurrentSetting),
     ("pg_temp", Suspect::TempSchema),
     ("pg_settings", Suspect::Settings),
+    ("pg_prepared_statements", Suspect::Prepared),
+    ("pg_prepared_statement", Suspect::Prepared),
     ("pg_advisory_lock", SESSION_LOCK),
     ("pg_advisory_lock_shared", SESSION_LOCK),
     ("pg_try_advisory_lock", SESSION_LOCK),

@@ -101,9 +101,18 @@ pub fn copy_fail(out: &mut Vec<u8>, reason: &str) {
 
 /// Close of a prepared statement.
 pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
+    close(out, b'S', name);
+}
+
+/// Close of a portal.
+pub fn close_portal(out: &mut Vec<u8>, name: &[u8]) {
+    close(out, b'P', name);
+}
+
+fn close(out: &mut Vec<u8>, kind: u8, name: &[u8]) {
     out.push(frontend::tag::CLOSE);
     sized(out, |out| {
-        out.push(b'S');
+        out.push(kind);
         out.extend_from_slice(name);
         out.push(0);
     });
@@ -181,6 +190,7 @@ mod tests {
         assert_eq!(built(sync), b"S\0\0\0\x04");
         assert_eq!(built(|out| command_complete(out, "ROLLBACK")), b"C\0\0\0\x0dROLLBACK\0");
         assert_eq!(built(|out| close_statement(out, b"")), b"C\0\0\0\x06S\0");
+        assert_eq!(built(|out| close_portal(out, b"p")), b"C\0\0\0\x07Pp\0");
         assert_eq!(
             built(|out| backend_key_data(out, 7, &[1, 2, 3, 4])),
             b"K\0\0\0\x0c\0\0\0\x07\x01\x02\x03\x04"

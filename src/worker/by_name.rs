@@ -1,26 +1,20 @@
-//! Statements of SQL that speak of prepared statements by name: PREPARE, EXECUTE, DEALLOCATE and
-//! DISCARD. In Postgres their names and those of the protocol are the same; here the protocol's are
-//! pgweir's to translate, so a text that uses one needs it to stand on the server as the client
-//! says.
-//!
-//! DEALLOCATE of a shared statement runs on a stand-in, for the server keeps the statement for
-//! others: so it succeeds, fails and is answered as the client's own would be.
+//! Texts that speak of prepared statements by name: PREPARE, EXECUTE, DEALLOCATE, DISCARD ALL. In
+//! Postgres their names and those of the protocol are the same. Here the protocol's are pgweir's to
+//! translate, so before a text runs, the names in it mean on the server what they mean to its client
+//! (`stand`), and what the text does to them is the server's to say.
 
 use super::Engine;
 use super::driver::Driver;
 use super::from_client::Next;
-use super::statements::hold;
+use super::parameters::give_up;
+use super::stand::{Need, Way};
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::{PREFIX, StatementId};
-use crate::server::ledger::{Answer, Deliver, Sent, Which};
-use crate::session::facts::{self, TextEffects};
-use crate::session::{Ending, NamedUse, Pins};
+use crate::prepared::{PREFIX, StatementId, Step};
+use crate::server::ledger::{Answer, Deliver, OF_NAMES, Sent, Which};
+use crate::session::facts::{self, NameStep, NamedUse, TextEffects};
+use crate::session::{Ending, Pins};
 use crate::wire::build;
 use crate::wire::frontend::{BindNames, ParseView};
-
-/// The stand-in: a statement without a text.
-pub(super) const STAND_IN: &[u8] = b"_pgweir_dropped";
-const DEALLOCATE_IT: &[u8] = b"DEALLOCATE _pgweir_dropped";
 
 impl<D: Driver> Engine<D> {
     /// A Query whose text uses names.
@@ -30,72 +24,90 @@ impl<D: Driver> Engine<D> {
         server: ServerId,
         text: &[u8],
         effects: TextEffects,
-        before: &[u8],
+        mut before: &[u8],
     ) -> Next {
+        if self.must_wait_for_names(id, server) {
+            return self.hold_client(id);
+        }
+        if self.clients.get(id).is_some_and(|client| client.session.stand_failed.is_some()) {
+            return self.answer_stand_failed(id, server);
+        }
+        let used = facts::named_use(text);
+        if let Err(next) = self.stand_for(id, server, &used, Way::Query, &mut before) {
+            return next;
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
         };
         let session = &mut client.session;
-        let ledger = &entry.server.ledger;
-        let building = ledger.building_unit();
-        if session.names.as_ref().is_some_and(|names| names.must_wait(building)) {
-            return hold(session);
-        }
+        let building = entry.server.ledger.building_unit();
+        session.pins = session.pins.and(effects.pins);
         session.batch_sets_unnamed = false;
         session.batch_ending = Ending::No;
         session.bound = None;
         session.portal_does = None;
         session.unnamed_does = None;
-        let batch_is_open = ledger.batch_is_open();
         entry.server.will_run(effects, &mut self.repeats);
         self.follow_query(id, server, text, effects);
         let query = Sent::Query(effects.ending);
-        match facts::named_use(text) {
-            NamedUse::Deallocate(name) => {
-                if self.shared(id, &name).is_none() {
-                    self.doubt_if(server, name.starts_with(PREFIX));
-                    self.note(id, server, query, Deliver::Client);
-                    return Next::Forward;
-                }
-                self.to_server.extend_from_slice(before);
-                self.put_stand_in(id, server, true);
-                build::query(&mut self.to_server, DEALLOCATE_IT);
-                self.note(id, server, query, Deliver::Client);
-                self.change_name(id, &name, None, building);
-                self.note(id, server, Sent::Local(Answer::Deallocated), Deliver::Client);
-                Next::Drop
-            }
-            NamedUse::DeallocateAll => {
+        match used.only() {
+            Some(NameStep::DeallocateAll) => {
                 self.note(id, server, query, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDeallocated, building);
-                Next::Forward
             }
-            NamedUse::DiscardAll => {
+            Some(NameStep::DiscardAll) => {
                 self.follow_discard(id, server);
                 self.note(id, server, query, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
-                Next::Forward
             }
-            NamedUse::Several { names, drops } => {
-                let shared = self.all_shared(id, &names);
-                session_pins(&mut self.clients, id, effects.pins, !shared.is_empty());
-                if !shared.is_empty() && batch_is_open {
-                    // A Sync would end what the client has begun.
-                    self.to_server.extend_from_slice(before);
-                    self.hand_over(id, server, &shared, building, Deliver::OnError);
-                } else if !shared.is_empty() {
-                    self.to_server.extend_from_slice(before);
-                    self.hand_over(id, server, &shared, building, Deliver::Swallow);
-                    // An error up to here must not skip the client's text.
-                    build::sync(&mut self.to_server);
-                    self.note(id, server, Sent::Sync(Ending::No), Deliver::Swallow);
+            Some(_) | None => self.note_with_steps(id, server, query, used),
+        }
+        Next::Forward
+    }
+
+    /// Notes a Query, and what each of its statements does to names.
+    fn note_with_steps(&mut self, id: ClientId, server: ServerId, query: Sent, used: NamedUse) {
+        let mut steps = Vec::new();
+        let pinned = self.clients.get(id).is_some_and(|client| !client.session.pins.is_none());
+        for (number, step) in used.steps {
+            match step {
+                NameStep::Prepare { name, text, effects } => {
+                    if self.may_follow(id, server, &name) {
+                        self.doubt_unless_pinned(id, server, &name);
+                        steps.push((number, Step::Prepare(name, text, effects)));
+                    }
                 }
-                self.doubt_if(server, drops || any_of_ours(&names));
-                self.note(id, server, query, Deliver::Client);
-                Next::Forward
+                NameStep::Deallocate(name) if name.starts_with(PREFIX) => self.doubt(server),
+                NameStep::Deallocate(name) => {
+                    self.doubt_unless_pinned(id, server, &name);
+                    steps.push((number, Step::Deallocate(name)));
+                }
+                NameStep::DeallocateAll => {
+                    self.doubt(server);
+                    if !pinned && let Some(entry) = self.servers.get_mut(server) {
+                        entry.server.prepared.own.doubt_all();
+                    }
+                    steps.push((number, Step::DeallocateAll));
+                }
+                // In a string of several, DISCARD ALL is refused.
+                NameStep::Execute(_) | NameStep::DiscardAll => {}
             }
         }
+        let epoch = self.repeats.redefinitions();
+        let owed = self.note(id, server, query, Deliver::Client);
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        if !owed || steps.is_empty() {
+            return;
+        }
+        // The Query is the end of its unit.
+        let unit = entry.server.ledger.building_unit() - 1;
+        let number = OF_NAMES | u32::try_from(unit % u64::from(OF_NAMES)).unwrap_or(0);
+        let number = entry.server.ledger.number_last_once(number);
+        client.session.names.get_or_insert_default().sending(number, unit, epoch, steps);
     }
 
     /// A Parse of the unnamed statement whose text uses names.
@@ -104,83 +116,68 @@ impl<D: Driver> Engine<D> {
         id: ClientId,
         server: ServerId,
         parse: ParseView,
-        content: &[u8],
-        before: &[u8],
+        statement: StatementId,
+        mut before: &[u8],
     ) -> Next {
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
-        else {
-            return Next::End;
-        };
-        let session = &mut client.session;
-        let building = entry.server.ledger.building_unit();
-        if session.names.as_ref().is_some_and(|names| names.must_wait(building)) {
-            return hold(session);
+        if self.must_wait_for_names(id, server) {
+            return self.hold_client(id);
         }
         let used = facts::named_use(parse.query);
-        let own_names = !session.pins.is_none();
-        let under: Box<[u8]> = session.dialect().into();
-        let substitute = [DEALLOCATE_IT, b"\0\0\0"].concat();
-        let mut sent = content;
-        match &used {
-            NamedUse::Deallocate(name) => {
-                // What the name means shows when it runs, but what the server has prepared under
-                // its own names is out of a stand-in's reach.
-                if self.shared(id, name).is_some() || !own_names {
-                    sent = &substitute;
-                    self.set_unnamed_does(id, used);
-                } else {
-                    self.doubt_if(server, name.starts_with(PREFIX));
-                }
-            }
-            NamedUse::DeallocateAll | NamedUse::DiscardAll => self.set_unnamed_does(id, used),
-            NamedUse::Several { names, drops } => {
-                let effects = facts::effects(parse.query);
-                let pins = effects.pins.and(effects.sets);
-                let shared = self.all_shared(id, names);
-                session_pins(&mut self.clients, id, pins, !shared.is_empty());
-                if !shared.is_empty() {
-                    self.to_server.extend_from_slice(before);
-                    self.hand_over(id, server, &shared, building, Deliver::OnError);
-                }
-                self.doubt_if(server, *drops || any_of_ours(names));
-            }
+        // What an EXECUTE returns is looked up when it is parsed, for Describe.
+        if let Some(NameStep::Execute(_)) = used.only()
+            && let Err(next) = self.stand_for(id, server, &used, Way::Batch, &mut before)
+        {
+            return next;
         }
-        let statement = self.statements.intern(sent, &under, || {
-            facts::effects(sent.split_last_chunk::<3>().map_or(sent, |(text, _)| text))
-        });
-        let which = Which::Unnamed(Some(statement));
-        if sent.as_ptr() == content.as_ptr() {
-            self.note(id, server, Sent::Parse(which), Deliver::Client);
-            return Next::Forward;
-        }
-        self.to_server.extend_from_slice(before);
-        build::parse(&mut self.to_server, b"", sent);
-        self.note(id, server, Sent::Parse(which), Deliver::Client);
-        Next::Drop
+        let effects = self.statements.effects(statement);
+        let Some(client) = self.clients.get_mut(id) else { return Next::End };
+        let session = &mut client.session;
+        session.pins = session.pins.and(effects.pins).and(effects.sets);
+        session.unnamed_does = Some(Box::new(used));
+        self.statements.retain(statement);
+        self.note(id, server, Sent::Parse(Which::Unnamed(Some(statement))), Deliver::Client);
+        Next::Forward
     }
 
-    /// A Parse of a named statement whose text uses names: it stays on its server.
-    pub(super) fn parse_own_using_names(
+    /// A Parse of a named statement whose text uses names: it is shared like others where all that
+    /// it does is to run what it names. Else it stays on its server.
+    pub(super) fn parse_named_using_names(
         &mut self,
         id: ClientId,
         server: ServerId,
         parse: ParseView,
         content: &[u8],
-        mut before: &[u8],
-    ) -> Next {
-        let Some(entry) = self.servers.get(server) else { return Next::End };
-        let building = entry.server.ledger.building_unit();
-        match facts::named_use(parse.query) {
-            NamedUse::Deallocate(name) => {
-                self.hand_over_shared(id, server, &[name], building, &mut before);
-            }
-            NamedUse::Several { names, drops } => {
-                self.hand_over_shared(id, server, &names, building, &mut before);
-                self.doubt_if(server, drops);
-            }
-            NamedUse::DeallocateAll | NamedUse::DiscardAll => self.doubt_if(server, true),
+        before: &[u8],
+    ) -> Option<Next> {
+        let used = facts::named_use(parse.query);
+        let only_runs = |(_, step): &(usize, NameStep)| matches!(step, NameStep::Execute(_));
+        if !used.unclear && used.steps.iter().all(only_runs) {
+            return None;
         }
-        self.parse_own(id, server, parse, content, before)
+        Some(self.parse_own(id, server, parse, content, before))
+    }
+
+    /// A statement that only its server will know uses names, whenever that is: from here on all of
+    /// its client's are the server's own.
+    pub(super) fn stand_once_for_all(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        parse: ParseView,
+        before: &mut &[u8],
+    ) -> Result<(), Next> {
+        if self.must_wait_for_names(id, server) {
+            return Err(self.hold_client(id));
+        }
+        let used = NamedUse { sees_all: true, ..facts::named_use(parse.query) };
+        let only_runs = |(_, step): &(usize, NameStep)| matches!(step, NameStep::Execute(_));
+        let changes = used.unclear || !used.steps.iter().all(only_runs);
+        self.stand_for(id, server, &used, Way::Batch, before)?;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.session.pins = client.session.pins.and(Pins::SQL_PREPARE);
+        }
+        self.doubt_if(server, changes);
+        Ok(())
     }
 
     /// A Bind of an unnamed statement that uses names.
@@ -189,86 +186,142 @@ impl<D: Driver> Engine<D> {
         id: ClientId,
         server: ServerId,
         names: BindNames,
-        before: &[u8],
+        mut before: &[u8],
     ) -> Next {
+        if self.must_wait_for_names(id, server) {
+            return self.hold_client(id);
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
         else {
             return Next::End;
         };
-        let session = &mut client.session;
         let building = entry.server.ledger.building_unit();
-        if session.names.as_ref().is_some_and(|names| names.must_wait(building)) {
-            return hold(session);
-        }
-        let does = session.unnamed_does.clone();
+        let session = &mut client.session;
+        let Some(does) = session.unnamed_does.clone() else { return Next::Forward };
         if names.portal.is_empty() {
-            session.portal_does = does;
-            self.note(id, server, Sent::Bind(None), Deliver::Client);
-            return Next::Forward;
+            session.portal_does = None;
         }
-        // When a named portal runs is not followed: as if it did at once.
-        match does.as_deref() {
-            Some(NamedUse::Deallocate(name)) => {
-                self.to_server.extend_from_slice(before);
-                self.put_stand_in(id, server, self.shared(id, name).is_some());
-                self.note(id, server, Sent::Bind(None), Deliver::Client);
-                if self.shared(id, name).is_some() {
-                    self.change_name(id, name, None, building);
-                    self.note(id, server, Sent::Local(Answer::Deallocated), Deliver::Client);
+        match does.only() {
+            // These do something when they run.
+            Some(NameStep::Prepare { .. } | NameStep::Deallocate(_) | NameStep::DeallocateAll)
+            | Some(NameStep::DiscardAll)
+                if names.portal.is_empty() =>
+            {
+                session.portal_does = Some(does);
+            }
+            Some(NameStep::Execute(_)) => {
+                if let Err(next) = self.stand_for(id, server, &does, Way::Batch, &mut before) {
+                    return next;
                 }
+            }
+            // When a named portal runs is not followed: as if it did at once.
+            Some(NameStep::Deallocate(name))
+                if self.meant_by(id, name).is_some_and(|known| !self.statements.is_sql(known)) =>
+            {
+                if let Err(next) = self.stand_for(id, server, &does, Way::Batch, &mut before) {
+                    return next;
+                }
+                self.note(id, server, Sent::Bind(None), Deliver::Client);
+                self.change_name(id, name, None, building);
+                self.note(id, server, Sent::Local(Answer::Renamed), Deliver::Client);
+                self.doubt_own(server, name);
                 return Next::Forward;
             }
-            Some(NamedUse::DeallocateAll) => self.doubt_if(server, true),
-            Some(NamedUse::DiscardAll) => {
-                session.pins = session.pins.and(Pins::DISCARD);
-                self.doubt_if(server, true);
+            Some(_) | None => {
+                if !does.steps.is_empty() || does.unclear {
+                    if let Some(client) = self.clients.get_mut(id) {
+                        client.session.pins = client.session.pins.and(Pins::SQL_PREPARE);
+                    }
+                    self.doubt(server);
+                }
+                let everything = NamedUse { sees_all: true, ..(*does).clone() };
+                if let Err(next) = self.stand_for(id, server, &everything, Way::Batch, &mut before)
+                {
+                    return next;
+                }
             }
-            Some(NamedUse::Several { .. }) | None => {}
         }
         self.note(id, server, Sent::Bind(None), Deliver::Client);
         Next::Forward
     }
 
-    /// An Execute of an unnamed portal that drops statements.
+    /// An Execute of an unnamed portal that makes or drops statements.
     pub(super) fn execute_using_names(
         &mut self,
         id: ClientId,
         server: ServerId,
-        before: &[u8],
+        mut before: &[u8],
     ) -> Next {
+        if self.must_wait_for_names(id, server) {
+            return self.hold_client(id);
+        }
         let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
             return Next::End;
         };
         let building = entry.server.ledger.building_unit();
-        if client.session.names.as_ref().is_some_and(|names| names.must_wait(building)) {
-            return self.hold_client(id);
+        let Some(does) = client.session.portal_does.clone() else { return Next::Forward };
+        if let Err(next) = self.stand_for(id, server, &does, Way::Batch, &mut before) {
+            return next;
         }
-        let does = client.session.portal_does.clone();
-        match does.as_deref() {
-            Some(NamedUse::Deallocate(name)) => {
-                let shared = self.shared(id, name).is_some();
-                self.to_server.extend_from_slice(before);
-                self.put_stand_in(id, server, shared);
+        match does.only() {
+            Some(NameStep::Prepare { name, text, effects }) => {
+                let is_new = self.meant_by(id, name).is_none();
+                let follow = self.may_follow(id, server, name) && is_new;
                 self.note(id, server, Sent::Execute, Deliver::Client);
-                if shared {
-                    self.change_name(id, name, None, building);
-                    self.note(id, server, Sent::Local(Answer::Deallocated), Deliver::Client);
+                if follow {
+                    self.prepares(id, server, (name, text), *effects, building);
                 }
             }
-            Some(NamedUse::DeallocateAll) => {
+            Some(NameStep::Deallocate(name)) => {
+                let is_known = self.meant_by(id, name).is_some();
+                self.note(id, server, Sent::Execute, Deliver::Client);
+                self.doubt_if(server, name.starts_with(PREFIX));
+                if is_known {
+                    if let Some(entry) = self.servers.get_mut(server) {
+                        entry.server.prepared.own.closing(&mut self.statements, name, building);
+                    }
+                    self.change_name(id, name, None, building);
+                    self.note(id, server, Sent::Local(Answer::Renamed), Deliver::Client);
+                }
+            }
+            Some(NameStep::DeallocateAll) => {
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDeallocated, building);
             }
-            Some(NamedUse::DiscardAll) => {
+            Some(NameStep::DiscardAll) => {
                 self.follow_discard(id, server);
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
             }
-            Some(NamedUse::Several { .. }) | None => {
+            Some(NameStep::Execute(_)) | None => {
                 self.note(id, server, Sent::Execute, Deliver::Client);
             }
         }
         Next::Forward
+    }
+
+    /// The message before prepares a statement, for the client and under its name on the server.
+    fn prepares(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        (name, text): (&[u8], &[u8]),
+        effects: TextEffects,
+        building: u64,
+    ) {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        let under = client.session.params.dialect();
+        let epoch = self.repeats.redefinitions();
+        let statement = self.statements.intern_sql(text, under, epoch, || effects);
+        let local = entry.server.local;
+        let own = &mut entry.server.prepared.own;
+        own.sent(&mut self.statements, name, statement, (building, local));
+        self.change_name(id, name, Some(statement), building);
+        self.statements.release(statement);
+        self.note(id, server, Sent::Local(Answer::Renamed), Deliver::Client);
     }
 
     /// Every name of the client's, and every statement of the server's, is dropped by the message
@@ -283,95 +336,150 @@ impl<D: Driver> Engine<D> {
         self.note(id, server, Sent::Local(answer), Deliver::Client);
     }
 
-    fn set_unnamed_does(&mut self, id: ClientId, used: NamedUse) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.session.unnamed_does = Some(Box::new(used));
-        }
+    /// Whether what a client's names mean depends on an earlier unit that has not been answered.
+    fn must_wait_for_names(&self, id: ClientId, server: ServerId) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
+            return false;
+        };
+        let building = entry.server.ledger.building_unit();
+        client.session.names.as_ref().is_some_and(|names| names.must_wait(building))
     }
 
-    /// The shared statement that a name of the client's means.
-    fn shared(&self, id: ClientId, name: &[u8]) -> Option<StatementId> {
+    /// Whether a PREPARE in plain sight is the client's wherever it is. Else its session keeps its
+    /// server, which then knows alone what the name means.
+    fn may_follow(&mut self, id: ClientId, server: ServerId, name: &[u8]) -> bool {
+        let full = self.shared_max(server) == 0 || self.statements.is_full();
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let session = &mut client.session;
+        if session.pins.has(Pins::SESSION_MODE) {
+            return false;
+        }
+        // The server converts a name that is not ASCII, or refuses it.
+        let may = !full
+            && name.is_ascii()
+            && !name.starts_with(PREFIX)
+            && !session.names.as_ref().is_some_and(|names| names.is_full());
+        if !may {
+            session.pins = session.pins.and(Pins::SQL_PREPARE);
+            self.doubt_if(server, name.starts_with(PREFIX));
+        }
+        may
+    }
+
+    /// Sees to it that what a text names means on the server what it means to the client. `Err`: what
+    /// becomes of the message instead.
+    pub(super) fn stand_for(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        used: &NamedUse,
+        way: Way,
+        before: &mut &[u8],
+    ) -> Result<(), Next> {
+        let Some(client) = self.clients.get(id) else { return Err(Next::End) };
+        let in_session_mode = client.session.pins.has(Pins::SESSION_MODE);
+        let mut everything = used.sees_all || used.unclear || in_session_mode;
+        let of_name = if everything { Need::Statement } else { Need::Name };
+        let mut wants: Vec<(Box<[u8]>, Need)> = Vec::new();
+        let mut runs = Vec::new();
+        for (at, (_, step)) in used.steps.iter().enumerate() {
+            let (name, need) = match step {
+                NameStep::Prepare { name, .. } | NameStep::Deallocate(name) => (name, of_name),
+                NameStep::Execute(name) => (name, Need::Statement),
+                NameStep::DeallocateAll | NameStep::DiscardAll => continue,
+            };
+            if let NameStep::Execute(_) = step {
+                let in_text = used.steps[..at].iter().rev().find_map(|(_, step)| match step {
+                    NameStep::Prepare { name: made, effects, .. } if made == name => Some(*effects),
+                    _ => None,
+                });
+                let known = self.meant_by(id, name).map(|id| self.statements.effects(id));
+                runs.extend(in_text.into_iter().chain(known));
+            }
+            if !wants.iter().any(|(wanted, _)| wanted == name) {
+                wants.push((name.clone(), need));
+            }
+        }
+        everything |= runs.iter().any(|effects| effects.uses_names);
+        if everything
+            && let Some(names) = self.clients.get(id).and_then(|c| c.session.names.as_ref())
+        {
+            // Those of the protocol are there as far as they are needed, under pgweir's names.
+            for (name, _) in names.all().filter(|(_, known)| self.statements.is_sql(*known)) {
+                if !wants.iter().any(|(wanted, _)| **wanted == *name) {
+                    wants.push((name.into(), Need::Statement));
+                }
+            }
+        }
+        self.stand(id, server, &wants, everything, way, before)?;
+        runs.into_iter().for_each(|effects| self.runs_prepared(id, server, effects));
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Err(Next::End);
+        };
+        if used.unclear {
+            client.session.pins = client.session.pins.and(Pins::SQL_PREPARE);
+            entry.server.prepared.doubt();
+        }
+        Ok(())
+    }
+
+    /// A prepared statement is about to run that its own Parse did not account for.
+    pub(super) fn runs_prepared(&mut self, id: ClientId, server: ServerId, effects: TextEffects) {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        client.session.pins = client.session.pins.and(effects.pins);
+        if !effects.sets.is_none() {
+            give_up(&mut client.session, effects.sets);
+        }
+        entry.server.will_run(effects, &mut self.repeats);
+    }
+
+    /// The statement that a name of the client's means.
+    fn meant_by(&self, id: ClientId, name: &[u8]) -> Option<StatementId> {
         self.clients.get(id)?.session.names.as_ref()?.get(name)
     }
 
-    fn all_shared(&self, id: ClientId, names: &[Box<[u8]>]) -> Vec<(Box<[u8]>, StatementId)> {
-        let mut found: Vec<(Box<[u8]>, StatementId)> = Vec::new();
-        for name in names {
-            if let Some(statement) = self.shared(id, name)
-                && !found.iter().any(|(known, _)| known == name)
-            {
-                found.push((name.clone(), statement));
-            }
-        }
-        found
-    }
-
-    fn hand_over_shared(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        names: &[Box<[u8]>],
-        building: u64,
-        before: &mut &[u8],
-    ) {
-        let shared = self.all_shared(id, names);
-        if !shared.is_empty() {
-            self.to_server.extend_from_slice(std::mem::take(before));
-            self.hand_over(id, server, &shared, building, Deliver::OnError);
+    /// A Query is about to change what a name means on the server, perhaps. If its client goes before
+    /// that is known, nobody knows; a server that is reset then keeps its other names.
+    fn doubt_unless_pinned(&mut self, id: ClientId, server: ServerId, name: &[u8]) {
+        if self.clients.get(id).is_some_and(|client| client.session.pins.is_none()) {
+            self.doubt_own(server, name);
         }
     }
 
-    /// Prepares statements under the client's own names, which from then on are the server's.
-    fn hand_over(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        shared: &[(Box<[u8]>, StatementId)],
-        building: u64,
-        deliver: Deliver,
-    ) {
-        for (name, statement) in shared {
-            self.statements.write_parse(&mut self.to_server, *statement, name);
-            self.note(id, server, Sent::Parse(Which::Own), deliver);
-            self.change_name(id, name, None, building);
-            self.note(id, server, Sent::Local(Answer::Deallocated), Deliver::Client);
+    fn doubt_own(&mut self, server: ServerId, name: &[u8]) {
+        if let Some(entry) = self.servers.get_mut(server) {
+            entry.server.prepared.own.doubt(&mut self.statements, name);
         }
     }
 
-    /// Makes sure that the stand-in can be dropped, or that it cannot.
-    fn put_stand_in(&mut self, id: ClientId, server: ServerId, there: bool) {
-        build::close_statement(&mut self.to_server, STAND_IN);
-        self.note(id, server, Sent::Close(Which::Own), Deliver::Swallow);
-        if there {
-            build::parse(&mut self.to_server, STAND_IN, b"\0\0\0");
-            self.note(id, server, Sent::Parse(Which::Own), Deliver::Swallow);
-        }
+    fn doubt(&mut self, server: ServerId) {
+        self.doubt_if(server, true);
     }
 
-    /// What the server has prepared may be gone afterwards.
+    /// What the server has prepared under pgweir's names may be gone afterwards.
     fn doubt_if(&mut self, server: ServerId, drops: bool) {
         if drops && let Some(entry) = self.servers.get_mut(server) {
             entry.server.prepared.doubt();
         }
     }
-}
 
-/// Whether one of these names is pgweir's: what it means on the server is out of reach afterwards.
-fn any_of_ours(names: &[Box<[u8]>]) -> bool {
-    names.iter().any(|name| name.starts_with(PREFIX))
-}
-
-/// The session keeps its server for what a text does, and where a name of its own stands there.
-fn session_pins<S>(
-    clients: &mut crate::ids::Arena<ClientId, super::Client<S>>,
-    id: ClientId,
-    pins: Pins,
-    handed_over: bool,
-) {
-    let Some(client) = clients.get_mut(id) else { return };
-    let session = &mut client.session;
-    session.pins = session.pins.and(pins);
-    if handed_over {
-        session.pins = session.pins.and(Pins::SQL_PREPARE);
+    /// A statement that a message needs could not be prepared on its server: the message is answered
+    /// with that error, as Postgres does when it looks at the statement again.
+    fn answer_stand_failed(&mut self, id: ClientId, server: ServerId) -> Next {
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
+        else {
+            return Next::End;
+        };
+        let error = client.session.stand_failed.take().unwrap_or_default();
+        let start = self.to_client.len();
+        self.to_client.extend_from_slice(&error);
+        build::ready_for_query(&mut self.to_client, entry.server.status);
+        let counters = &mut self.pools[entry.pool.0 as usize].counters;
+        counters.count_answers(&self.to_client[start..]);
+        Next::Drop
     }
 }

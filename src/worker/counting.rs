@@ -84,7 +84,7 @@ impl Counters {
             | Sent::CopyEnd
             | Sent::Local(
                 Answer::CloseComplete
-                | Answer::Deallocated
+                | Answer::Renamed
                 | Answer::AllDeallocated
                 | Answer::AllDiscarded,
             ) => {}

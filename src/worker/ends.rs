@@ -297,6 +297,7 @@ impl<D: Driver> Engine<D> {
 
     /// A server's connection has come to its end.
     pub(super) fn server_lost(&mut self, id: ServerId, error: Option<&io::Error>) {
+        let at_rest = self.is_at_rest(id);
         let Some(entry) = self.servers.get_mut(id) else { return };
         let farewell = entry.server.farewell.take();
         let reason = farewell.as_ref().map(|report| report.message.to_string());
@@ -309,21 +310,30 @@ impl<D: Driver> Engine<D> {
                 self.drop_server(id);
             }
             User::Cleaning(_) => self.drop_server(id),
-            User::Preparing(client) => {
+            User::Preparing(client) if at_rest => {
                 self.drop_server(id);
                 self.ask_again(client, farewell);
             }
-            User::Client(client) | User::Asking(client) => {
+            User::Client(client) | User::Preparing(client) | User::Asking(client) => {
                 tracing::warn!(%database, %role, reason, error, "server closed its connection in use");
                 self.client_lost_server(id, client, farewell);
             }
         }
     }
 
+    /// Whether any other server would do for a server's client as well.
+    fn is_at_rest(&self, id: ServerId) -> bool {
+        let Some(entry) = self.servers.get(id) else { return true };
+        let client = entry.server.client().and_then(|client| self.clients.get(client));
+        entry.server.status == TransactionStatus::Idle
+            && client.is_none_or(|client| client.session.pins.is_none())
+    }
+
     /// A request of which nothing has been sent looks for another server.
     pub(super) fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.state = State::Idle;
+        client.session.standing = false;
         if client.session.retries >= RETRIES {
             return self.fail_request(id, farewell.unwrap_or_else(errors::server_lost));
         }
@@ -351,6 +361,8 @@ impl<D: Driver> Engine<D> {
         client.session.state = State::Idle;
         client.session.held = false;
         client.session.changes = None;
+        client.session.standing = false;
+        client.session.stand_failed = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
         }

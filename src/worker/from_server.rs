@@ -13,7 +13,7 @@ use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::{RowFormat, StatementId, Statements};
-use crate::server::ledger::{Answer, Deliver, Meaning, Sent, Which};
+use crate::server::ledger::{Answer, Deliver, Meaning, OF_NAMES, Sent, Which};
 use crate::server::{Server, User};
 use crate::session::{Ending, Pins, TextEffects};
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
@@ -273,6 +273,7 @@ impl<D: Driver> Engine<D> {
             events.refused = server.refusal(body).cloned();
         }
         let mut changes_skipped = 0;
+        let mut own_failed = header.tag == tag::ERROR_RESPONSE && server.ledger.front_is_inserted();
         let mut parse_due = None;
         let prepared = &mut server.prepared;
         let dropped = |sent: Sent, deliver: Deliver| {
@@ -288,6 +289,7 @@ impl<D: Driver> Engine<D> {
                 statements.release(statement);
             }
             changes_skipped += usize::from(changes_a_name(sent, deliver));
+            own_failed |= deliver != Deliver::Client || sent == Sent::Local(Answer::Renamed);
         };
         let first = server.ledger.is_at_first_of_only_unit();
         let only_asked = server.ledger.is_only_asked() && server.status == TransactionStatus::Idle;
@@ -307,11 +309,31 @@ impl<D: Driver> Engine<D> {
         {
             *found |= body == b"SELECT 1\0";
         }
+        if own_failed {
+            server.prepared.own.failed();
+        }
         if let Some(number) = does
             && matches!(header.tag, tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED)
-            && let Some(changes) = session.as_mut().and_then(|s| s.changes.as_deref_mut())
+            && let Some(session) = session.as_mut()
         {
-            changes.succeeded(number, body);
+            if number < OF_NAMES
+                && let Some(changes) = &mut session.changes
+            {
+                changes.succeeded(number, body);
+            }
+            if let Some(names) = &mut session.names {
+                let own = &mut server.prepared.own;
+                let reads = (session.params.dialect(), server.local);
+                names.succeeded(statements, own, number, reads);
+            }
+        }
+        if status.is_some() {
+            if !server.prepared.own.is_empty() {
+                server.prepared.own.answered(server.ledger.units_done());
+            }
+            if let Some(names) = session.as_mut().and_then(|s| s.names.as_deref_mut()) {
+                names.ready(server.ledger.units_done());
+            }
         }
         if let Some(status) = status
             && let Some(changes) = session.as_mut().and_then(|s| s.changes.as_deref_mut())
@@ -489,6 +511,12 @@ impl<D: Driver> Engine<D> {
                     let sqlstate = ours.unwrap_or(ErrorFields::read(body).sqlstate);
                     meter.counters.errors.count(sqlstate);
                 } else {
+                    if let User::Preparing(client) = server.user
+                        && let Some(client) = clients.get_mut(client)
+                        && client.session.standing
+                    {
+                        client.session.stand_failed = Some(whole_error(header, body));
+                    }
                     events.error = Some(Report::from_server(body));
                 }
             }
@@ -582,7 +610,7 @@ impl<D: Driver> Engine<D> {
             Answer::CloseComplete => frontend::tag::CLOSE,
             // Their Query or Execute is no COPY.
             Answer::Repeated(_)
-            | Answer::Deallocated
+            | Answer::Renamed
             | Answer::AllDeallocated
             | Answer::AllDiscarded => return,
         };
@@ -661,7 +689,7 @@ pub(super) fn take_effect<S>(
             }
             return;
         }
-        Answer::Deallocated => {}
+        Answer::Renamed => {}
         Answer::AllDeallocated | Answer::AllDiscarded => {
             entry.server.prepared.dropped_all(statements);
         }
@@ -685,6 +713,18 @@ pub(super) fn take_effect<S>(
     if let Some(names) = &mut session.names {
         names.answered(statements);
     }
+}
+
+/// An ErrorResponse as it came, or of one that is not all here what a client reads of it.
+fn whole_error(header: Header, body: &[u8]) -> Vec<u8> {
+    let mut error = Vec::new();
+    if body.len() == header.body_len as usize {
+        error.push(header.tag);
+        build::sized(&mut error, |out| out.extend_from_slice(body));
+    } else {
+        Report::from_server(body).write(&mut error);
+    }
+    error
 }
 
 fn look(front: &[u8]) -> Result<Option<Header>, frame::FrameError> {

@@ -210,6 +210,12 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
+        if std::mem::take(&mut client.session.standing) {
+            entry.server.user = User::Client(client_id);
+            entry.server.own_error = None;
+            // The message that waits looks what has become of it.
+            return self.resume_client(client_id);
+        }
         if let Some(report) = entry.server.own_error.take() {
             client.session.state = State::Idle;
             client.session.changes = None;

@@ -32,6 +32,7 @@ mod refusals;
 mod refuse;
 mod reload;
 mod repeats;
+mod stand;
 mod statements;
 mod tenants;
 #[cfg(test)]

@@ -293,7 +293,7 @@ fn changes_of<'a>(session: &'a mut Session, server: &Server) -> &'a mut Changes 
 }
 
 /// The session keeps its server until it ends, or discards everything.
-fn give_up(session: &mut Session, sets: Pins) {
+pub(super) fn give_up(session: &mut Session, sets: Pins) {
     let open = if session.changes.is_some() { Pins::PARAMETER } else { Pins::NONE };
     // Where nobody can say what is done, it is a parameter that may have been set.
     let any = if sets.is_none() { Pins::PARAMETER } else { sets };

@@ -1,7 +1,6 @@
 //! What errors of a server say of the statements that it was to have, and in whose words a client
 //! reads them.
 
-use super::by_name::STAND_IN;
 use super::statements::{CHANGED, DISGUISE};
 use crate::client::Session;
 use crate::errors;
@@ -79,7 +78,6 @@ fn with_names(session: &Session, statements: &Statements, message: &[u8], out: &
         let name = match statements.called(part) {
             Some(id) if session.unnamed == Some(id) => Some(&b""[..]),
             Some(id) => session.names.as_ref().and_then(|names| names.name_of(id)),
-            None if part == STAND_IN => session.deallocates(),
             None => part.strip_prefix(DISGUISE),
         };
         out.extend_from_slice(name.unwrap_or(part));

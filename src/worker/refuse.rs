@@ -16,7 +16,7 @@ use crate::errors;
 use crate::ids::{ClientId, ServerId};
 use crate::server::ledger::{Deliver, Sent, Which};
 use crate::session::facts::{self, TextEffects};
-use crate::session::{Ending, NamedUse, Pins};
+use crate::session::{Ending, Pins};
 use crate::wire::frame::{HEADER_LEN, Header};
 use crate::wire::frontend::{ParseView, query_text, tag};
 use crate::wire::{Report, TransactionStatus, build};
@@ -140,11 +140,6 @@ impl<D: Driver> Engine<D> {
             None => return None,
         };
         if effects.pins.is_none() {
-            return None;
-        }
-        let discards_all =
-            || text.is_some_and(|text| facts::named_use(text) == NamedUse::DiscardAll);
-        if effects.pins == Pins::DISCARD && discards_all() {
             return None;
         }
         Some(Refused { report: report(effects.pins), controls: effects.controls })

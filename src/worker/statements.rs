@@ -9,6 +9,7 @@ use super::Engine;
 use super::driver::Driver;
 use super::from_client::{Next, Replayable};
 use super::from_server::take_effect;
+use super::stand::Way;
 use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
@@ -80,7 +81,7 @@ impl<D: Driver> Engine<D> {
         session.unnamed_does = None;
         session.parsed = None;
         if effects.uses_names {
-            let next = self.parse_using_names(id, server, parse, content, before);
+            let next = self.parse_using_names(id, server, parse, statement, before);
             self.statements.release(statement);
             return next;
         }
@@ -127,14 +128,22 @@ impl<D: Driver> Engine<D> {
         let under = session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
-        if effects.uses_names && known.is_none() {
+        if effects.uses_names
+            && known.is_none()
+            && let Some(next) = self.parse_named_using_names(id, server, parse, content, before)
+        {
             self.statements.release(statement);
-            return self.parse_own_using_names(id, server, parse, content, before);
+            return next;
         }
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
         if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
             self.statements.release(statement);
             return self.forget_sequences(id, server);
         }
+        let session = &mut client.session;
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);
         entry.server.may_redefine(effects, &mut self.repeats);
@@ -153,13 +162,21 @@ impl<D: Driver> Engine<D> {
         server: ServerId,
         parse: ParseView,
         content: &[u8],
-        before: &[u8],
+        mut before: &[u8],
     ) -> Next {
+        let effects = facts::effects(parse.query);
+        let stands = if effects.uses_names {
+            self.stand_once_for_all(id, server, parse, &mut before)
+        } else {
+            self.expel(id, server, parse.statement, &mut before)
+        };
+        if let Err(next) = stands {
+            return next;
+        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
         };
-        let effects = facts::effects(parse.query);
         let session = &mut client.session;
         session.pins = session.pins.and(effects.pins).and(effects.sets).and(Pins::NAMED_STATEMENT);
         session.batch_ending = session.batch_ending.and(effects.ending);
@@ -184,6 +201,13 @@ impl<D: Driver> Engine<D> {
         mut before: &[u8],
     ) -> Next {
         self.uses_name(id, name, known);
+        if self.statements.is_sql(known) {
+            if let Err(next) = self.stand_by_name(id, server, name, &mut before) {
+                return next;
+            }
+            self.note(id, server, Sent::Parse(Which::Own), Deliver::Client);
+            return Next::Forward;
+        }
         if !self.have_on_server(id, server, known, &mut before) {
             return Next::Pause;
         }
@@ -273,16 +297,22 @@ impl<D: Driver> Engine<D> {
         };
         let Some(statement) = statement else {
             let disguised = disguised(session, names.statement);
+            if let Err(next) = self.expel(id, server, names.statement, &mut before) {
+                return next;
+            }
             self.note(id, server, Sent::Bind(None), Deliver::Client);
             return match disguised {
                 Some(name) => self.write_bind(header, names, &name, before),
                 None => Next::Forward,
             };
         };
-        session.bound = Some((portal_hash(names.portal), statement));
         let effects = self.statements.effects(statement);
+        if self.statements.is_sql(statement) || effects.uses_names {
+            return self.bind_by_name(id, server, (header, names, values), statement, before);
+        }
         // It may have been unpinned since the statement was prepared.
         session.pins = session.pins.and(effects.pins);
+        session.bound = Some((portal_hash(names.portal), statement));
         session.batch_ending = session.batch_ending.and(effects.ending);
         entry.server.will_run(effects, &mut self.repeats);
         self.uses_name(id, names.statement, statement);
@@ -307,6 +337,55 @@ impl<D: Driver> Engine<D> {
         self.follow_bind(id, server, names, values, Some(statement));
         self.note(id, server, Sent::Bind(Some(statement)), Deliver::Client);
         self.write_bind(header, names, name, before)
+    }
+
+    /// Bind of a statement that is used under its client's name for it, or that uses others.
+    fn bind_by_name(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        (header, names, values): (Header, BindNames, (&[u8], bool)),
+        statement: StatementId,
+        mut before: &[u8],
+    ) -> Next {
+        self.uses_name(id, names.statement, statement);
+        if self.statements.is_sql(statement) {
+            if let Err(next) = self.stand_by_name(id, server, names.statement, &mut before) {
+                return next;
+            }
+            if names.portal.is_empty()
+                && let Some(client) = self.clients.get_mut(id)
+            {
+                client.session.portal_steps = None;
+            }
+            self.runs_prepared(id, server, self.statements.effects(statement));
+            self.note(id, server, Sent::Bind(None), Deliver::Client);
+            return Next::Forward;
+        }
+        if let Err(next) = self.stand_for_text(id, server, statement, &mut before) {
+            return next;
+        }
+        if !self.have_on_server(id, server, statement, &mut before) {
+            return Next::Pause;
+        }
+        self.follow_bind(id, server, names, values, Some(statement));
+        self.note(id, server, Sent::Bind(None), Deliver::Client);
+        let name = self.statements.server_name(statement);
+        self.write_bind(header, names, name.as_bytes(), before)
+    }
+
+    /// Sees to it that the server has what the text of a statement names.
+    fn stand_for_text(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: StatementId,
+        before: &mut &[u8],
+    ) -> Result<(), Next> {
+        let content = self.statements.content(statement);
+        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let used = facts::named_use(text);
+        self.stand_for(id, server, &used, Way::Batch, before)
     }
 
     /// Writes the beginning of a Bind with another name for the statement.
@@ -460,6 +539,17 @@ impl<D: Driver> Engine<D> {
             return Next::End;
         };
         if name.is_empty() {
+            let does = client.session.unnamed_does.clone();
+            let parsed_here = client.session.batch_sets_unnamed;
+            if let Some(does) = does {
+                if let Err(next) = self.stand_for(id, server, &does, Way::Batch, &mut before) {
+                    return next;
+                }
+                // What it returns was looked up when it was parsed, perhaps for somebody else.
+                if !parsed_here && let Some(entry) = self.servers.get_mut(server) {
+                    self.statements.assign(&mut entry.server.unnamed, None);
+                }
+            }
             if !self.have_unnamed(id, server, &mut before) {
                 return Next::Pause;
             }
@@ -474,6 +564,9 @@ impl<D: Driver> Engine<D> {
         };
         let Some(statement) = statement else {
             let disguised = disguised(&client.session, name);
+            if let Err(next) = self.expel(id, server, name, &mut before) {
+                return next;
+            }
             self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
             let Some(name) = disguised else { return Next::Forward };
             self.to_server.extend_from_slice(before);
@@ -481,7 +574,25 @@ impl<D: Driver> Engine<D> {
             return Next::Drop;
         };
         self.uses_name(id, name, statement);
-        self.replay_from_here = self.may_replay(id, server, statement);
+        if self.statements.is_sql(statement) {
+            if let Err(next) = self.stand_by_name(id, server, name, &mut before) {
+                return next;
+            }
+            self.note(id, server, Sent::DescribeStatement(None), Deliver::Client);
+            return Next::Forward;
+        }
+        let uses_names = self.statements.effects(statement).uses_names;
+        if uses_names {
+            if let Err(next) = self.stand_for_text(id, server, statement, &mut before) {
+                return next;
+            }
+            // What it returns was looked up when it was parsed, perhaps for somebody else.
+            if let Some(entry) = self.servers.get_mut(server) {
+                entry.server.prepared.spoilt(statement);
+            }
+        } else {
+            self.replay_from_here = self.may_replay(id, server, statement);
+        }
         if !self.have_on_server(id, server, statement, &mut before) {
             return Next::Pause;
         }
@@ -490,7 +601,9 @@ impl<D: Driver> Engine<D> {
             &mut self.to_server,
             self.statements.server_name(statement).as_bytes(),
         );
-        self.note(id, server, Sent::DescribeStatement(Some(statement)), Deliver::Client);
+        // What an EXECUTE describes is another statement's, each client's own.
+        let described = Some(statement).filter(|_| !uses_names);
+        self.note(id, server, Sent::DescribeStatement(described), Deliver::Client);
         Next::Drop
     }
 
@@ -521,6 +634,10 @@ impl<D: Driver> Engine<D> {
             Some(names) if names.get(name).is_some() => {}
             Some(_) | None => {
                 let disguised = disguised(session, name);
+                let mut before = before;
+                if let Err(next) = self.expel(id, server, name, &mut before) {
+                    return next;
+                }
                 self.note(id, server, Sent::Close(Which::Own), Deliver::Client);
                 let Some(name) = disguised else { return Next::Forward };
                 self.to_server.extend_from_slice(before);

@@ -5,6 +5,7 @@ mod listen;
 mod loops;
 mod parameters;
 mod pins;
+mod prepared;
 mod refuse;
 mod vacate;
 

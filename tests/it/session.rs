@@ -8,6 +8,7 @@ mod messages;
 mod parameters;
 mod pins;
 mod policies;
+mod prepared;
 mod statements;
 mod unpinning;
 

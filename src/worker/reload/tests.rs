@@ -89,7 +89,7 @@ fn servers_of_another_place_are_closed_as_they_come_free() {
 fn a_pinned_session_keeps_its_server_until_it_leaves() {
     let mut world = World::new(2, "");
     let pinned = world.client();
-    assert_eq!(world.ask(pinned, "CREATE TEMP TABLE c (n int)"), "DCZ");
+    assert_eq!(world.ask(pinned, "LOAD 'c'"), "DCZ");
     world.move_server("pool_size = 2");
     assert_eq!(world.ask(pinned, "select 1"), "DCZ");
     assert_eq!(alive(&world), [0]);
@@ -197,7 +197,7 @@ fn clients_of_a_database_that_is_gone_leave_after_their_transactions() {
     let mut world = World::new(4, "");
     let (idle, busy, pinned) = (world.client(), world.client(), world.client());
     assert_eq!(world.ask(busy, "BEGIN"), "DCZ");
-    assert_eq!(world.ask(pinned, "CREATE TEMP TABLE c (n int)"), "DCZ");
+    assert_eq!(world.ask(pinned, "LOAD 'c'"), "DCZ");
     world.reload_file(ANOTHER);
     for client in [idle, pinned] {
         assert_eq!(sqlstates(&mut world, client), ["57P01"]);

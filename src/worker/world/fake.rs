@@ -20,7 +20,9 @@ pub(in crate::worker) struct FakeServer {
     pub(super) input: Vec<u8>,
     pub(in crate::worker) status: TransactionStatus,
     pub(super) unnamed: Option<Vec<u8>>,
-    portal: Option<Vec<u8>>,
+    /// Statements with names, whoever made them how.
+    pub(in crate::worker) named: HashMap<String, String>,
+    portals: HashMap<String, Vec<u8>>,
     skipping: bool,
     copy_in: bool,
     pub(in crate::worker) parameters: HashMap<String, String>,
@@ -58,7 +60,8 @@ impl FakeServer {
             input: Vec::new(),
             status: TransactionStatus::Idle,
             unnamed: None,
-            portal: None,
+            named: HashMap::new(),
+            portals: HashMap::new(),
             skipping: false,
             copy_in: false,
             parameters: HashMap::new(),
@@ -154,33 +157,47 @@ impl FakeServer {
                 }
             }
             b'P' => {
-                assert_eq!(body[0], 0, "unnamed statements only");
-                self.unnamed = None;
-                let end = body[1..].iter().position(|&b| b == 0).expect("NUL") + 1;
-                if body[1..end] == *UNREADABLE.as_bytes() {
+                let (name, rest) = split(body);
+                let (text, _) = split(rest);
+                if name.is_empty() {
+                    self.unnamed = None;
+                }
+                if text == UNREADABLE {
                     self.refuse_to_read(out);
                     self.skipping = true;
-                } else if body[1..end].starts_with(b"bad") {
+                    return;
+                }
+                if text.starts_with("bad") || self.named.contains_key(name) {
                     self.fail(out);
                     self.skipping = true;
+                    return;
+                }
+                if name.is_empty() {
+                    self.unnamed = Some(text.as_bytes().to_vec());
                 } else {
-                    self.unnamed = Some(body[1..end].to_vec());
-                    build::empty(out, b'1');
+                    self.named.insert(name.to_owned(), text.to_owned());
+                }
+                build::empty(out, b'1');
+            }
+            b'B' => {
+                let (portal, rest) = split(body);
+                let (name, _) = split(rest);
+                let named = self.named.get(name).map(|text| text.as_bytes().to_vec());
+                let text = if name.is_empty() { self.unnamed.clone() } else { named };
+                match text {
+                    Some(text) => {
+                        self.portals.insert(portal.to_owned(), text);
+                        build::empty(out, b'2');
+                    }
+                    None => {
+                        self.fail(out);
+                        self.skipping = true;
+                    }
                 }
             }
-            b'B' => match &self.unnamed {
-                Some(text) => {
-                    self.portal = Some(text.clone());
-                    build::empty(out, b'2');
-                }
-                None => {
-                    self.fail(out);
-                    self.skipping = true;
-                }
-            },
             b'D' => build::empty(out, b'n'),
-            b'E' => match self.portal.clone() {
-                Some(text) if body[0] == 0 => {
+            b'E' => match self.portals.get(split(body).0).cloned() {
+                Some(text) => {
                     let text = String::from_utf8(text).expect("text");
                     let failed = self.run(&text, out);
                     self.skipping = failed;
@@ -191,13 +208,17 @@ impl FakeServer {
                 }
             },
             b'C' => {
-                self.unnamed = None;
+                match (body[0], split(&body[1..]).0) {
+                    (b'S', "") => self.unnamed = None,
+                    (b'S', name) => drop(self.named.remove(name)),
+                    (_, portal) => drop(self.portals.remove(portal)),
+                }
                 build::empty(out, b'3');
             }
             b'S' => {
                 let failed = std::mem::take(&mut self.skipping);
                 self.unit_done(failed);
-                self.portal = None;
+                self.portals.clear();
                 build::ready_for_query(out, self.status);
             }
             b'H' | b'c' | b'd' | b'f' => {}
@@ -273,6 +294,39 @@ impl FakeServer {
         Some(false)
     }
 
+    /// What concerns prepared statements; `None`: it is another statement.
+    fn run_by_name(&mut self, words: &[&str], out: &mut Vec<u8>) -> Option<bool> {
+        if self.status == TransactionStatus::Failed {
+            return None;
+        }
+        let (found, tag) = match words {
+            ["PREPARE", name, "AS", text @ ..] if !self.named.contains_key(*name) => {
+                self.named.insert((*name).to_owned(), text.join(" "));
+                (true, "PREPARE")
+            }
+            ["PREPARE", ..] => (false, ""),
+            ["EXECUTE", name] => {
+                if let Some(text) = self.named.get(*name) {
+                    row(out, text);
+                }
+                (self.named.contains_key(*name), "SELECT 1")
+            }
+            ["DEALLOCATE", "ALL"] => {
+                self.named.clear();
+                (true, "DEALLOCATE ALL")
+            }
+            ["DEALLOCATE", name] => (self.named.remove(*name).is_some(), "DEALLOCATE"),
+            _ => return None,
+        };
+        if found {
+            build::command_complete(out, tag);
+        } else {
+            let code = if words[0] == "PREPARE" { b"42P05" } else { b"26000" };
+            Report::error(code, "a name").write(out);
+        }
+        Some(!found)
+    }
+
     fn run_one(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
         self.ran.push(text.to_owned());
         if self.before.is_none() {
@@ -284,6 +338,12 @@ impl FakeServer {
         }
         let words: Vec<&str> = text.split_whitespace().collect();
         if let Some(failed) = self.run_setting(&words, out) {
+            return failed;
+        }
+        if let Some(failed) = self.run_by_name(&words, out) {
+            if failed && self.status == TransactionStatus::InTransaction {
+                self.status = TransactionStatus::Failed;
+            }
             return failed;
         }
         let first = words.first().copied().unwrap_or_default().to_ascii_uppercase();
@@ -319,6 +379,7 @@ impl FakeServer {
             "DISCARD" if text == "DISCARD ALL" => {
                 self.parameters.clear();
                 self.listening.clear();
+                self.named.clear();
                 (self.locks, self.tables) = (0, 0);
             }
             "HOLDS" => row(out, &format!("{} locks, {} tables", self.locks, self.tables)),
@@ -417,4 +478,10 @@ fn row(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(&u32::try_from(text.len()).expect("short").to_be_bytes());
         out.extend_from_slice(text.as_bytes());
     });
+}
+
+/// The text up to a NUL, and what comes behind it.
+fn split(bytes: &[u8]) -> (&str, &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == 0).expect("NUL");
+    (std::str::from_utf8(&bytes[..end]).expect("text"), &bytes[end + 1..])
 }

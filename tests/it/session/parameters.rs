@@ -23,17 +23,17 @@ const PROBES: [&str; 5] = [
 ];
 
 /// An xorshift generator.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
+    pub(super) fn throw(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % sides
     }
 
-    fn of(&mut self, choices: &[&str]) -> String {
+    pub(super) fn of(&mut self, choices: &[&str]) -> String {
         choices[usize::try_from(self.throw(choices.len() as u64)).unwrap()].to_owned()
     }
 }
