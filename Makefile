@@ -29,7 +29,7 @@ test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minute
 	@.ci/postgres $(MAJORS)
 	@.ci/test-majors $(MAJORS)
 
-test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 20 minutes
+test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 
