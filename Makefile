@@ -46,6 +46,8 @@ test-oracle: ## what we read in SQL against Postgres' own parser, on generated t
 	@PGWEIR_ORACLE_TEXTS=$(TEXTS) cargo test --test oracle -- --nocapture
 
 test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 20 minutes
+
+test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 

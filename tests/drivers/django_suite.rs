@@ -20,8 +20,8 @@ use verdict::{Explained, Verdict};
 /// A superuser, for the tests make databases and extensions.
 const ROLE: &str = "app";
 const PASSWORD: &str = "app's";
-/// Servers for each database: more than a test's own sessions need, few enough to change hands.
-const SERVERS: u32 = 4;
+/// Servers for each database: as many as a test's own sessions need, and fewer than there are neighbours.
+const SERVERS: u32 = 3;
 
 #[test]
 fn django_suite_short() {

@@ -13,10 +13,11 @@ use crate::harness::message;
 use crate::harness::pgweir_process::Pgweir;
 use crate::harness::raw::{Address, Login, RawClient, Reply};
 
-/// How many for each database.
-const EACH: usize = 2;
+/// How many for each database: more than it has servers. pgweir gives a session back the server that it fits, so with
+/// fewer each would soon have one of its own.
+const EACH: usize = 4;
 /// Between two of a neighbour's turns, and between its attempts to come in.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(15);
 /// A visit ends after so many turns, with something left behind on the server.
 const TURNS: usize = 25;
 
@@ -27,7 +28,7 @@ const MOVE_IN: &str = "SET TimeZone = 'Asia/Kathmandu'; SET DateStyle = 'German'
 const TURN: [&str; 3] = [
     "BEGIN",
     "SELECT concat_ws(' ', current_setting('TimeZone'), current_setting('default_transaction_read_only'), \
-     current_user) FROM pg_sleep(0.005)",
+     current_user), pg_backend_pid() FROM pg_sleep(0.01)",
     "COMMIT",
 ];
 const EXPECTED: &str = "Asia/Kathmandu on pg_read_all_settings";
@@ -49,6 +50,8 @@ pub struct Neighbours {
 struct Diary {
     visits: usize,
     turns: usize,
+    /// Turns on another server than the one before.
+    moves: usize,
     /// Errors by their text: a database that is being dropped, or is not there.
     errors: BTreeMap<String, usize>,
     /// Another's state, seen as its own.
@@ -77,16 +80,24 @@ impl Neighbours {
             let diary = thread.join().unwrap();
             all.visits += diary.visits;
             all.turns += diary.turns;
+            all.moves += diary.moves;
             all.wrong.extend(diary.wrong);
             for (text, count) in diary.errors {
                 *all.errors.entry(text).or_default() += count;
             }
         }
         assert!(all.wrong.is_empty(), "neighbours saw what was not theirs: {:?}", all.wrong);
-        assert!(all.visits > 0, "no neighbour came in: {:?}", all.errors);
+        // Otherwise nothing was shared, and nothing could have shown.
+        assert!(
+            all.turns > 100 && all.moves > all.turns / 10,
+            "hardly any neighbour moved: {all:?}"
+        );
         let errors = all.errors.iter().map(|(text, count)| format!("\n  {count} x {text}"));
-        let (visits, turns) = (all.visits, all.turns);
-        format!("neighbours: {turns} turns in {visits} visits{}", errors.collect::<String>())
+        let Diary { visits, turns, moves, .. } = all;
+        format!(
+            "neighbours: {turns} turns in {visits} visits, {moves} on another server than the last{}",
+            errors.collect::<String>()
+        )
     }
 }
 
@@ -113,13 +124,15 @@ fn visit(
     whole(&frames)?;
     ask(&mut client, MOVE_IN)?;
     diary.visits += 1;
+    let mut server = None;
     for _ in 0..TURNS {
         for sql in TURN {
             let frames = ask(&mut client, sql)?;
-            let seen = frames.iter().find_map(Frame::first_text);
-            if let Some(seen) = seen.filter(|seen| seen != EXPECTED) {
-                diary.wrong.push(seen);
-            }
+            let Some(row) = frames.iter().find(|frame| frame.tag == b'D') else { continue };
+            let mut seen = row.texts().into_iter();
+            diary.wrong.extend(seen.next().filter(|seen| seen != EXPECTED));
+            let before = std::mem::replace(&mut server, seen.next());
+            diary.moves += usize::from(before.is_some() && before != server);
         }
         diary.turns += 1;
         if over.load(Ordering::Relaxed) {
