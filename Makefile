@@ -45,9 +45,7 @@ test-oracle: ## what we read in SQL against Postgres' own parser, on generated t
 	@.ci/setup majors
 	@PGWEIR_ORACLE_TEXTS=$(TEXTS) cargo test --test oracle -- --nocapture
 
-test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 20 minutes
-
-test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3
+test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 80 minutes
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 

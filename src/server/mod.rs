@@ -88,8 +88,8 @@ pub struct Server {
     pub status: TransactionStatus,
     /// How often it has been leased: part of a cancel request's identity.
     pub lease: u64,
-    /// The client that had it last.
-    pub last_client: Option<ClientId>,
+    /// The client that had it last, and its loop: ids are a loop's own.
+    pub last_client: Option<(usize, ClientId)>,
     /// Another client had it before: what it remembers of sequences is that one's.
     pub recalls_another: bool,
     /// The number of the first unit of this lease.

@@ -602,8 +602,9 @@ impl<D: Driver> Engine<D> {
             return false;
         };
         if !client.session.pins.is_none() {
-            let counters = &mut self.pools[entry.pool.0 as usize].counters;
-            pins::pin(client, &mut entry.server, counters, self.now);
+            let pool = &mut self.pools[entry.pool.0 as usize];
+            pool.reads_sequences |= client.session.pins.has(Pins::BACKEND_STATE);
+            pins::pin(client, &mut entry.server, &mut pool.counters, self.now);
         }
         let owed = entry.server.ledger.sent(sent, deliver);
         if let Some(changes) = &mut client.session.changes

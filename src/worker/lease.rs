@@ -24,6 +24,9 @@ const TRUSTED_IDLE_MS: u64 = 100;
 /// What takes every parameter back to the server's default; RESET ALL leaves the role as it is.
 const RESET_EVERYTHING: &[u8] = b"RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;";
 
+/// What makes a server forget what `lastval` and `currval` would tell of the client before.
+pub(super) const FORGET_SEQUENCES: &[u8] = b"DISCARD SEQUENCES;";
+
 /// Greetings that a pool remembers.
 const GREETINGS_KEPT: usize = 1_024;
 
@@ -137,39 +140,37 @@ impl<D: Driver> Engine<D> {
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
         entry.server.may_release = false;
-        let before = entry.server.last_client.replace(client_id);
-        entry.server.recalls_another = before.is_some_and(|before| before != client_id);
+        let before = entry.server.last_client.replace((self.seat, client_id));
+        let had_another = before.is_some_and(|before| before != (self.seat, client_id));
         entry.server.first_unit = entry.server.ledger.building_unit();
         let pool = &self.pools[entry.pool.0 as usize];
         let limits = pool.pool.limits();
         let resets = limits.resets || (limits.resets_for_code && pool.spec.code().may_set());
-        if before != Some(client_id) {
+        let resets = resets && had_another;
+        let forgets = pool.reads_sequences && had_another;
+        entry.server.recalls_another = had_another && !forgets;
+        if had_another || before.is_none() {
             entry.server.tenant.changes(client.session.registration.pid(), self.now);
         }
-        let resets = resets && before.is_some_and(|before| before != client_id);
-        if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets {
+        if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets && !forgets {
             entry.server.user = User::Client(client_id);
             return;
         }
-        let text = if resets {
-            let settings = client.session.params.statement_from(&self.no_params);
-            Some([RESET_EVERYTHING, &settings.unwrap_or_default()].concat())
-        } else {
-            client.session.params.statement_from(&entry.server.applied)
-        };
-        match text {
-            None => {
-                entry.server.applied = client.session.params.clone();
-                entry.server.user = User::Client(client_id);
-            }
-            Some(text) => {
-                for name in client.session.params.custom_names() {
-                    entry.server.hears_of(name);
-                }
-                entry.server.user = User::Preparing(client_id);
-                self.send_own_query(server_id, &text);
-            }
+        let before = if resets { &self.no_params } else { &entry.server.applied };
+        let settings = client.session.params.statement_from(before).unwrap_or_default();
+        let forgetting = if forgets { FORGET_SEQUENCES } else { b"" };
+        let reset = if resets { RESET_EVERYTHING } else { b"" };
+        let text = [reset, forgetting, &settings].concat();
+        if text.is_empty() {
+            entry.server.applied = client.session.params.clone();
+            entry.server.user = User::Client(client_id);
+            return;
         }
+        for name in client.session.params.custom_names() {
+            entry.server.hears_of(name);
+        }
+        entry.server.user = User::Preparing(client_id);
+        self.send_own_query(server_id, &text);
     }
 
     /// Sends a Query of pgweir's own; its replies reach nobody.

@@ -143,6 +143,9 @@ struct PoolEntry {
     /// When its last client left.
     unused_since: Tick,
     counters: Counters,
+    /// A text on this loop has read what its session last had from a sequence: servers forget that
+    /// before somebody else has them.
+    reads_sequences: bool,
     /// Channels that its clients on this loop listen to.
     channels: HashMap<Name, Channel>,
     /// `client_encoding` of the connection that listens.
@@ -531,6 +534,7 @@ impl<D: Driver> Engine<D> {
             closing_abroad: false,
             unused_since: self.now,
             counters: Counters::default(),
+            reads_sequences: false,
             channels: HashMap::new(),
             listener_encoding: None,
         });

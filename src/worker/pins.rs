@@ -6,6 +6,7 @@
 
 use super::driver::Driver;
 use super::from_client::Next;
+use super::lease::FORGET_SEQUENCES;
 use super::{Client, Engine, Todo};
 use crate::client::Pinned;
 use crate::config::SessionStateMode;
@@ -152,7 +153,7 @@ impl<D: Driver> Engine<D> {
         if let Some(entry) = self.servers.get_mut(server) {
             entry.server.recalls_another = false;
             entry.server.user = User::Preparing(id);
-            self.send_own_query(server, b"DISCARD SEQUENCES");
+            self.send_own_query(server, FORGET_SEQUENCES);
         }
         Next::Pause
     }
