@@ -313,12 +313,12 @@ fn what_another_client_had_from_a_sequence_is_forgotten_before_it_could_be_read(
         };
         let forgets = |world: &World| {
             let ran = world.servers[0].ran.iter();
-            ran.filter(|text| *text == "DISCARD SEQUENCES").count()
+            ran.filter(|text| text.starts_with("DISCARD SEQUENCES")).count()
         };
         world.ask(other, "select nextval('s')");
         read(&mut world);
         let last = world.servers[0].ran.iter().rev().take(2).collect::<Vec<_>>();
-        assert_eq!(last, ["select lastval()", "DISCARD SEQUENCES"]);
+        assert_eq!(last, ["select lastval()", "DISCARD SEQUENCES;"]);
         read(&mut world);
         assert_eq!((forgets(&world), pinned(&mut world)), (1, 1));
         // What it has done in its own transaction is its own.
