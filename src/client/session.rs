@@ -171,9 +171,15 @@ impl Session {
     /// What it does to its parameters is not followed any more: it keeps its server.
     pub fn stop_following(&mut self, pins: Pins) {
         // Whether a DISCARD ALL that is under way succeeds is not followed either.
-        self.pins = self.pins.and(pins).and(self.discarding.unwrap_or(Pins::NONE));
+        self.pins = self.pins_at_stake().and(pins);
         self.changes = None;
         self.portal_steps = None;
+    }
+
+    /// What pins it, and what does if the DISCARD ALL that is under way fails.
+    #[must_use]
+    pub fn pins_at_stake(&self) -> Pins {
+        self.pins.and(self.discarding.unwrap_or(Pins::NONE))
     }
 
     /// What its texts are read under: the parameters that change the meaning of texts, and, while it

@@ -357,7 +357,7 @@ impl<D: Driver> Engine<D> {
         // The server converts a name that is not ASCII, or refuses it. What it alone knows of its
         // client's names stays its own.
         let may = !full
-            && !session.pins.has(Pins::NAMED_STATEMENT.and(Pins::SQL_PREPARE))
+            && !session.pins_at_stake().has(Pins::NAMED_STATEMENT.and(Pins::SQL_PREPARE))
             && name.is_ascii()
             && !name.starts_with(PREFIX)
             && !session.names.as_ref().is_some_and(|names| names.is_full());

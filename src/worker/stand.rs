@@ -96,7 +96,7 @@ impl<D: Driver> Engine<D> {
         let is_wanted = |name: &[u8]| wants.iter().any(|(wanted, _)| kept(wanted) == name);
         let unwanted: Vec<Box<[u8]>> = if everything {
             prepared.own.names().map(Box::from).collect()
-        } else if client.session.pins.has(Pins::SQL_PREPARE) {
+        } else if client.session.pins_at_stake().has(Pins::SQL_PREPARE) {
             Vec::new()
         } else {
             prepared.own.surplus(max)

@@ -37,7 +37,7 @@ fn statement(dice: &mut Dice, who: u64) -> String {
         7..=9 => format!("execute {name}"),
         10..=12 => format!("execute {name}({n})"),
         13 => format!("execute {name}({n}, 'x')"),
-        14 => format!("explain (costs off) execute {name}({n})"),
+        14 => format!("explain (costs off) execute {name}"),
         15 => format!("explain (costs off) create table t as execute {name}"),
         16..=18 => format!("deallocate {name}"),
         19 => dice.of(&["deallocate all", "discard all", "discard plans"]),
@@ -302,5 +302,28 @@ fn code_in_sight_finds_the_statements_of_its_session() {
     assert_no_error(&own.ask("discard all"));
     assert_eq!(own.ask("execute other")[0].sqlstate().as_deref(), Some("26000"));
     drop(own);
+    accounts.assert_settled(secs(10));
+}
+
+#[test]
+fn a_discard_that_fails_in_a_batch_leaves_a_pinned_sessions_statements() {
+    let cluster = front::shop();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut client = front::client(&pgweir);
+    // It keeps its server for good, which then has its named statements to itself.
+    assert_no_error(&client.ask("select setseed(0.5)"));
+    client.send(&[parse("p", "select 'own'", &[]), sync()].concat()).unwrap();
+    assert_no_error(&client.until_ready());
+    let one = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat();
+    let failing = [one("select 1"), one("discard all"), one("prepare p as select 2"), sync()];
+    client.send(&failing.concat()).unwrap();
+    let frames = client.until_ready();
+    assert_eq!(frames.iter().find_map(Frame::sqlstate).as_deref(), Some("25001"), "{frames:?}");
+    assert_eq!(client.ask_value("execute p"), "own");
+    let frames = client.ask("prepare p as select 3");
+    assert_eq!(frames[0].sqlstate().as_deref(), Some("42P05"), "{frames:?}");
+    assert_eq!(client.ask_value("execute p"), "own");
+    drop(client);
     accounts.assert_settled(secs(10));
 }
