@@ -8,7 +8,8 @@ pub fn corpus_folder() -> Option<PathBuf> {
     let named = std::env::var_os("PGWEIR_SQL_CORPUS").map(PathBuf::from);
     let beside =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/postgres-regression");
-    let found = [named, Some(beside)].into_iter().flatten().find(|path| path.is_dir());
+    let inside = named.as_ref().map(|named| named.join("postgres-regression"));
+    let found = [inside, named, Some(beside)].into_iter().flatten().find(|path| path.is_dir());
     if found.is_none() {
         // Not `eprintln!`: the test harness would swallow it.
         let _ = writeln!(
