@@ -311,7 +311,7 @@ impl Session {
         let frames = self.client.until_ready();
         let (heard, rest): (Vec<_>, Vec<_>) = frames.into_iter().partition(|f| f.tag == b'A');
         heard.iter().for_each(|frame| self.hears(frame));
-        rest.iter().map(render).collect()
+        rest.iter().map(shown).collect()
     }
 
     /// The answers to requests that are sent one after the other, and how many notifications had come
@@ -346,6 +346,16 @@ impl Session {
         let all: Vec<u8> = requests.iter().flat_map(|r| r.bytes.iter().copied()).collect();
         self.client.send(&all).unwrap();
         requests.iter().flat_map(|_| self.answer()).collect()
+    }
+}
+
+/// A message in one line. In a failed transaction it may be a Parse before the client's Bind that
+/// Postgres refuses.
+fn shown(frame: &Frame) -> String {
+    let line = render(frame);
+    match line.split_once(" F=") {
+        Some((words, _)) if words.contains("C=\"25P02\"") => words.to_owned(),
+        _ => line,
     }
 }
 
