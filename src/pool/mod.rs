@@ -217,27 +217,29 @@ impl Pool {
         self.waiting() > 0 || self.is_paused()
     }
 
-    /// The idle server with the least `rank`, of several the one used last, and since when it has
-    /// been idle.
+    /// The idle server with the least `rank`, of several the one used last; since when it has been
+    /// idle; its rank.
     #[inline]
     pub fn take_idle<R: Ord + Default>(
         &mut self,
         mut rank: impl FnMut(ServerId) -> R,
-    ) -> Option<(ServerId, Tick)> {
+    ) -> Option<(ServerId, Tick, R)> {
         let least = R::default();
-        let mut best: Option<(R, usize)> = None;
-        for (place, idle) in self.idle.iter().enumerate().rev() {
-            let rank = rank(idle.server);
-            if best.as_ref().is_none_or(|(known, _)| rank < *known) {
-                best = Some((rank, place));
-            }
-            if best.as_ref().is_some_and(|(known, _)| *known == least) {
+        let last = self.idle.len().checked_sub(1)?;
+        let mut best = (rank(self.idle[last].server), last);
+        for place in (0..last).rev() {
+            if best.0 == least {
                 break;
             }
+            let rank = rank(self.idle[place].server);
+            if rank < best.0 {
+                best = (rank, place);
+            }
         }
-        let taken = best.map(|(_, place)| self.idle.remove(place));
+        let (rank, place) = best;
+        let taken = if place == last { self.idle.pop()? } else { self.idle.remove(place) };
         self.show_stock();
-        taken.map(|idle| (idle.server, idle.since))
+        Some((taken.server, taken.since, rank))
     }
 
     /// Puts a client at the end of the queue, where it waits for `wait_ms` at most. When that will

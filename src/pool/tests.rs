@@ -57,7 +57,10 @@ fn refused() -> Report {
 }
 
 fn check_out(pool: &mut Pool) -> Option<(ServerId, Tick)> {
-    if pool.must_queue() { None } else { pool.take_idle(|_| 0) }
+    if pool.must_queue() {
+        return None;
+    }
+    pool.take_idle(|_| 0).map(|(server, since, _)| (server, since))
 }
 
 #[test]
@@ -67,10 +70,10 @@ fn of_idle_servers_the_one_that_suits_best_is_taken_then_the_one_used_last() {
         pool.check_in(server(n), Tick(u64::from(n)));
     }
     let rank = |server_id: ServerId| u8::from(server_id != server(1) && server_id != server(2));
-    assert_eq!(pool.take_idle(rank), Some((server(2), Tick(2))));
-    assert_eq!(pool.take_idle(rank), Some((server(1), Tick(1))));
-    assert_eq!(pool.take_idle(rank), Some((server(3), Tick(3))));
-    assert_eq!(pool.take_idle(rank), Some((server(0), Tick(0))));
+    assert_eq!(pool.take_idle(rank), Some((server(2), Tick(2), 0)));
+    assert_eq!(pool.take_idle(rank), Some((server(1), Tick(1), 0)));
+    assert_eq!(pool.take_idle(rank), Some((server(3), Tick(3), 1)));
+    assert_eq!(pool.take_idle(rank), Some((server(0), Tick(0), 1)));
     assert_eq!(pool.take_idle(rank), None);
 }
 

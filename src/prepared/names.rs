@@ -89,11 +89,11 @@ impl Names {
         self.statements.get(&statement)?.rows
     }
 
-    /// The client is being told a statement's row format.
-    pub fn told_rows(&mut self, statement: StatementId, rows: RowFormat) {
-        if let Some(known) = self.statements.get_mut(&statement) {
-            known.rows = Some(rows);
-        }
+    /// The client is being told a statement's row format. Whether it was told another before, or
+    /// none.
+    pub fn told_rows(&mut self, statement: StatementId, rows: RowFormat) -> bool {
+        let Some(known) = self.statements.get_mut(&statement) else { return false };
+        known.rows.replace(rows) != Some(rows)
     }
 
     /// Every statement that has a name.

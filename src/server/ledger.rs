@@ -252,7 +252,7 @@ impl Ledger {
     /// Notes a message that is being sent. Whether a reply to it is owed.
     #[inline]
     pub fn sent(&mut self, sent: Sent, deliver: Deliver) -> bool {
-        if sent == Sent::Flush {
+        if matches!(sent, Sent::Flush) {
             return false;
         }
         if self.copy_in {
@@ -359,6 +359,32 @@ impl Ledger {
     #[must_use]
     pub fn units_done(&self) -> u64 {
         self.units_done
+    }
+
+    /// Settles the front with a reply that means nothing but its place and goes to the client as it
+    /// is, as most replies do; `known` tells of a statement whether the row format that its Describe
+    /// is answered with is. `false`: nothing is settled, and `received` says what the reply means.
+    #[inline]
+    pub fn passes(&mut self, reply: u8, mut known: impl FnMut(StatementId) -> bool) -> bool {
+        let Some(&Owed { sent, deliver: Deliver::Client, does: 0, .. }) = self.owed.front() else {
+            return false;
+        };
+        match (reply, sent) {
+            (tag::DATA_ROW | tag::COPY_DATA, Sent::Query(_) | Sent::Execute) => true,
+            (tag::ROW_DESCRIPTION | tag::COMMAND_COMPLETE, Sent::Query(_)) => true,
+            (tag::COMMAND_COMPLETE, Sent::Execute) | (tag::BIND_COMPLETE, Sent::Bind(_)) => {
+                self.pop();
+                true
+            }
+            (
+                tag::ROW_DESCRIPTION | tag::NO_DATA,
+                Sent::DescribeStatement(statement) | Sent::DescribePortal(statement),
+            ) if statement.is_none_or(&mut known) => {
+                self.pop();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Settles the front with a reply. `status` is the byte of a ReadyForQuery.

@@ -1,6 +1,7 @@
 use super::ledger::{Deliver, Desync, Ledger, Meaning, Receipt, Sent, Which};
 use super::*;
-use crate::session::Ending;
+use crate::prepared::Statements;
+use crate::session::{Ending, TextEffects};
 use crate::wire::backend::tag;
 use TransactionStatus::{Failed, Idle, InTransaction};
 
@@ -228,6 +229,57 @@ fn messages_of_the_server_itself_may_come_at_any_time() {
     }
     let farewell = receive(&mut ledger(&[]), b'E').unwrap();
     assert_eq!(farewell, Receipt { deliver: Deliver::Swallow, meaning: Meaning::Error(None) });
+}
+
+#[test]
+fn what_passes_without_a_look_is_what_a_look_finds_plain() {
+    let statement = Statements::default().intern(b"SELECT 1", b"", || TextEffects::NOTHING);
+    let all_sent = [
+        QUERY,
+        SYNC,
+        Sent::FunctionCall,
+        Sent::Parse(Which::Own),
+        Sent::Parse(Which::Shared(statement)),
+        Sent::Bind(None),
+        Sent::Bind(Some(statement)),
+        Sent::DescribeStatement(None),
+        Sent::DescribeStatement(Some(statement)),
+        Sent::DescribePortal(None),
+        Sent::DescribePortal(Some(statement)),
+        Sent::Execute,
+        Sent::Close(Which::Own),
+    ];
+    let mut passed = 0;
+    for sent in all_sent {
+        for deliver in [Deliver::Client, Deliver::OnError, Deliver::Swallow] {
+            for number in [0, 7] {
+                for reply in 0..=u8::MAX {
+                    let begin = || {
+                        let mut ledger = Ledger::default();
+                        ledger.sent(sent, deliver);
+                        ledger.number_last(number);
+                        ledger.sent(SYNC, Deliver::Client);
+                        ledger
+                    };
+                    let (mut passing, mut unknown, mut looked_at) = (begin(), begin(), begin());
+                    if passing.passes(reply, |_| true) {
+                        let receipt = receive(&mut looked_at, reply).unwrap();
+                        assert_eq!((receipt.deliver, number), (Deliver::Client, 0), "{sent:?}");
+                        let is_plain = match receipt.meaning {
+                            Meaning::Plain => true,
+                            Meaning::Rows(_) => false,
+                            other => panic!("{sent:?} {reply} {other:?}"),
+                        };
+                        assert_eq!(unknown.passes(reply, |_| false), is_plain, "{sent:?} {reply}");
+                        passed += 1;
+                    }
+                    assert_eq!(format!("{passing:?}"), format!("{looked_at:?}"), "{sent:?}");
+                }
+            }
+        }
+    }
+    // Query: T D C d; Execute: D C d; two Binds; four Describes, each of two replies.
+    assert_eq!(passed, 4 + 3 + 2 + 8);
 }
 
 #[test]

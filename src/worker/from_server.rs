@@ -8,10 +8,10 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
-use super::{BYTES_PER_TURN, Engine, Todo};
+use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
-use crate::ids::{ClientId, ServerId};
+use crate::ids::{Arena, ClientId, ServerId};
 use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, OF_NAMES, Sent, Which};
 use crate::server::{Server, User};
@@ -161,11 +161,20 @@ impl<D: Driver> Engine<D> {
                         break 0;
                     }
                 };
+                let available = front.len().min(header.frame_len());
+                if let Some(client) = client
+                    && passes(&mut entry.server, &mut self.clients, client, header.tag)
+                {
+                    let rest = header.frame_len() - available;
+                    entry.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
+                    entry.conn.rest = Rest::Forward;
+                    pos += available;
+                    continue;
+                }
                 let wanted = bytes_wanted(header, &entry.server);
                 if front.len() < wanted {
                     break wanted;
                 }
-                let available = front.len().min(header.frame_len());
                 let body = &front[HEADER_LEN..available];
                 let counters = &mut self.pools[entry.pool.0 as usize].counters;
                 let deliver = Self::settle(
@@ -252,7 +261,7 @@ impl<D: Driver> Engine<D> {
     /// Settles one reply. Whether the client gets it; `None` when it is not allowed here.
     fn settle(
         entry: &mut super::ServerConn<D::Socket>,
-        clients: &mut crate::ids::Arena<ClientId, super::Client<D::Socket>>,
+        clients: &mut Arena<ClientId, Client<D::Socket>>,
         statements: &mut Statements,
         meter: &mut Meter<'_>,
         header: Header,
@@ -575,10 +584,12 @@ impl<D: Driver> Engine<D> {
             return self.clean(id);
         }
         if events.resume
-            && let Some(client) = entry.server.client()
+            && let Some(id) = entry.server.client()
+            && self.clients.get(id).is_some_and(|client| client.session.held)
         {
-            self.todo.push_back(Todo::Client(client));
+            self.todo.push_back(Todo::Client(id));
         }
+        let Some(entry) = self.servers.get_mut(id) else { return };
         if !events.ready {
             // The rest of a notice may have been what a free server waited for.
             let client = entry.server.client();
@@ -658,6 +669,23 @@ impl<D: Driver> Engine<D> {
             self.client_unreachable(id, &error);
         }
     }
+}
+
+/// Settles a reply that its client gets as it is, and that means nothing else. `false`: `settle`
+/// has to look at it.
+#[inline]
+fn passes<S>(
+    server: &mut Server,
+    clients: &mut Arena<ClientId, Client<S>>,
+    client: ClientId,
+    reply: u8,
+) -> bool {
+    let prepared = &server.prepared;
+    server.ledger.passes(reply, |statement| {
+        let Some(rows) = prepared.rows(statement) else { return false };
+        let names = clients.get_mut(client).and_then(|client| client.session.names.as_deref_mut());
+        names.is_none_or(|names| !names.told_rows(statement, rows))
+    })
 }
 
 /// Whether a client's message changes what its names mean.

@@ -62,9 +62,8 @@ impl<D: Driver> Engine<D> {
             true => None,
             false => self.take_idle(pool, id),
         };
-        while let Some((server, idle_since)) = offer {
-            let fits = self.fits(server, id);
-            if !fits {
+        while let Some((server, idle_since, suits)) = offer {
+            if suits == Suits::Badly && self.pool(pool).pool.limits().resets {
                 self.say_goodbye(server);
             } else if self.is_trusted(server, idle_since) {
                 self.pool(pool).counters.waits.observe(0);
@@ -92,7 +91,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// The idle server that suits a client best.
-    fn take_idle(&mut self, pool: PoolId, id: ClientId) -> Option<(ServerId, Tick)> {
+    fn take_idle(&mut self, pool: PoolId, id: ClientId) -> Option<(ServerId, Tick, Suits)> {
         let (servers, client) = (&self.servers, self.clients.get(id)?);
         let suits = |server| servers.get(server).map_or(Suits::Well, |s| suits(&s.server, client));
         self.pools[pool.0 as usize].pool.take_idle(suits)

@@ -266,10 +266,12 @@ impl<D: Driver> Engine<D> {
 
     /// A server has said ReadyForQuery, which its client has got: that is a place between two
     /// transactions, though more may have been sent.
+    #[inline]
     pub(super) fn tell_at_ready(&mut self, server: ServerId) {
         let Some(entry) = self.servers.get(server) else { return };
         let User::Client(id) = entry.server.user else { return };
-        if entry.server.status == TransactionStatus::Idle && entry.conn.skip == 0 {
+        let listens = self.clients.get(id).is_some_and(|client| client.session.listening.is_some());
+        if listens && entry.server.status == TransactionStatus::Idle && entry.conn.skip == 0 {
             self.tell_now(id);
         }
     }

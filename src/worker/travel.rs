@@ -109,7 +109,7 @@ impl<D: Driver> Engine<D> {
     /// Another loop asks for an idle server.
     pub(super) fn asked_for_server(&mut self, spec: Arc<PoolSpec>, to: usize) {
         while let Some(&id) = self.pool_ids.get(&spec.id) {
-            let Some((server, since)) = self.pool(id).pool.take_idle(|_| 0) else { break };
+            let Some((server, since, _)) = self.pool(id).pool.take_idle(|_| 0) else { break };
             if self.is_trusted(server, since) {
                 return self.send_away(server, to, Errand::Asked);
             }
