@@ -3,7 +3,8 @@
 //!
 //! Texts for clients name no address, no secret and no other tenant.
 
-use crate::wire::Report;
+use crate::config::{Limit, Timeout};
+use crate::wire::{Report, Severity};
 
 /// 53300: nobody gave a server back in time. Session goes on. Fault: operator (the pool is small).
 #[must_use]
@@ -71,6 +72,10 @@ pub fn commit_unknown() -> Report {
 /// server.
 #[must_use]
 pub fn transaction_lost(cause: Option<Report>) -> Report {
+    if let Some(ours) = cause.as_ref().filter(|report| report.severity == Severity::Error) {
+        // A limit of pgweir's. A server's own last words are FATAL.
+        return ours.clone();
+    }
     let report = Report::error(b"57P01", "the server connection of this transaction was lost")
         .hint("The transaction was rolled back; run it again.");
     match cause {
@@ -87,6 +92,56 @@ pub fn session_lost(cause: Option<Report>) -> Report {
         Some(cause) => report.detail(cause.message),
         None => report.detail("The session had state on that connection."),
     }
+}
+
+/// 57014, 25P04 or 25P03: a limit in time has struck. Session goes on. Fault: client.
+///
+/// `took_ms` is what was measured, `from` the line of the configuration that sets the limit.
+#[must_use]
+pub fn limit_struck(limit: Limit, limit_ms: u64, took_ms: u64, from: &str) -> Report {
+    let set = Timeout::from_millis(limit_ms);
+    let key = limit.key();
+    let (report, measured, hint) = match limit {
+        Limit::Statement => (
+            Report::error(b"57014", "canceling statement due to statement timeout"),
+            "The statement ran",
+            "Make it faster or split it. What has to run for long can log in as a role, or to a \
+             database alias, with a limit of its own.",
+        ),
+        Limit::Maintenance => (
+            Report::error(b"57014", "canceling statement due to statement timeout"),
+            "The statement ran",
+            "A concurrent index build that was cut off leaves an invalid index: drop that before \
+             you build it again.",
+        ),
+        Limit::Transaction => (
+            Report::error(b"25P04", "transaction was rolled back due to transaction timeout"),
+            "The transaction took",
+            "Keep transactions short; run this one again.",
+        ),
+        Limit::IdleInTransaction => (
+            Report::error(
+                b"25P03",
+                "transaction was rolled back due to idle-in-transaction timeout",
+            ),
+            "The client said nothing",
+            "Commit before you do something else; run the transaction again.",
+        ),
+    };
+    report.detail(format!("{measured} for {took_ms} ms; {key} is {set} ({from}).")).hint(hint)
+}
+
+/// 57014: the same where the server did not stop when it was told to. Session goes on. Fault: client.
+#[must_use]
+pub fn limit_struck_in_vain(report: Report, outcome_is_known: bool) -> Report {
+    let said = report.detail.clone().unwrap_or_default();
+    let outcome = if outcome_is_known {
+        "Its transaction is rolled back."
+    } else {
+        "Whether it took effect is not known."
+    };
+    let gave_up = "The server did not stop it in time, so its connection was given up.";
+    report.detail(format!("{said} {gave_up} {outcome}"))
 }
 
 /// 25P02, as Postgres says it: the transaction is failed already. Session goes on. Fault: client.

@@ -1,9 +1,11 @@
 //! Cancel requests: the registry of clients' keys, and the connections that carry them to Postgres.
 
+mod ask;
 pub mod registry;
 mod send;
 #[cfg(test)]
 mod tests;
 
+pub use ask::Asker;
 pub use registry::{CancelRegistry, CancelTarget, Registration};
 pub use send::Canceller;

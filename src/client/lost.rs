@@ -5,6 +5,7 @@
 //! the report gets it as its error, never the tag ROLLBACK: object-relational mappers take that for
 //! success.
 
+use crate::ids::ServerId;
 use crate::session::facts::Control;
 use crate::wire::backend::tag as backend;
 use crate::wire::frontend::{Named, ParseView, query_text, tag};
@@ -21,6 +22,8 @@ pub struct Lost {
     portal: Option<Control>,
     /// The transaction was ended in this batch; its Sync finds the session idle.
     ended: bool,
+    /// The server is there and only its transaction has been rolled back: the session needs it.
+    kept: Option<ServerId>,
 }
 
 /// What became of the session after a message.
@@ -40,13 +43,29 @@ impl Lost {
     /// The client has not been told yet.
     #[must_use]
     pub fn unreported(report: Report) -> Self {
-        Lost { report: Some(report), statement: None, portal: None, ended: false }
+        Lost { report: Some(report), statement: None, portal: None, ended: false, kept: None }
     }
 
     /// The client has been told by the answer to what it had sent.
     #[must_use]
     pub fn reported() -> Self {
-        Lost { report: None, statement: None, portal: None, ended: false }
+        Lost { report: None, statement: None, portal: None, ended: false, kept: None }
+    }
+
+    /// The session keeps its server; only the transaction is lost.
+    pub fn keep(&mut self, server: ServerId) {
+        self.kept = Some(server);
+    }
+
+    /// The server that the session keeps.
+    #[must_use]
+    pub fn kept(&self) -> Option<ServerId> {
+        self.kept
+    }
+
+    /// What the client has not been told yet.
+    pub fn take_report(&mut self) -> Option<Report> {
+        self.report.take()
     }
 
     /// The status for a ReadyForQuery that ends a batch now.

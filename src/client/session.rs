@@ -225,13 +225,22 @@ impl Session {
         }
     }
 
+    /// A transaction that was lost is over.
+    pub fn found(&mut self) {
+        self.state = match self.server() {
+            Some(kept) => State::Attached(kept),
+            None => State::Idle,
+        };
+    }
+
     /// The server that it holds.
     #[must_use]
     #[inline]
     pub fn server(&self) -> Option<ServerId> {
         match self.state {
             State::Attached(server) => Some(server),
-            State::Idle | State::Waiting | State::Lost(_) | State::Closing => None,
+            State::Lost(ref lost) => lost.kept(),
+            State::Idle | State::Waiting | State::Closing => None,
         }
     }
 }

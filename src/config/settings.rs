@@ -97,6 +97,8 @@ macro_rules! settings {
             pub role: String,
             /// The policy that `guard` names.
             pub policy: Arc<GuardPolicy>,
+            /// Where the limits in time come from, for those whom they strike.
+            pub limit_origins: Arc<[(&'static str, Origin)]>,
             $($(#[$doc])* pub $name: $type,)+
         }
 
@@ -109,7 +111,14 @@ macro_rules! settings {
 
             /// Puts one client's values together.
             pub fn new(database: Arc<DatabaseConfig>, role: &str, policy: Arc<GuardPolicy>, settings: Settings) -> Self {
-                Effective { database, role: role.to_owned(), policy, $($name: settings.$name,)+ }
+                let limit_origins = Arc::new([]);
+                Effective { database, role: role.to_owned(), policy, limit_origins, $($name: settings.$name,)+ }
+            }
+
+            /// Where the value of a limit in time comes from, in words.
+            pub fn origin_of(&self, limit: &str) -> String {
+                let known = self.limit_origins.iter().find(|(key, _)| *key == limit);
+                known.map_or(&Origin::BuiltIn, |(_, origin)| origin).to_string()
             }
         }
     };

@@ -186,6 +186,10 @@ counters! {
     servers_closed: u64,
     /// Dials that did not end with a login.
     dials_failed: u64,
+    /// Limits in time that struck, by [`crate::config::Limit`].
+    timeouts: ReasonCounts,
+    /// Statements that ended before the cancel request for their limit had an effect.
+    timeouts_lost_race: u64,
     /// Cancel requests whose signal has been sent.
     cancels_delivered: u64,
     /// Cancel requests that came to nothing: the statement was over first, or no connection could

@@ -19,6 +19,7 @@ pub mod share;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+mod time_limits;
 
 pub use board::{Board, Slots};
 pub use code::Code;
@@ -26,6 +27,7 @@ use dials::Health;
 pub use dials::Wants;
 pub use listener::{ListenerLine, ListenerStanding};
 pub use spec::PoolSpec;
+pub use time_limits::TimeLimits;
 
 /// How long a server stays idle at most on a loop that is not its pool's home.
 const IDLE_ABROAD_MS: u64 = 5_000;

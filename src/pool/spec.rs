@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Board, Code, ListenerStanding};
+use super::time_limits::SharedTimeLimits;
+use super::{Board, Code, ListenerStanding, TimeLimits};
 use crate::auth::ServerCredential;
 use crate::config::Effective;
 use crate::wire::Report;
@@ -25,6 +26,8 @@ pub struct PoolSpec {
     pub role: String,
     /// The settings in force; a reload replaces them.
     pub settings: ArcSwap<Effective>,
+    /// Of those, how long its clients may take.
+    time_limits: SharedTimeLimits,
     /// What logs in to Postgres: set at start from the configuration, or by a client's login that
     /// revealed it (SCRAM pass-through).
     credential: Mutex<Option<ServerCredential>>,
@@ -58,6 +61,7 @@ impl PoolSpec {
             id,
             database,
             role,
+            time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
@@ -171,6 +175,7 @@ impl PoolSpec {
     /// Takes over what a reload says.
     pub fn follow(&self, settings: Arc<Effective>) {
         let before = self.settings.swap(settings.clone());
+        self.time_limits.store(TimeLimits::of(&settings));
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -286,6 +291,13 @@ impl PoolSpec {
             resets: settings.reset_on_handover == crate::config::ResetOnHandover::Always,
             resets_for_code: settings.reset_on_handover == crate::config::ResetOnHandover::UserCode,
         }
+    }
+
+    /// How long its clients may take.
+    #[must_use]
+    #[inline]
+    pub fn time_limits(&self) -> TimeLimits {
+        self.time_limits.load()
     }
 
     /// How long its clients wait for a server, whoever's that is; `None`: for ever.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::cancel::Canceller;
+use crate::cancel::{Asker, Canceller};
 use crate::dial::{DialError, Dialler};
 use crate::listener::Listeners;
 use crate::login::{Loop, Pools};
@@ -43,6 +43,7 @@ pub async fn serve(
     pools: Arc<Pools>,
 ) {
     let canceller = Arc::new(Canceller::default());
+    let asker = Arc::new(Asker::new(dialler.clone()));
     let listeners = Listeners::new(dialler.clone(), loops.clone());
     let mut running = loops.len();
     while running > 0 {
@@ -64,6 +65,18 @@ pub async fn serve(
                     let send = |mail| mailbox.send(mail);
                     Box::pin(canceller.carry_out(cancel, target, send)).await;
                 });
+            }
+            Order::Look { cancel, pool, pid } => {
+                let asker = asker.clone();
+                tokio::spawn(async move {
+                    // No answer is one, too: the loop does not wait for ever.
+                    let waits = asker.waits_for_standby(&pool, pid).await;
+                    mailbox.send(Mail::Looked { cancel, waits });
+                });
+            }
+            Order::Terminate { pool, pid } => {
+                let asker = asker.clone();
+                tokio::spawn(async move { asker.terminate(&pool, pid).await });
             }
             Order::Listen { pool, place, channel, ticket } => {
                 listeners.listen(home, (pool, place), channel, ticket);

@@ -27,6 +27,8 @@ struct Owed {
     does: u32,
     /// It stands in the place of a text that may not run: the number of the refusal; 0: it does not.
     refusal: u16,
+    /// Statements in its text.
+    statements: u16,
 }
 
 /// Replies owed by one server, oldest first.
@@ -54,6 +56,20 @@ pub struct Ledger {
     units_sent: u64,
     /// Replies received for the unit at the front.
     replies: u64,
+    /// Statements of the unit at the front that have been run to their end.
+    run: u32,
+}
+
+/// What the server does with the unit at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// Nothing is owed.
+    Nothing,
+    /// All its statements have been run; what follows may be the commit.
+    Ending,
+    /// So many statements in all, which may end the transaction like this; `None`: a batch that is
+    /// still open.
+    Statements(u32, Option<Ending>),
 }
 
 impl Ledger {
@@ -303,7 +319,14 @@ impl Ledger {
             Sent::Local(Answer::Renamed | Answer::AllDeallocated | Answer::AllDiscarded) => {}
         }
         self.units_sent += u64::from(sent.ends_unit());
-        self.owed.push_back(Owed { sent, deliver, joins_batch, does: 0, refusal: 0 });
+        self.owed.push_back(Owed {
+            sent,
+            deliver,
+            joins_batch,
+            does: 0,
+            refusal: 0,
+            statements: 1,
+        });
         true
     }
 
@@ -321,6 +344,50 @@ impl Ledger {
             last.does = does;
         }
         last.does
+    }
+
+    /// The text of the message that was noted last has so many statements.
+    pub fn count_last(&mut self, statements: u16) {
+        if let Some(last) = self.owed.back_mut() {
+            last.statements = statements;
+        }
+    }
+
+    /// What the server does with the unit at the front.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        let Some(front) = self.owed.front() else { return Running::Nothing };
+        match front.sent {
+            Sent::Query(ending) => {
+                let statements = u32::from(front.statements);
+                if self.run >= statements {
+                    Running::Ending
+                } else {
+                    Running::Statements(statements, Some(ending))
+                }
+            }
+            Sent::FunctionCall => Running::Statements(1, Some(Ending::No)),
+            Sent::Sync(_) => Running::Ending,
+            Sent::Parse(_)
+            | Sent::Bind(_)
+            | Sent::DescribeStatement(_)
+            | Sent::DescribePortal(_)
+            | Sent::Execute
+            | Sent::Close(_)
+            | Sent::Flush
+            | Sent::CopyEnd
+            | Sent::Local(_) => {
+                let batch = self.owed.iter().take_while(|owed| !owed.sent.ends_unit());
+                let executes = batch.filter(|owed| matches!(owed.sent, Sent::Execute)).count();
+                let end = self.owed.iter().find(|owed| owed.sent.ends_unit());
+                let ending = end.map(|owed| match owed.sent {
+                    Sent::Sync(ending) | Sent::Query(ending) => ending,
+                    _ => Ending::Commit,
+                });
+                let executes = u32::try_from(executes).unwrap_or(u32::MAX);
+                Running::Statements(self.run.saturating_add(executes).max(1), ending)
+            }
+        }
     }
 
     /// Whether the next reply answers a message of pgweir's own.
@@ -371,8 +438,17 @@ impl Ledger {
         };
         match (reply, sent) {
             (tag::DATA_ROW | tag::COPY_DATA, Sent::Query(_) | Sent::Execute) => true,
-            (tag::ROW_DESCRIPTION | tag::COMMAND_COMPLETE, Sent::Query(_)) => true,
-            (tag::COMMAND_COMPLETE, Sent::Execute) | (tag::BIND_COMPLETE, Sent::Bind(_)) => {
+            (tag::ROW_DESCRIPTION, Sent::Query(_)) => true,
+            (tag::COMMAND_COMPLETE, Sent::Query(_)) => {
+                self.run += 1;
+                true
+            }
+            (tag::COMMAND_COMPLETE, Sent::Execute) => {
+                self.run += 1;
+                self.pop();
+                true
+            }
+            (tag::BIND_COMPLETE, Sent::Bind(_)) => {
                 self.pop();
                 true
             }
@@ -422,6 +498,7 @@ impl Ledger {
                         self.units_done += 1;
                         self.units_sent += 1;
                         self.replies = 0;
+                        self.run = 0;
                         Ok(Receipt { deliver: Deliver::Client, meaning: Meaning::Ready(status) })
                     }
                     None => Err(Desync { tag: reply, expected: None }),
@@ -439,6 +516,7 @@ impl Ledger {
                 self.front_failed = false;
                 self.units_done += 1;
                 self.replies = 0;
+                self.run = 0;
                 self.follow_batch(front, joins_batch, status);
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
@@ -494,10 +572,14 @@ impl Ledger {
                 tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED,
                 Sent::Execute,
             ) => {
+                self.run += 1;
                 self.pop();
                 plain
             }
-            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE, Sent::Query(_)) => plain,
+            (tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE, Sent::Query(_)) => {
+                self.run += 1;
+                plain
+            }
             (tag::ROW_DESCRIPTION, Sent::Query(_)) => plain,
             (
                 tag::DATA_ROW | tag::COPY_OUT_RESPONSE | tag::COPY_DATA | tag::COPY_DONE,

@@ -4,6 +4,7 @@
 
 pub mod ledger;
 mod owed;
+mod strike;
 mod tenant;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use crate::session::{ParamSet, Pins, TextEffects};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 use ledger::Ledger;
+pub use strike::{Stage, Strike};
 pub use tenant::Tenant;
 
 #[cfg(test)]
@@ -96,6 +98,8 @@ pub struct Server {
     pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
+    /// A limit in time that has struck.
+    pub strike: Option<Box<Strike>>,
     /// Where its statements are cancelled.
     pub cancel_target: Option<Arc<CancelTarget>>,
     /// The parameters that were set on it for a client.
@@ -184,6 +188,7 @@ impl Server {
             recalls_another: false,
             first_unit: 1,
             cancel: Cancel::None,
+            strike: None,
             cancel_target,
             applied: no_params,
             statuses,
@@ -239,7 +244,21 @@ impl Server {
     #[must_use]
     #[inline]
     pub fn is_frozen(&self) -> bool {
-        matches!(self.cancel, Cancel::Permitted(_))
+        matches!(self.cancel, Cancel::Permitted(_)) || self.strike.is_some()
+    }
+
+    /// Whether the ReadyForQuery that has just ended a unit is kept from its client for now: a
+    /// signal that comes late could still abort the transaction that it speaks of.
+    #[inline]
+    pub fn holds_ready_back(&mut self, status: TransactionStatus) -> bool {
+        let Some(strike) = &mut self.strike else { return false };
+        let signalled = matches!(self.cancel, Cancel::Permitted(_)) || self.needs_barrier;
+        strike.ready_due = signalled
+            && strike.stage != Stage::Barrier
+            && status == TransactionStatus::InTransaction
+            && strike.unit == self.ledger.units_done()
+            && self.ledger.is_settled();
+        strike.ready_due
     }
 
     /// What to do next so that it becomes clean. The one place that says what "clean" means: last

@@ -85,6 +85,9 @@ impl<D: Driver> Engine<D> {
             // The signal may come at any time, whoever has the server then.
             CancelOutcome::Unknown => server.doomed = true,
         }
+        if server.strike.is_some() {
+            return self.strike_goes_on(cancel.server);
+        }
         match server.user {
             User::Nobody | User::Preparing(_) | User::Asking(_) => {}
             User::Client(client) => {

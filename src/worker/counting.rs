@@ -4,26 +4,52 @@
 use super::Engine;
 use super::driver::Driver;
 use super::mail::CancelOutcome;
+use crate::deadline::Tick;
 use crate::ids::ClientId;
 use crate::metrics::Counters;
+use crate::pool::TimeLimits;
 use crate::server::ledger::{Answer, Deliver, Ledger, Sent};
 use crate::wire::TransactionStatus;
 use crate::wire::backend::{ErrorFields, tag};
 use crate::wire::frame::{HEADER_LEN, LONGEST_REPLY, header};
 
-/// When what a client runs on its server began, in microseconds.
+/// When what a client runs on its server began, in microseconds, and how long it may take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LeaseClock {
-    query_us: Option<u64>,
-    transaction_us: Option<u64>,
+    /// Since when the unit at the front has been with the server.
+    pub(super) query_us: Option<u64>,
+    pub(super) transaction_us: Option<u64>,
+    /// Since when the server has nothing to do and its client says nothing, in a transaction.
+    pub(super) silent_us: Option<u64>,
+    /// What held for the client when its transaction began.
+    pub(super) limits: TimeLimits,
+    /// The last unit with a statement of maintenance in it; 0: none.
+    pub(super) maintenance_unit: u64,
+    /// A unit that is let run although it is late; 0: none.
+    pub(super) spared_unit: u64,
+    /// When to look again at one that waits for a standby.
+    pub(super) look_again: Option<Tick>,
 }
 
 impl LeaseClock {
-    /// A message that is owed a reply goes to the server.
+    /// A message that is owed a reply goes to the server. After how many milliseconds it is to be
+    /// looked whether anything is late, if this is the first of a unit.
     #[inline]
-    pub(super) fn asked(&mut self, now_us: u64) {
-        self.query_us.get_or_insert(now_us);
-        self.transaction_us.get_or_insert(now_us);
+    pub(super) fn asked(
+        &mut self,
+        now_us: u64,
+        limits: impl FnOnce() -> TimeLimits,
+    ) -> Option<u32> {
+        self.silent_us = None;
+        if self.transaction_us.is_none() {
+            self.transaction_us = Some(now_us);
+            self.limits = limits();
+        }
+        if self.query_us.is_some() {
+            return None;
+        }
+        self.query_us = Some(now_us);
+        self.limits.shortest()
     }
 }
 
@@ -48,9 +74,9 @@ impl Meter<'_> {
             self.counters.queries.observe(self.now_us - since);
             clock.query_us = next;
         }
-        if status == TransactionStatus::Idle
-            && let Some(since) = clock.transaction_us
-        {
+        if status != TransactionStatus::Idle {
+            clock.silent_us = next.is_none().then_some(self.now_us);
+        } else if let Some(since) = clock.transaction_us {
             self.counters.transactions.observe(self.now_us - since);
             clock.transaction_us = next;
         }

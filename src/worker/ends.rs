@@ -298,6 +298,7 @@ impl<D: Driver> Engine<D> {
     /// A server's connection has come to its end.
     pub(super) fn server_lost(&mut self, id: ServerId, error: Option<&io::Error>) {
         let at_rest = self.is_at_rest(id);
+        self.lost_to_a_limit(id);
         let Some(entry) = self.servers.get_mut(id) else { return };
         let farewell = entry.server.farewell.take();
         let reason = farewell.as_ref().map(|report| report.message.to_string());

@@ -4,6 +4,7 @@ use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
 use super::pins;
 use super::statements::portal_hash;
+use super::timeouts::GRACE_MS;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
 use crate::client::{Leaving, State};
@@ -616,7 +617,11 @@ impl<D: Driver> Engine<D> {
             entry.server.ledger.number_last(number);
         }
         if owed && deliver == Deliver::Client {
-            entry.clock.asked(self.now_us);
+            let spec = &client.spec;
+            if let Some(limit) = entry.clock.asked(self.now_us, || spec.time_limits()) {
+                let late = Deadline::after(self.now, Some(u64::from(limit) + GRACE_MS));
+                self.next_check = self.next_check.min(late);
+            }
             client.asked_s = u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX);
         }
         if !owed && let Some(statement) = sent.held_statement() {
@@ -638,7 +643,7 @@ impl<D: Driver> Engine<D> {
                 }
             };
             if matches!(client.session.state, State::Lost(_)) && status == TransactionStatus::Idle {
-                client.session.state = State::Idle;
+                client.session.found();
             }
             build::ready_for_query(&mut self.to_client, status);
         }
@@ -675,11 +680,11 @@ impl<D: Driver> Engine<D> {
                 Next::Drop
             }
             After::Idle => {
-                client.session.state = State::Idle;
+                client.session.found();
                 Next::Drop
             }
             After::IdleRunIt => {
-                client.session.state = State::Idle;
+                client.session.found();
                 self.judge(id, header, message, b"", b"")
             }
         }

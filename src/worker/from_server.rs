@@ -8,6 +8,7 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
+use super::timeouts::words_for;
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
@@ -210,7 +211,20 @@ impl<D: Driver> Engine<D> {
                 let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
                     _ if refused.is_some() => refused.map(|report| report.to_bytes().to_vec()),
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
-                        in_the_clients_words(&client.session, &self.statements, header, body)
+                        let error = ErrorFields::read(body);
+                        match words_for(entry, &client.spec, self.now_us, &error) {
+                            Some((limit, report)) => {
+                                let counters = &mut self.pools[entry.pool.0 as usize].counters;
+                                counters.timeouts.count(1 << limit as u32);
+                                Some(report.to_bytes().to_vec())
+                            }
+                            None => in_the_clients_words(
+                                &client.session,
+                                &self.statements,
+                                header,
+                                body,
+                            ),
+                        }
                     }
                     _ => None,
                 };
@@ -437,6 +451,7 @@ impl<D: Driver> Engine<D> {
             }
             Meaning::Ready(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
+                for_client &= !server.holds_ready_back(status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
@@ -445,6 +460,7 @@ impl<D: Driver> Engine<D> {
             }
             Meaning::QueryReady(status) => {
                 meter.answered(&mut entry.clock, &server.ledger, status);
+                for_client &= !server.holds_ready_back(status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
@@ -559,6 +575,10 @@ impl<D: Driver> Engine<D> {
         }
         if events.ready {
             self.tell_at_ready(id);
+            self.watch_time(id);
+            if self.servers.get(id).is_some_and(|entry| entry.server.strike.is_some()) {
+                self.strike_goes_on(id);
+            }
         }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.error.is_some() {

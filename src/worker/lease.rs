@@ -261,6 +261,9 @@ impl<D: Driver> Engine<D> {
         if entry.server.is_frozen() || client.conn.skip > 0 {
             return;
         }
+        if let State::Lost(_) = client.session.state {
+            return;
+        }
         if entry.server.status != TransactionStatus::Idle {
             return;
         }
@@ -322,6 +325,7 @@ impl<D: Driver> Engine<D> {
         if let Some(entry) = self.servers.get_mut(id) {
             entry.server.needs_reset |= entry.server.sets_open;
             entry.server.user = User::Cleaning(deadline);
+            entry.server.strike = None;
             entry.server.ledger.swallow_all();
         }
         self.check_at(deadline);
@@ -342,18 +346,7 @@ impl<D: Driver> Engine<D> {
                     build::copy_fail(&mut message, "the client is gone");
                     self.send_own(id, Sent::CopyEnd, &message);
                 }
-                CleanStep::AbortBatch => {
-                    // Sync alone would commit what the batch did; Postgres throws it away when a
-                    // client leaves. An Execute of a portal that does not exist fails the batch.
-                    let mut message = vec![frontend::tag::EXECUTE];
-                    build::sized(&mut message, |out| {
-                        out.extend_from_slice(b"pgweir_abandoned\0\0\0\0\0");
-                    });
-                    self.send_own(id, Sent::Execute, &message);
-                    let mut message = Vec::new();
-                    build::sync(&mut message);
-                    self.send_own(id, OWN_SYNC, &message);
-                }
+                CleanStep::AbortBatch => self.abort_batch(id),
                 CleanStep::Sync => {
                     let mut message = Vec::new();
                     build::sync(&mut message);
@@ -412,6 +405,19 @@ impl<D: Driver> Engine<D> {
                 }
             }
         }
+    }
+
+    /// Ends a batch that its client left open. Sync alone would commit what it did; Postgres throws
+    /// it away when a client leaves. An Execute of a portal that does not exist fails the batch.
+    pub(super) fn abort_batch(&mut self, id: ServerId) {
+        let mut message = vec![frontend::tag::EXECUTE];
+        build::sized(&mut message, |out| {
+            out.extend_from_slice(b"pgweir_abandoned\0\0\0\0\0");
+        });
+        self.send_own(id, Sent::Execute, &message);
+        let mut message = Vec::new();
+        build::sync(&mut message);
+        self.send_own(id, OWN_SYNC, &message);
     }
 
     /// A clean server goes to the client that waits longest, else back to the pool.

@@ -195,6 +195,13 @@ pub enum Mail<S> {
         /// What is known of the signal.
         outcome: CancelOutcome,
     },
+    /// The answer to [`Order::Look`].
+    Looked {
+        /// The statement.
+        cancel: CancelId,
+        /// Whether it waits for a standby; `None`: Postgres could not be asked.
+        waits: Option<bool>,
+    },
     /// A client's own CancelRequest, its key checked.
     ClientCancel(ClientId),
     /// What logs in to a pool is known: its `min_pool_size` is opened and kept open.
@@ -385,6 +392,23 @@ pub enum Order {
         cancel: CancelId,
         /// Where to send it.
         target: Arc<CancelTarget>,
+    },
+    /// Ask Postgres whether what a server runs waits for a standby: it has committed then, and is not
+    /// to be cancelled. Answered by one [`Mail::Looked`].
+    Look {
+        /// The statement.
+        cancel: CancelId,
+        /// Whose server it is.
+        pool: Arc<PoolSpec>,
+        /// Its process.
+        pid: i32,
+    },
+    /// End a server process that does not react to being cancelled.
+    Terminate {
+        /// Whose server it is.
+        pool: Arc<PoolSpec>,
+        /// Its process.
+        pid: i32,
     },
     /// A client of this loop wants a channel. Answered by one [`Mail::Listening`], unless it is taken
     /// back before.

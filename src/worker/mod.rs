@@ -37,6 +37,7 @@ mod statements;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod travel;
 mod vacate;
 #[cfg(test)]
@@ -437,6 +438,7 @@ impl<D: Driver> Engine<D> {
             }
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
+            Mail::Looked { cancel, waits } => self.looked(cancel, waits),
             Mail::Open(spec) => self.open_pool(&spec),
             Mail::Server(traveller) => self.server_came(*traveller),
             Mail::Give { pool, to } => self.asked_for_server(pool, to),
@@ -565,6 +567,7 @@ impl<D: Driver> Engine<D> {
     fn check_deadlines(&mut self) {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
+        self.check_times();
         self.check_vacating();
         for id in self.all_pools() {
             self.check_waiters(id);

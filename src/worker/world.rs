@@ -232,6 +232,10 @@ pub(super) struct World {
     /// Pools that the loop has forgotten.
     pub(super) unused: Vec<Arc<PoolSpec>>,
     pub(super) cancels: Vec<(usize, CancelId)>,
+    /// Questions whether a statement waits for a standby.
+    pub(super) looks: Vec<(usize, CancelId)>,
+    /// Processes that are to be ended.
+    pub(super) terminated: Vec<i32>,
     pub(super) dials: usize,
     /// Servers say what is left of their sessions by what these have done.
     pub(super) servers_know: bool,
@@ -283,6 +287,8 @@ impl World {
             held_dials: Vec::new(),
             unused: Vec::new(),
             cancels: Vec::new(),
+            looks: Vec::new(),
+            terminated: Vec::new(),
             dials: 0,
             servers_know: false,
             most_backends: 0,
@@ -517,6 +523,8 @@ impl World {
                     }
                     Order::Dial(spec) => self.dial(seat, &spec, spec.place()),
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
+                    Order::Look { cancel, .. } => self.looks.push((seat, cancel)),
+                    Order::Terminate { pid, .. } => self.terminated.push(pid),
                     Order::Listen { pool, place, channel, ticket } => {
                         let asked = Listen { seat, pool, place, channel, ticket };
                         self.listens.retain(|one| one.seat != seat || one.channel != asked.channel);
@@ -604,6 +612,13 @@ impl World {
         let (answer, mut question) = tokio::sync::oneshot::channel();
         self.mail_to(seat, Mail::CancelReady { cancel, answer });
         (cancel, question.try_recv().expect("answered at once"))
+    }
+
+    /// Postgres says whether what it was asked about waits for a standby.
+    pub(super) fn looked(&mut self, waits: Option<bool>) {
+        let (seat, cancel) = self.looks.remove(0);
+        self.mail_to(seat, Mail::Looked { cancel, waits });
+        self.run();
     }
 
     pub(super) fn cancel_finished(&mut self, cancel: CancelId, outcome: CancelOutcome) {

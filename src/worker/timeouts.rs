@@ -1,0 +1,486 @@
+//! pgweir's clock: what has been running, or silent, for too long, and what is done about it.
+//!
+//! When something may be late is a number in the loop's slabs; one check for all of them finds out
+//! whether it is. A decision is carried out step by step (`server::Strike`); while it is, nothing is
+//! sent to the server.
+//!
+//! Deliberately absent: the server's own `statement_timeout`, which strikes first where it can.
+
+use super::conn::Rest;
+use super::counting::LeaseClock;
+use super::driver::Driver;
+use super::mail::Order;
+use super::{Engine, ServerConn, Todo};
+use crate::client::{Lost, State};
+use crate::config::{Limit, TimeoutAction};
+use crate::deadline::{Deadline, Tick};
+use crate::errors;
+use crate::ids::{CancelId, ClientId, ServerId};
+use crate::pool::PoolSpec;
+use crate::server::ledger::{Deliver, Running, Sent};
+use crate::server::{Cancel, Stage, Strike, User};
+use crate::session::Ending;
+use crate::wire::backend::ErrorFields;
+use crate::wire::{Report, TransactionStatus, build};
+
+/// How much later than a limit pgweir strikes, so that the server's own comes first.
+pub(super) const GRACE_MS: u64 = 100;
+
+/// How long the answer may take whether a statement waits for a standby.
+const LOOK_LIMIT_MS: u64 = 1_000;
+/// How soon a statement that waits for a standby is looked at again.
+const LOOK_AGAIN_MS: u64 = 1_000;
+/// How long after the first cancel request the second is sent.
+const FIRST_CANCEL_MS: u64 = 1_000;
+/// How long after the second cancel request the server process is ended.
+const SECOND_CANCEL_MS: u64 = 2_000;
+/// How long after that the connection is given up.
+const TERMINATE_MS: u64 = 1_000;
+
+/// What Postgres says where somebody cancelled a statement.
+const CANCELLED_BY_USER: &[u8] = b"canceling statement due to user request";
+
+/// What the clock says of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    /// Nothing, until then.
+    Not(Deadline),
+    /// The unit at the front, or the transaction around it; it may be committing.
+    Running { limit: Limit, limit_ms: u64, since_us: u64, may_commit: bool },
+    /// The client is silent in its transaction.
+    Silent { limit: Limit, limit_ms: u64, since_us: u64 },
+}
+
+impl<D: Driver> Engine<D> {
+    /// Looks at everything that may be late.
+    pub(super) fn check_times(&mut self) {
+        let watched = self.servers.ids_where(|entry| {
+            let runs = entry.clock.transaction_us.is_some();
+            entry.server.strike.is_some() || (runs && entry.clock.limits.shortest().is_some())
+        });
+        for id in watched {
+            if self.servers.get(id).is_some_and(|entry| entry.server.strike.is_some()) {
+                self.next_step(id);
+            } else {
+                self.check_time(id);
+            }
+        }
+    }
+
+    /// A unit has ended, or a client has gone quiet: something else can be late from now on.
+    #[inline]
+    pub(super) fn watch_time(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
+        let clock = &entry.clock;
+        if clock.query_us.is_none() && clock.silent_us.is_none() {
+            return;
+        }
+        if let Some(limit) = clock.limits.shortest() {
+            self.check_at(Deadline::after(self.now, Some(u64::from(limit) + GRACE_MS)));
+        }
+    }
+
+    fn check_time(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let User::Client(client) = entry.server.user else { return };
+        match entry.server.ledger.running() {
+            // A batch without Sync of which everything has been answered.
+            Running::Nothing => {
+                entry.clock.silent_us.get_or_insert(self.now_us);
+            }
+            // What has not come whole from its client does not run.
+            Running::Statements(..) if entry.server.ledger.len() == 1 => {
+                let half_sent = self.clients.get(client).is_some_and(|client| client.conn.skip > 0);
+                if half_sent {
+                    entry.clock.query_us = Some(self.now_us);
+                }
+            }
+            Running::Statements(..) | Running::Ending => {}
+        }
+        let unit = entry.server.ledger.current_unit();
+        match self.late(id) {
+            Late::Not(until) => self.check_at(until),
+            Late::Running { limit, limit_ms, since_us, may_commit } => {
+                let action =
+                    self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
+                self.log_late(id, limit, limit_ms, since_us);
+                if action == Some(TimeoutAction::Report) {
+                    return self.let_run(id, unit);
+                }
+                let strike = Strike {
+                    limit,
+                    limit_ms,
+                    since_us,
+                    unit,
+                    stage: Stage::Looking,
+                    next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
+                    ready_due: false,
+                    told: false,
+                };
+                self.strike(id, strike, may_commit);
+            }
+            Late::Silent { limit, limit_ms, since_us } => {
+                self.log_late(id, limit, limit_ms, since_us);
+                let action =
+                    self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
+                if action == Some(TimeoutAction::Report) {
+                    if let Some(entry) = self.servers.get_mut(id) {
+                        entry.clock.silent_us = Some(self.now_us);
+                    }
+                    return self.watch_time(id);
+                }
+                let report = self.words_of(id, limit, limit_ms, since_us);
+                self.count_struck(id, limit);
+                self.roll_back(id, client, Lost::unreported(report));
+            }
+        }
+    }
+
+    /// What the clock says of a server in a client's use.
+    fn late(&self, id: ServerId) -> Late {
+        let Some(entry) = self.servers.get(id) else { return Late::Not(Deadline::NEVER) };
+        let (clock, server) = (&entry.clock, &entry.server);
+        let limits = clock.limits;
+        let after = |since_us: u64, limit: u64| {
+            Deadline::after(Tick(since_us / 1_000), Some(limit.saturating_add(GRACE_MS)))
+        };
+        let running = server.ledger.running();
+        if let (Running::Nothing, Some(since_us)) = (running, clock.silent_us) {
+            let idle =
+                limits.idle_in_transaction.map(|ms| (Limit::IdleInTransaction, ms, since_us));
+            let all = limits.transaction.zip(clock.transaction_us);
+            let all = all.map(|(ms, since_us)| (Limit::Transaction, ms, since_us));
+            let mut next = Deadline::NEVER;
+            for (limit, limit_ms, since_us) in idle.into_iter().chain(all) {
+                let limit_ms = u64::from(limit_ms);
+                let deadline = Deadline::after(Tick(since_us / 1_000), Some(limit_ms));
+                if deadline.reached(self.now) {
+                    return Late::Silent { limit, limit_ms, since_us };
+                }
+                next = next.min(deadline);
+            }
+            return Late::Not(next);
+        }
+        let Running::Statements(count, ending) = running else {
+            // What may be the commit is never cut.
+            return Late::Not(Deadline::NEVER);
+        };
+        let unit = server.ledger.current_unit();
+        if unit == clock.spared_unit {
+            return Late::Not(Deadline::NEVER);
+        }
+        if let Some(look_again) = clock.look_again.filter(|again| *again > self.now) {
+            return Late::Not(Deadline::after(look_again, Some(0)));
+        }
+        let is_maintenance = clock.maintenance_unit == unit;
+        let (limit, each) = if is_maintenance {
+            (Limit::Maintenance, limits.maintenance)
+        } else {
+            (Limit::Statement, limits.statement)
+        };
+        let mut next = Deadline::NEVER;
+        let client = server.client().and_then(|client| self.clients.get(client));
+        let batch_ending = client.map_or(Ending::Commit, |client| client.session.batch_ending);
+        let ending = ending.unwrap_or(batch_ending);
+        let may_commit = server.status == TransactionStatus::Idle || ending != Ending::No;
+        if let (Some(each), Some(since_us)) = (each, clock.query_us) {
+            let limit_ms = u64::from(each);
+            let deadline = after(since_us, limit_ms.saturating_mul(u64::from(count)));
+            if deadline.reached(self.now) {
+                return Late::Running { limit, limit_ms, since_us, may_commit };
+            }
+            next = next.min(deadline);
+        }
+        if let (Some(limit_ms), Some(since_us)) = (limits.transaction, clock.transaction_us)
+            && ending == Ending::No
+        {
+            let (limit, limit_ms) = (Limit::Transaction, u64::from(limit_ms));
+            let deadline = after(since_us, limit_ms);
+            if deadline.reached(self.now) {
+                return Late::Running { limit, limit_ms, since_us, may_commit };
+            }
+            next = next.min(deadline);
+        }
+        Late::Not(next)
+    }
+
+    /// A unit may go on although it is late.
+    fn let_run(&mut self, id: ServerId, unit: u64) {
+        if let Some(entry) = self.servers.get_mut(id) {
+            entry.clock.spared_unit = unit;
+        }
+    }
+
+    /// A limit has struck what runs: from now on nothing is sent to its server until that is over.
+    fn strike(&mut self, id: ServerId, strike: Strike, may_commit: bool) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let server = &mut entry.server;
+        let cancel = CancelId { server: id, lease: server.lease, unit: strike.unit };
+        self.check_at(strike.next);
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let server = &mut entry.server;
+        server.strike = Some(Box::new(strike));
+        match &server.cancel_target {
+            Some(target) if may_commit => {
+                let pool = self.pools[entry.pool.0 as usize].spec.clone();
+                self.orders.push(Order::Look { cancel, pool, pid: target.pid });
+            }
+            Some(_) => self.cancel_struck(id, 1),
+            // It cannot be cancelled: some poolers and proxies give no key.
+            None => self.server_lost(id, None),
+        }
+    }
+
+    /// Postgres has said whether a statement waits for a standby; `None`: it could not be asked.
+    pub(super) fn looked(&mut self, cancel: CancelId, waits: Option<bool>) {
+        let Some(entry) = self.servers.get_mut(cancel.server) else { return };
+        let server = &mut entry.server;
+        let Some(strike) = &server.strike else { return };
+        if strike.stage != Stage::Looking
+            || strike.unit != cancel.unit
+            || server.lease != cancel.lease
+        {
+            return;
+        }
+        if waits == Some(true) {
+            // It has committed here: to cut it would only hide that the standby has not.
+            let again = self.now.plus(LOOK_AGAIN_MS);
+            entry.clock.look_again = Some(again);
+            self.check_at(Deadline::after(again, Some(0)));
+            return self.strike_is_over(cancel.server);
+        }
+        self.cancel_struck(cancel.server, 1);
+    }
+
+    fn cancel_struck(&mut self, id: ServerId, number: u8) {
+        let limit = if number == 1 { FIRST_CANCEL_MS } else { SECOND_CANCEL_MS };
+        let next = Deadline::after(self.now, Some(limit));
+        if let Some(entry) = self.servers.get_mut(id)
+            && let Some(strike) = &mut entry.server.strike
+        {
+            strike.stage = Stage::Cancelled(number);
+            strike.next = next;
+        }
+        self.check_at(next);
+        self.order_cancel(id);
+    }
+
+    /// What was done has not helped in time.
+    fn next_step(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let Some(strike) = &mut entry.server.strike else { return };
+        if !strike.next.reached(self.now) {
+            let next = strike.next;
+            return self.check_at(next);
+        }
+        match strike.stage {
+            Stage::Looking => self.cancel_struck(id, 1),
+            Stage::Cancelled(1) => self.cancel_struck(id, 2),
+            Stage::Cancelled(_) => {
+                strike.stage = Stage::Terminated;
+                strike.next = Deadline::after(self.now, Some(TERMINATE_MS));
+                let next = strike.next;
+                // Whatever becomes of it, nobody else gets the server.
+                entry.server.doomed = true;
+                if let Some(target) = &entry.server.cancel_target {
+                    let pool = self.pools[entry.pool.0 as usize].spec.clone();
+                    self.orders.push(Order::Terminate { pool, pid: target.pid });
+                }
+                self.check_at(next);
+            }
+            // The server does not react: its client is answered, its slot stays counted.
+            Stage::Terminated | Stage::Barrier => self.server_lost(id, None),
+        }
+    }
+
+    /// A server is gone while a limit is being enforced on it: its client is told of that.
+    pub(super) fn lost_to_a_limit(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let Some(strike) = entry.server.strike.take() else { return };
+        let unit_is_over = entry.server.ledger.current_unit() > strike.unit;
+        if strike.stage == Stage::Looking || unit_is_over || entry.server.ledger.front_failed() {
+            return;
+        }
+        let outcome_is_known = entry.server.status != TransactionStatus::Idle;
+        let words = self.words_of(id, strike.limit, strike.limit_ms, strike.since_us);
+        if let Some(entry) = self.servers.get_mut(id) {
+            entry.server.farewell = Some(errors::limit_struck_in_vain(words, outcome_is_known));
+        }
+        self.count_struck(id, strike.limit);
+    }
+
+    /// A ReadyForQuery came while a limit was being enforced, or a cancel request ended.
+    pub(super) fn strike_goes_on(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let server = &mut entry.server;
+        let Some(strike) = &mut server.strike else { return };
+        if strike.stage == Stage::Barrier {
+            if server.ledger.is_settled() {
+                self.strike_is_over(id);
+            }
+            return;
+        }
+        if server.ledger.current_unit() <= strike.unit && server.ledger.owes_replies() {
+            return;
+        }
+        match server.cancel {
+            // The permit will be refused: what it is for has ended.
+            Cancel::None | Cancel::Ordered(_) => {}
+            Cancel::Permitted(_) => return,
+        }
+        if strike.stage == Stage::Terminated {
+            return;
+        }
+        if server.needs_barrier && server.ledger.is_settled() && !server.doomed {
+            let deliver = if strike.ready_due { Deliver::Client } else { Deliver::Swallow };
+            strike.stage = Stage::Barrier;
+            strike.ready_due = false;
+            strike.next = Deadline::after(self.now, Some(SECOND_CANCEL_MS));
+            let next = strike.next;
+            server.needs_barrier = false;
+            self.check_at(next);
+            return self.send_barrier(id, deliver);
+        }
+        self.strike_is_over(id);
+    }
+
+    fn send_barrier(&mut self, id: ServerId, deliver: Deliver) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        entry.server.ledger.sent(Sent::Sync(Ending::No), deliver);
+        let mut message = Vec::new();
+        build::sync(&mut message);
+        if let Err(error) = self.send_to_server(id, &message) {
+            self.server_lost(id, Some(&error));
+        }
+    }
+
+    /// The server serves on.
+    fn strike_is_over(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let Some(strike) = entry.server.strike.take() else { return };
+        let User::Client(client) = entry.server.user else { return };
+        if strike.ready_due {
+            if entry.server.doomed {
+                return self.server_lost(id, None);
+            }
+            let mut ready = Vec::new();
+            build::ready_for_query(&mut ready, entry.server.status);
+            self.send_to_client(client, &ready);
+        }
+        let Some(entry) = self.servers.get(id) else { return };
+        if !strike.told && strike.stage != Stage::Looking {
+            self.pools[entry.pool.0 as usize].counters.timeouts_lost_race += 1;
+        }
+        let is_failed = entry.server.status == TransactionStatus::Failed;
+        if strike.limit == Limit::Transaction && is_failed && entry.server.ledger.is_settled() {
+            return self.roll_back(id, client, Lost::reported());
+        }
+        self.todo.push_back(Todo::Client(client));
+        self.watch_time(id);
+        if self.servers.get(id).is_some_and(|entry| entry.server.ledger.is_settled()) {
+            self.server_settled(id);
+        }
+    }
+
+    /// Ends the transaction of a client on its server. The client has a failed one until it says
+    /// that it knows; a session that needs its server keeps it.
+    fn roll_back(&mut self, id: ServerId, client_id: ClientId, mut lost: Lost) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
+        let half_sent = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
+        if half_sent || entry.server.doomed {
+            // Closing it rolls back whatever it is in the middle of.
+            entry.server.farewell = lost.take_report();
+            return self.server_lost(id, None);
+        }
+        client.session.changes = None;
+        client.session.held = false;
+        entry.server.touched = Vec::new();
+        if client.session.pins.is_none() {
+            client.session.state = State::Lost(Box::new(lost));
+            return self.start_cleaning(id);
+        }
+        lost.keep(id);
+        client.session.state = State::Lost(Box::new(lost));
+        entry.clock = LeaseClock::default();
+        if entry.server.ledger.batch_is_open() {
+            self.abort_batch(id);
+        }
+        self.send_own_query(id, b"ROLLBACK");
+    }
+
+    fn count_struck(&mut self, id: ServerId, limit: Limit) {
+        if let Some(entry) = self.servers.get(id) {
+            self.pools[entry.pool.0 as usize].counters.timeouts.count(1 << limit as u32);
+        }
+    }
+
+    fn log_late(&self, id: ServerId, limit: Limit, limit_ms: u64, since_us: u64) {
+        let Some(entry) = self.servers.get(id) else { return };
+        let client = entry.server.client().and_then(|client| self.clients.get(client));
+        let Some(spec) = client.map(|client| &client.spec) else { return };
+        let elapsed_ms = self.now_us.saturating_sub(since_us) / 1_000;
+        tracing::warn!(
+            database = %spec.database,
+            role = %spec.role,
+            limit = limit.key(),
+            limit_ms,
+            elapsed_ms,
+            "a limit in time has struck"
+        );
+    }
+
+    /// What a client is told of a limit.
+    fn words_of(&self, id: ServerId, limit: Limit, limit_ms: u64, since_us: u64) -> Report {
+        let took_ms = (self.now_us.saturating_sub(since_us)) / 1_000;
+        let client = self.servers.get(id).and_then(|entry| entry.server.client());
+        let spec = client.and_then(|client| self.clients.get(client)).map(|client| &client.spec);
+        let from =
+            spec.map_or_else(String::new, |spec| spec.settings.load().origin_of(limit.key()));
+        errors::limit_struck(limit, limit_ms, took_ms, &from)
+    }
+}
+
+/// What a client is told in the place of a 57014 that a limit of pgweir's has brought about, by a cancel
+/// request or by the server's own `statement_timeout`.
+pub(super) fn words_for<S>(
+    entry: &mut ServerConn<S>,
+    spec: &PoolSpec,
+    now_us: u64,
+    error: &ErrorFields<'_>,
+) -> Option<(Limit, Report)> {
+    if error.sqlstate != b"57014" {
+        return None;
+    }
+    let (clock, server) = (&entry.clock, &mut entry.server);
+    let unit = server.ledger.current_unit();
+    let (limit, limit_ms, since_us) = match &mut server.strike {
+        Some(strike)
+            if strike.stage == Stage::Barrier
+                || (strike.stage != Stage::Looking && strike.unit == unit) =>
+        {
+            strike.told = true;
+            (strike.limit, strike.limit_ms, strike.since_us)
+        }
+        Some(_) | None => {
+            let is_maintenance = clock.maintenance_unit == unit;
+            let (limit, limit_ms) = if is_maintenance {
+                (Limit::Maintenance, clock.limits.maintenance?)
+            } else {
+                (Limit::Statement, clock.limits.statement?)
+            };
+            let (limit_ms, since_us) = (u64::from(limit_ms), clock.query_us?);
+            let late = now_us.saturating_sub(since_us) >= limit_ms * 1_000;
+            if !late || error.message == CANCELLED_BY_USER {
+                return None;
+            }
+            (limit, limit_ms, since_us)
+        }
+    };
+    let took_ms = now_us.saturating_sub(since_us) / 1_000;
+    let from = spec.settings.load().origin_of(limit.key());
+    Some((limit, errors::limit_struck(limit, limit_ms, took_ms, &from)))
+}
