@@ -204,6 +204,12 @@ pub struct TextEffects {
     pub defines_code: bool,
     /// It may give up what pins a session: locks, temporary objects, cursors.
     pub may_release: bool,
+    /// It has a statement that `maintenance_timeout` is for: [`sql::Upkeep::maintenance`].
+    pub maintenance: bool,
+    /// It has DDL that others queue behind, which `ddl_lock_timeout` is for: [`sql::Upkeep::ddl`].
+    pub ddl: bool,
+    /// How many statements it has: at least 1, and `u16::MAX` for all that are more.
+    pub statements: u16,
 }
 
 impl TextEffects {
@@ -221,6 +227,9 @@ impl TextEffects {
         controls: false,
         defines_code: false,
         may_release: false,
+        maintenance: false,
+        ddl: false,
+        statements: 1,
     };
 
     /// A text that nobody has read.
@@ -237,6 +246,9 @@ impl TextEffects {
         controls: true,
         defines_code: true,
         may_release: true,
+        maintenance: false,
+        ddl: false,
+        statements: 1,
     };
 }
 
@@ -384,7 +396,12 @@ pub fn effects(text: &[u8]) -> TextEffects {
     let facts = sql::facts(text, LexOptions::default());
     if facts.statements().is_empty() {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
-        return TextEffects { is_one_query, ..TextEffects::NOTHING };
+        let statements = statements(&facts);
+        return TextEffects { is_one_query, statements, ..TextEffects::NOTHING };
+    }
+    let mut upkeep = sql::Upkeep::default();
+    for statement in facts.statements() {
+        upkeep.add(sql::upkeep(statement, text, LexOptions::default()));
     }
     let all_kept = facts.statements().len() == facts.count();
     let mut pinning = if all_kept { EffectSet::NONE } else { facts.effects() };
@@ -447,7 +464,15 @@ pub fn effects(text: &[u8]) -> TextEffects {
         controls: facts.effects().has(EffectSet::TRANSACTION),
         defines_code: facts.statements().iter().any(|s| code::may_be_defined(s, text)),
         may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
+        maintenance: upkeep.maintenance,
+        ddl: upkeep.ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
+        statements: statements(&facts),
     }
+}
+
+/// How many statements a text has.
+fn statements(facts: &TextFacts) -> u16 {
+    u16::try_from(facts.count().max(1)).unwrap_or(u16::MAX)
 }
 
 /// Whether a statement may give up locks, temporary objects or cursors that outlive transactions.
@@ -699,6 +724,31 @@ mod tests {
         check("commit", false);
         check("fetch 5 from mine", false);
         check("select 1", false);
+    }
+
+    #[test]
+    fn texts_tell_which_limits_are_theirs() {
+        let check = |text: &str, maintenance: bool, ddl: bool, statements: u16| {
+            let found = effects(text.as_bytes());
+            assert_eq!(
+                (found.maintenance, found.ddl, found.statements),
+                (maintenance, ddl, statements),
+                "{}",
+                &text[..text.len().min(80)]
+            );
+        };
+        check("", false, false, 1);
+        check("select 1", false, false, 1);
+        check("select 1;; select 2;", false, false, 2);
+        check("begin; select 1; commit", false, false, 3);
+        check("create index concurrently i on t (a)", true, false, 1);
+        check("set lock_timeout = 0; alter table t validate constraint c", true, false, 2);
+        check("vacuum full t", true, true, 1);
+        check("begin; truncate t; select 1", false, true, 3);
+        check("selec 1; selec 2", false, false, 2);
+        check(&"select 1;".repeat(70_000), false, false, u16::MAX);
+        let many = "select 1;".repeat(10_000);
+        check(&format!("{many} begin; alter table t add a int"), false, true, 10_002);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod split;
 mod statements;
 mod token;
 mod transaction;
+mod upkeep;
 mod vacated;
 
 pub use cursor::Cursor;
@@ -37,6 +38,7 @@ pub use parameters::{Action, ParameterUse, Scope, Target};
 pub use split::Statements;
 pub use token::{Flaw, Kind, LexOptions, Span, Token};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};
+pub use upkeep::{Upkeep, upkeep};
 pub use vacated::vacated;
 
 #[cfg(test)]

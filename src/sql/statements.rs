@@ -46,7 +46,7 @@ fn explains_parentheses(mut cursor: Cursor) -> bool {
 }
 
 /// Eats an option's value up to the comma or parenthesis; false only for what `defGetBoolean` reads as false.
-fn option_value(cursor: &mut Cursor) -> bool {
+pub(super) fn option_value(cursor: &mut Cursor) -> bool {
     let mut off = false;
     while let Some(token) = cursor.peek() {
         if matches!(token.kind, Kind::Symbol(b',' | b')')) {

@@ -7,6 +7,7 @@ mod properties;
 mod split;
 mod state;
 mod transaction;
+mod upkeep;
 mod vacated;
 
 use super::{LexOptions, TextFacts, facts};
