@@ -59,10 +59,13 @@ fn a_statement_that_cannot_be_prepared_any_more_is_left_out() {
     let mut world = World::new(1, "");
     let (a, b) = one_of_three_is_gone(&mut world);
     for _ in 0..3 {
+        let before = world.servers[0].ran.len();
         world.send(a, &query(SEES));
         world.run();
         assert_eq!(world.tags(a), "DCZ");
+        assert_eq!(world.servers[0].ran.len(), before + 4, "each is tried once");
         assert_eq!(asks(&mut world, a, SEES), ["p r"]);
+        assert_eq!(world.servers[0].ran.len(), before + 6, "only one is tried again");
         displace(&mut world, b);
     }
     assert_eq!(told(&mut world), 0);
