@@ -6,8 +6,10 @@ pub mod listening;
 pub mod lost;
 pub mod pinned;
 pub mod session;
+pub mod standing;
 
 pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use pinned::Pinned;
 pub use session::{Leaving, Session, State};
+pub use standing::Standing;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Listening, Lost, Pinned};
+use crate::client::{Listening, Lost, Pinned, Standing};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
@@ -85,10 +85,8 @@ pub struct Session {
     pub unnamed: Option<StatementId>,
     /// Its named statements; none for most.
     pub names: Option<Box<Names>>,
-    /// Its server is being given statements that its next message names.
-    pub standing: bool,
-    /// The ErrorResponse of one that could not be prepared: its next message fails with it.
-    pub stand_failed: Option<Vec<u8>>,
+    /// Statements that its server is being given, or was, for its next message to find.
+    pub standing: Option<Box<Standing>>,
     /// What the unnamed statement that was sent last, and the unnamed portal made of it, do to
     /// named statements.
     pub unnamed_does: Option<Box<NamedUse>>,
@@ -148,8 +146,7 @@ impl Session {
             refuse: None,
             unnamed: None,
             names: None,
-            standing: false,
-            stand_failed: None,
+            standing: None,
             unnamed_does: None,
             portal_does: None,
             bound: None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::table::{Asker, Send, Table};
 use super::{Ask, Listeners};
@@ -125,6 +125,16 @@ impl Connection {
                 }
                 continue;
             }
+            if self.link.is_none() && self.hub.is_vacated(&self.pool) {
+                // What comes meanwhile is heard: the next statement may want the same and waits
+                // until it knows that nobody listens here.
+                match timeout(LOOK_AGAIN, self.asks.recv()).await {
+                    Ok(Some(ask)) => self.take(ask).await,
+                    Ok(None) => return End::Unused,
+                    Err(_) => {}
+                }
+                continue;
+            }
             if self.link.is_none()
                 && let Err(report) = self.connect().await
             {
@@ -152,11 +162,8 @@ impl Connection {
         }
     }
 
-    /// Dials, as soon as no statement wants the database to itself, and asks for all channels.
+    /// Dials, and asks for all channels.
     async fn connect(&mut self) -> Result<(), Report> {
-        while self.hub.is_vacated(&self.pool) {
-            sleep(LOOK_AGAIN).await;
-        }
         if self.pool.place() != self.place {
             return Err(Report::error(b"57P01", "the configuration has moved the server"));
         }

@@ -154,6 +154,13 @@ impl OwnNames {
         }
     }
 
+    /// The same, of one unit; those that were sent behind it may succeed.
+    pub fn failed_in(&mut self, unit: u64) {
+        for slot in self.slots.values_mut().filter(|slot| slot.unit == Some(unit)) {
+            (slot.is, slot.unit) = (Is::Unknown, None);
+        }
+    }
+
     /// As many units have been answered.
     pub fn answered(&mut self, units_done: u64) {
         self.slots.retain(|_, slot| {
@@ -254,8 +261,12 @@ mod tests {
         own.closing(&mut statements, b"x", 2);
         own.sent(&mut statements, b"y", b, (2, false));
         assert_eq!(own.meant(b"x", 2), Meant::Nothing);
+        own.sent(&mut statements, b"z", b, (3, false));
+        own.failed_in(2);
+        assert_eq!((own.meant(b"x", 3), own.meant(b"z", 3)), (Meant::Unknown, Meant::Statement(b)));
         own.failed();
-        assert_eq!((own.meant(b"x", 3), own.meant(b"y", 3)), (Meant::Unknown, Meant::Unknown));
+        assert_eq!((own.meant(b"y", 3), own.meant(b"z", 3)), (Meant::Unknown, Meant::Unknown));
+        own.dropped(&mut statements, b"z");
         own.closing(&mut statements, b"x", 3);
         own.answered(3);
         assert_eq!((own.meant(b"x", 4), own.len()), (Meant::Nothing, 1));

@@ -125,6 +125,13 @@ impl Ledger {
         self.half_ended
     }
 
+    /// Whether the transaction that the server is in may be no block, for a Query in the middle of
+    /// a batch left it open: it takes no savepoints then.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.joined
+    }
+
     /// Whether the server will end the connection over a message it got, once it has said so.
     #[must_use]
     pub fn is_ending(&self) -> bool {

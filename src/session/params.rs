@@ -48,7 +48,7 @@ impl std::hash::Hash for ParamSet {
 }
 
 /// Parameters that do not change what a statement means. Neither do those with a dot in their name.
-const WITHOUT_MEANING: [&[u8]; 14] = [
+const WITHOUT_MEANING: [&[u8]; 15] = [
     b"application_name",
     b"client_min_messages",
     b"default_transaction_deferrable",
@@ -59,6 +59,8 @@ const WITHOUT_MEANING: [&[u8]; 14] = [
     b"lock_timeout",
     b"log_min_duration_statement",
     b"maintenance_work_mem",
+    // Looked at whenever a plan is chosen.
+    b"plan_cache_mode",
     b"statement_timeout",
     b"synchronous_commit",
     b"transaction_timeout",
@@ -437,6 +439,7 @@ mod tests {
     fn the_dialect_is_what_changes_the_meaning_of_texts() {
         assert_eq!(set(&[]).dialect(), b"");
         assert_eq!(set(&[("application_name", "x"), ("lock_timeout", "1s")]).dialect(), b"");
+        assert_eq!(set(&[("plan_cache_mode", "force_custom_plan")]).dialect(), b"");
         assert_eq!(set(&[("TimeZone", "UTC"), ("a", "b")]).dialect(), b"a\0b\0timezone\0UTC\0");
     }
 

@@ -29,8 +29,8 @@ impl<D: Driver> Engine<D> {
         if self.must_wait_for_names(id, server) {
             return self.hold_client(id);
         }
-        if self.clients.get(id).is_some_and(|client| client.session.stand_failed.is_some()) {
-            return self.answer_stand_failed(id, server);
+        if let Some(next) = self.answer_stand_failed(id, server) {
+            return next;
         }
         let used = facts::named_use(text);
         if let Err(next) = self.stand_for(id, server, &used, Way::Query, &mut before) {
@@ -42,6 +42,7 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let building = entry.server.ledger.building_unit();
+        session.standing = None;
         session.pins = session.pins.and(effects.pins);
         session.batch_sets_unnamed = false;
         session.batch_ending = Ending::No;
@@ -129,6 +130,9 @@ impl<D: Driver> Engine<D> {
         {
             return next;
         }
+        if let Err(next) = self.stand_ahead(id, server, &used, &mut before) {
+            return next;
+        }
         let effects = self.statements.effects(statement);
         let Some(client) = self.clients.get_mut(id) else { return Next::End };
         let session = &mut client.session;
@@ -137,6 +141,23 @@ impl<D: Driver> Engine<D> {
         self.statements.retain(statement);
         self.note(id, server, Sent::Parse(Which::Unnamed(Some(statement))), Deliver::Client);
         Next::Forward
+    }
+
+    /// A Parse begins a batch whose statements perhaps see any name: what can be put there only in
+    /// an exchange of its own is put there now, for behind it there is no room.
+    pub(super) fn stand_ahead(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        used: &NamedUse,
+        before: &mut &[u8],
+    ) -> Result<(), Next> {
+        let Some(entry) = self.servers.get(server) else { return Err(Next::End) };
+        if entry.server.ledger.batch_is_open() || !(used.sees_all || used.unclear) {
+            return Ok(());
+        }
+        let sees = NamedUse { sees_all: true, ..NamedUse::default() };
+        self.stand_for(id, server, &sees, Way::Batch, before)
     }
 
     /// A Parse of a named statement whose text uses names: it is shared like others where all that
@@ -409,7 +430,7 @@ impl<D: Driver> Engine<D> {
             // Those of the protocol are there as far as they are needed, under pgweir's names.
             for (name, _) in names.all().filter(|(_, known)| self.statements.is_sql(*known)) {
                 if !wants.iter().any(|(wanted, _)| **wanted == *name) {
-                    wants.push((name.into(), Need::Statement));
+                    wants.push((name.into(), Need::IfPossible));
                 }
             }
         }
@@ -471,17 +492,17 @@ impl<D: Driver> Engine<D> {
 
     /// A statement that a message needs could not be prepared on its server: the message is answered
     /// with that error, as Postgres does when it looks at the statement again.
-    fn answer_stand_failed(&mut self, id: ClientId, server: ServerId) -> Next {
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
-        else {
-            return Next::End;
-        };
-        let error = client.session.stand_failed.take().unwrap_or_default();
+    fn answer_stand_failed(&mut self, id: ClientId, server: ServerId) -> Option<Next> {
+        let (client, entry) = (self.clients.get_mut(id)?, self.servers.get(server)?);
+        let building = entry.server.ledger.building_unit();
+        let standing = client.session.standing.as_mut()?;
+        let error = standing.take_error().filter(|_| standing.is_for(server, building))?;
+        client.session.standing = None;
         let start = self.to_client.len();
         self.to_client.extend_from_slice(&error);
         build::ready_for_query(&mut self.to_client, entry.server.status);
         let counters = &mut self.pools[entry.pool.0 as usize].counters;
         counters.count_answers(&self.to_client[start..]);
-        Next::Drop
+        Some(Next::Drop)
     }
 }

@@ -334,7 +334,7 @@ impl<D: Driver> Engine<D> {
     pub(super) fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.state = State::Idle;
-        client.session.standing = false;
+        client.session.standing = None;
         if client.session.retries >= RETRIES {
             return self.fail_request(id, farewell.unwrap_or_else(errors::server_lost));
         }
@@ -362,8 +362,7 @@ impl<D: Driver> Engine<D> {
         client.session.state = State::Idle;
         client.session.held = false;
         client.session.changes = None;
-        client.session.standing = false;
-        client.session.stand_failed = None;
+        client.session.standing = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
         }

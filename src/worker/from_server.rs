@@ -333,7 +333,14 @@ impl<D: Driver> Engine<D> {
             *found |= body == b"SELECT 1\0";
         }
         if own_failed {
-            server.prepared.own.failed();
+            let own = &mut server.prepared.own;
+            match server.user {
+                // Each unit of an exchange of pgweir's own fails alone.
+                User::Preparing(_) => own.failed_in(server.ledger.current_unit()),
+                User::Client(_) | User::Asking(_) | User::Nobody | User::Cleaning(_) => {
+                    own.failed();
+                }
+            }
         }
         if let Some(number) = does
             && matches!(header.tag, tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED)
@@ -538,9 +545,10 @@ impl<D: Driver> Engine<D> {
                 } else {
                     if let User::Preparing(client) = server.user
                         && let Some(client) = clients.get_mut(client)
-                        && client.session.standing
+                        && let Some(standing) = &mut client.session.standing
+                        && standing.is_under_way()
                     {
-                        client.session.stand_failed = Some(whole_error(header, body));
+                        standing.failed(server.ledger.current_unit(), whole_error(header, body));
                     }
                     events.error = Some(Report::from_server(body));
                 }

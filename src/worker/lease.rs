@@ -210,7 +210,7 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
-        if std::mem::take(&mut client.session.standing) {
+        if client.session.standing.as_mut().is_some_and(|standing| standing.end()) {
             entry.server.user = User::Client(client_id);
             entry.server.own_error = None;
             // The message that waits looks what has become of it.

@@ -98,7 +98,7 @@ impl<D: Driver> Engine<D> {
         server: ServerId,
         parse: ParseView,
         body: &[u8],
-        before: &[u8],
+        mut before: &[u8],
     ) -> Next {
         let shares = self.shared_max(server) > 0 && !self.statements.is_full();
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
@@ -135,14 +135,22 @@ impl<D: Driver> Engine<D> {
             self.statements.release(statement);
             return next;
         }
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
-        else {
-            return Next::End;
-        };
+        let Some(entry) = self.servers.get(server) else { return Next::End };
         if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
             self.statements.release(statement);
             return self.forget_sequences(id, server);
         }
+        if effects.uses_names
+            && let used = facts::named_use(parse.query)
+            && let Err(next) = self.stand_ahead(id, server, &used, &mut before)
+        {
+            self.statements.release(statement);
+            return next;
+        }
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
         let session = &mut client.session;
         session.pins = session.pins.and(effects.pins);
         session.batch_ending = session.batch_ending.and(effects.ending);

@@ -7,6 +7,7 @@ mod parameters;
 mod pins;
 mod prepared;
 mod refuse;
+mod standing;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

@@ -2,6 +2,7 @@
 //! a server, and nothing is missed.
 
 use std::thread;
+use std::time::Instant;
 
 use pgweir::cluster::{Cluster, Node};
 
@@ -270,6 +271,24 @@ fn a_database_can_be_copied_and_dropped_while_somebody_listens_there() {
     let frames = listener.until_closed();
     assert_eq!(frames[0].sqlstate().as_deref(), Some("57P01"), "{frames:?}");
     assert_eq!(activity(cluster.primary(), "shop", "postgres"), 0);
+}
+
+#[test]
+fn whoever_listens_holds_up_none_of_several_copies_in_a_row() {
+    let cluster = shop();
+    let pgweir = two_loops(&cluster);
+    let mut dba = pgweir.client(&Login::new("postgres", "postgres"));
+    let mut listener = client(&pgweir);
+    ask(&mut listener, "listen news");
+    let began = Instant::now();
+    for n in 0..5 {
+        ask(&mut dba, &format!("create database copy_{n} template shop"));
+    }
+    // After 5 s a statement no longer waits for a connection to be closed: here it has not been dialled again.
+    assert!(began.elapsed() < secs(10), "five copies in {:?}", began.elapsed());
+    ask(&mut client(&pgweir), "listen more");
+    cluster.primary().sql("shop", "notify news, 'after'").unwrap();
+    assert_eq!(told(&mut listener), "news:after");
 }
 
 #[test]

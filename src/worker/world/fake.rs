@@ -22,6 +22,8 @@ pub(in crate::worker) struct FakeServer {
     pub(super) unnamed: Option<Vec<u8>>,
     /// Statements with names, whoever made them how.
     pub(in crate::worker) named: HashMap<String, String>,
+    /// Texts that cannot be prepared any more: their tables are gone.
+    pub(in crate::worker) gone: Vec<String>,
     portals: HashMap<String, Vec<u8>>,
     skipping: bool,
     copy_in: bool,
@@ -61,6 +63,7 @@ impl FakeServer {
             status: TransactionStatus::Idle,
             unnamed: None,
             named: HashMap::new(),
+            gone: Vec::new(),
             portals: HashMap::new(),
             skipping: false,
             copy_in: false,
@@ -233,7 +236,25 @@ impl FakeServer {
             self.refuse_to_read(out);
             return true;
         }
+        if let Some(caught) = text.strip_prefix("DO LANGUAGE plpgsql") {
+            return self.run_caught(caught, out);
+        }
         text.split("; ").any(|statement| self.run_one(statement, out))
+    }
+
+    /// Code that runs a text and catches its error. Whether it failed itself.
+    fn run_caught(&mut self, code: &str, out: &mut Vec<u8>) -> bool {
+        if self.status == TransactionStatus::Failed {
+            Report::error(b"25P02", "aborted").write(out);
+            return true;
+        }
+        let code = unquoted(code);
+        let text = code.strip_prefix("BEGIN EXECUTE").and_then(|code| code.split("; EXC").next());
+        let before = self.status;
+        self.run(&unquoted(text.expect("one text")), &mut Vec::new());
+        self.status = before;
+        build::command_complete(out, "DO");
+        false
     }
 
     /// SET, RESET and what concerns savepoints; `None`: it is another statement.
@@ -300,6 +321,10 @@ impl FakeServer {
             return None;
         }
         let (found, tag) = match words {
+            ["PREPARE", _, "AS", text @ ..] if self.gone.contains(&text.join(" ")) => {
+                Report::error(b"42P01", "no table").write(out);
+                return Some(true);
+            }
             ["PREPARE", name, "AS", text @ ..] if !self.named.contains_key(*name) => {
                 self.named.insert((*name).to_owned(), text.join(" "));
                 (true, "PREPARE")
@@ -345,6 +370,14 @@ impl FakeServer {
                 self.status = TransactionStatus::Failed;
             }
             return failed;
+        }
+        if text.contains("pg_prepared_statements") && self.status != TransactionStatus::Failed {
+            let mut names: Vec<&str> = self.named.keys().map(String::as_str).collect();
+            names.retain(|name| !name.starts_with("_pgweir"));
+            names.sort_unstable();
+            row(out, &names.join(" "));
+            build::command_complete(out, "SELECT 1");
+            return false;
         }
         let first = words.first().copied().unwrap_or_default().to_ascii_uppercase();
         let ends = matches!(words[..], ["COMMIT" | "ROLLBACK"]);
@@ -478,6 +511,12 @@ fn row(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(&u32::try_from(text.len()).expect("short").to_be_bytes());
         out.extend_from_slice(text.as_bytes());
     });
+}
+
+/// What a literal says.
+fn unquoted(literal: &str) -> String {
+    let inside = literal.strip_prefix(" E'").and_then(|rest| rest.strip_suffix('\''));
+    inside.expect("a literal").replace("''", "'").replace("\\\\", "\\")
 }
 
 /// The text up to a NUL, and what comes behind it.

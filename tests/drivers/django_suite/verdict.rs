@@ -85,9 +85,14 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// Panics unless all is explained, and enough was tested.
-    pub fn assert_good(&self, at_least: u64) {
-        let mut wrong = Vec::new();
+    /// Panics unless all is explained, enough was tested, and nobody else complains.
+    pub fn assert_good(&self, at_least: u64, complaints: Vec<String>) {
+        let wrong = self.wrong(at_least, complaints);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn wrong(&self, at_least: u64, complaints: Vec<String>) -> Vec<String> {
+        let mut wrong = complaints;
         for (test, straight, pooled) in &self.unexplained {
             wrong.push(format!("{test}: straight {straight}, through pgweir {pooled}"));
             wrong.extend(report_of(&self.pooled.output, test));
@@ -104,7 +109,7 @@ impl<'a> Verdict<'a> {
         if failed > self.straight.outcomes.len() / 100 {
             wrong.push(format!("{failed} tests fail straight to Postgres"));
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        wrong
     }
 }
 
@@ -200,6 +205,10 @@ fn only_what_is_worse_and_not_explained_is_held_against_pgweir() {
         (verdict.explained, verdict.stale.as_slice()),
         (1, ["backends.a".to_owned()].as_slice())
     );
+    let same = Verdict::of(&straight, &straight, &Explained(Vec::new()));
+    let failed_straight = "1 tests fail straight to Postgres";
+    assert_eq!(same.wrong(9, Vec::new()), [failed_straight]);
+    assert_eq!(same.wrong(9, vec!["neighbours".to_owned()]), ["neighbours", failed_straight]);
     assert_eq!(
         report_of(&pooled.output, "backends.b").unwrap(),
         "    FAIL: b (backends.b)\n    why"

@@ -305,6 +305,93 @@ fn code_in_sight_finds_the_statements_of_its_session() {
     accounts.assert_settled(secs(10));
 }
 
+/// Messages that see any statement of their session's, in each way that they can be sent.
+fn ways_to_see(text: &str) -> Vec<Vec<Vec<u8>>> {
+    let run = |text: &str| [parse("", text, &[]), bind("", "", &[]), execute("", 0)].concat();
+    let named = [parse("n", text, &[]), bind("", "n", &[]), execute("", 0), sync()].concat();
+    let again = [bind("", "n", &[]), describe(b'P', ""), execute("", 0), sync()].concat();
+    let cursor = "declare c cursor for select generate_series(1, 3)";
+    let block = |within: Vec<Vec<u8>>| {
+        let begin = vec![query("begin"), query("insert into sink values ('kept')")];
+        [begin, within, vec![query("commit")]].concat()
+    };
+    vec![
+        vec![query(text)],
+        vec![query(format!("select 1; {text}"))],
+        vec![batch(text, &[]), query("select 2")],
+        vec![named.clone(), again.clone(), again.clone(), [close(b'S', "n"), sync()].concat()],
+        vec![[parse("n", text, &[]), sync()].concat(), again, [close(b'S', "n"), sync()].concat()],
+        // Something else stands before it in the batch.
+        vec![[run("select 1"), run(text), sync()].concat()],
+        vec![
+            [run("begin"), run(text), run("insert into sink values ('kept')"), sync()].concat(),
+            query("commit"),
+        ],
+        vec![[parse("", "select 1", &[]), query(text)].concat(), sync()],
+        block(vec![query(text), batch(text, &[]), query("select 2")]),
+        block(vec![[run("select 1"), run(text), sync()].concat(), query("select 2")]),
+        block(vec![query(cursor), query("fetch c"), query(text), query("fetch c")]),
+        block(vec![
+            query("savepoint _pgweir_sql"),
+            query("insert into sink values ('lost')"),
+            query(text),
+            query("rollback to _pgweir_sql; release _pgweir_sql"),
+            query("savepoint a"),
+            query("select 1/0"),
+            query(text),
+            query("rollback to a"),
+            query(text),
+        ]),
+        vec![query("begin isolation level serializable read only"), query(text), query("commit")],
+    ]
+}
+
+#[test]
+fn what_cannot_be_prepared_again_fails_nobody_who_does_not_name_it() {
+    let cluster = front::shop();
+    cluster.primary().sql("shop", "create table sink (word text)").unwrap();
+    let pgweir = front::pool_of(1, cluster.primary().address()).start();
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let mut owner = RawClient::login(&cluster.primary().address().into(), &front::login());
+    let mut direct = RawClient::login(&cluster.primary().address().into(), &front::login());
+    let mut pooled = front::client(&pgweir);
+    let mut other = front::client(&pgweir);
+    let all = "select count(*) from pg_prepared_statements where from_sql";
+    assert_no_error(&owner.ask("create table t (n int)"));
+    for client in [&mut direct, &mut pooled] {
+        assert_no_error(&client.ask("prepare gone as select n from t"));
+        let awkward = r"prepare p as select 'ä it''s \', E'\\', $$'$$, $1::int";
+        assert_no_error(&client.ask(awkward));
+        assert_no_error(&client.ask("prepare r (text) as select $1"));
+    }
+    assert_no_error(&owner.ask("drop table t"));
+    let sees = "select name, statement, parameter_types, from_sql from pg_prepared_statements \
+                where from_sql and name <> 'gone' order by 1";
+    let runs = "do $$ begin execute 'execute p(1)'; execute 'execute r(2)'; end $$";
+    let mut compared = 0;
+    for text in [sees, runs] {
+        for requests in ways_to_see(text) {
+            for at_once in [false, true] {
+                assert_eq!(other.ask_value(all), "0");
+                let expected = answers(&mut direct, &requests, false);
+                let received = answers(&mut pooled, &requests, at_once);
+                let sent: Vec<_> = requests.iter().map(|r| String::from_utf8_lossy(r)).collect();
+                assert_eq!(received, expected, "pgweir's on the left: {sent:?}");
+                compared += expected.iter().filter(|line| line.contains("prepare p")).count();
+            }
+        }
+    }
+    assert_eq!(compared, 34);
+    let lost = "select count(*) from sink where word = 'lost'";
+    assert_eq!(owner.ask_value(lost), "0");
+    assert_eq!(pooled.ask_value(all), "2");
+    assert_no_error(&owner.ask("create table t (n int)"));
+    assert_eq!(pooled.ask_value(all), "3");
+    assert_no_error(&pooled.ask("execute gone"));
+    drop((owner, direct, pooled, other));
+    accounts.assert_settled(secs(10));
+}
+
 #[test]
 fn a_discard_that_fails_in_a_batch_leaves_a_pinned_sessions_statements() {
     let cluster = front::shop();
