@@ -98,6 +98,8 @@ pub struct Server {
     pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
+    /// The last unit of work with a statement of maintenance in it; 0: none.
+    pub maintenance_unit: u64,
     /// A limit in time that has struck.
     pub strike: Option<Box<Strike>>,
     /// Where its statements are cancelled.
@@ -188,6 +190,7 @@ impl Server {
             recalls_another: false,
             first_unit: 1,
             cancel: Cancel::None,
+            maintenance_unit: 0,
             strike: None,
             cancel_target,
             applied: no_params,
@@ -353,6 +356,9 @@ impl Server {
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
         self.may_release |= effects.may_release;
+        if effects.maintenance {
+            self.maintenance_unit = self.ledger.building_unit();
+        }
         if effects.notifies {
             self.tenant.notifies();
         }

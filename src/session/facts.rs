@@ -248,7 +248,7 @@ impl TextEffects {
         may_release: true,
         maintenance: false,
         ddl: false,
-        statements: 1,
+        statements: u16::MAX,
     };
 }
 

@@ -96,12 +96,17 @@ impl<D: Driver> Engine<D> {
             }
         }
         let epoch = self.repeats.redefinitions();
+        let statements = u16::try_from(used.statements).unwrap_or(u16::MAX);
         let owed = self.note(id, server, query, Deliver::Client);
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return;
         };
-        if !owed || steps.is_empty() {
+        if !owed {
+            return;
+        }
+        entry.server.ledger.count_last(statements);
+        if steps.is_empty() {
             return;
         }
         // The Query is the end of its unit.

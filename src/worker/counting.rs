@@ -23,8 +23,6 @@ pub(super) struct LeaseClock {
     pub(super) silent_us: Option<u64>,
     /// What held for the client when its transaction began.
     pub(super) limits: TimeLimits,
-    /// The last unit with a statement of maintenance in it; 0: none.
-    pub(super) maintenance_unit: u64,
     /// A unit that is let run although it is late; 0: none.
     pub(super) spared_unit: u64,
     /// When to look again at one that waits for a standby.

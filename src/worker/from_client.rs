@@ -468,6 +468,7 @@ impl<D: Driver> Engine<D> {
         let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
         let too_long = is_text && header.body_len as usize > self.max_statement_size;
         let whole = message.len() == header.frame_len() && !too_long;
+        let mut statements = 1;
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
             // ends the connection over it.
@@ -503,6 +504,7 @@ impl<D: Driver> Engine<D> {
                 {
                     return self.query_using_names(id, server, text, effects, before);
                 }
+                statements = effects.statements;
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;
@@ -586,7 +588,13 @@ impl<D: Driver> Engine<D> {
             tag::COPY_DONE | tag::COPY_FAIL => Sent::CopyEnd,
             _ => return Next::Forward,
         };
-        self.note(id, server, sent, Deliver::Client);
+        let owed = self.note(id, server, sent, Deliver::Client);
+        if owed
+            && statements > 1
+            && let Some(entry) = self.servers.get_mut(server)
+        {
+            entry.server.ledger.count_last(statements);
+        }
         Next::Forward
     }
 

@@ -104,6 +104,11 @@ impl<D: Driver> Engine<D> {
         }
         let Some(statement) = statement else { return };
         let effects = self.statements.effects(statement);
+        if effects.maintenance
+            && let Some(entry) = self.servers.get_mut(server)
+        {
+            entry.server.maintenance_unit = entry.server.ledger.building_unit();
+        }
         if (effects.sets_locally || !effects.sets.is_none()) && names_temp_schema(body) {
             // It may be the search path that a value is for, and the next table be a temporary one.
             session.pins = session.pins.and(Pins::TEMPORARY);

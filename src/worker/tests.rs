@@ -8,6 +8,7 @@ mod pins;
 mod prepared;
 mod refuse;
 mod standing;
+mod timeouts;
 mod vacate;
 
 use super::mail::{CancelOutcome, DialFailure};

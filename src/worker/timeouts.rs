@@ -172,7 +172,7 @@ impl<D: Driver> Engine<D> {
         if let Some(look_again) = clock.look_again.filter(|again| *again > self.now) {
             return Late::Not(Deadline::after(look_again, Some(0)));
         }
-        let is_maintenance = clock.maintenance_unit == unit;
+        let is_maintenance = server.maintenance_unit == unit;
         let (limit, each) = if is_maintenance {
             (Limit::Maintenance, limits.maintenance)
         } else {
@@ -219,7 +219,9 @@ impl<D: Driver> Engine<D> {
         self.check_at(strike.next);
         let Some(entry) = self.servers.get_mut(id) else { return };
         let server = &mut entry.server;
-        server.strike = Some(Box::new(strike));
+        let can_be_cancelled = server.cancel_target.is_some();
+        let stage = if can_be_cancelled { strike.stage } else { Stage::Terminated };
+        server.strike = Some(Box::new(Strike { stage, ..strike }));
         match &server.cancel_target {
             Some(target) if may_commit => {
                 let pool = self.pools[entry.pool.0 as usize].spec.clone();
@@ -466,7 +468,7 @@ pub(super) fn words_for<S>(
             (strike.limit, strike.limit_ms, strike.since_us)
         }
         Some(_) | None => {
-            let is_maintenance = clock.maintenance_unit == unit;
+            let is_maintenance = server.maintenance_unit == unit;
             let (limit, limit_ms) = if is_maintenance {
                 (Limit::Maintenance, clock.limits.maintenance?)
             } else {

@@ -239,6 +239,8 @@ pub(super) struct World {
     pub(super) dials: usize,
     /// Servers say what is left of their sessions by what these have done.
     pub(super) servers_know: bool,
+    /// Servers send BackendKeyData.
+    pub(super) gives_cancel_keys: bool,
     /// Most processes that the simulated Postgres ever had.
     pub(super) most_backends: usize,
     text: String,
@@ -291,6 +293,7 @@ impl World {
             terminated: Vec::new(),
             dials: 0,
             servers_know: false,
+            gives_cancel_keys: true,
             most_backends: 0,
             text: text.to_owned(),
         }
@@ -566,7 +569,7 @@ impl World {
             place,
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
-            cancel: Some(Arc::new(target)),
+            cancel: self.gives_cancel_keys.then(|| Arc::new(target)),
         };
         self.mail_to(seat, Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
     }
@@ -706,6 +709,14 @@ impl World {
         pipe.to_engine.extend(out);
         pipe.edge = true;
         drop(net);
+        self.run();
+    }
+
+    /// A silent server ends what it has begun with, with this error.
+    pub(super) fn front_fails(&mut self, n: usize, report: &Report) {
+        let mut out = Vec::new();
+        self.servers[n].front_fails(report, &mut out);
+        self.server_sends(n, &out);
         self.run();
     }
 

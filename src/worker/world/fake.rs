@@ -17,7 +17,7 @@ pub(in crate::worker) struct FakeServer {
     /// Whose it is.
     pub(in crate::worker) database: String,
     pub(in crate::worker) role: String,
-    pub(super) input: Vec<u8>,
+    pub(in crate::worker) input: Vec<u8>,
     pub(in crate::worker) status: TransactionStatus,
     pub(super) unnamed: Option<Vec<u8>>,
     /// Statements with names, whoever made them how.
@@ -115,7 +115,7 @@ impl FakeServer {
     }
 
     /// Bytes of the message at the front, if it is there whole.
-    pub(super) fn front_len(&self) -> Option<usize> {
+    pub(in crate::worker) fn front_len(&self) -> Option<usize> {
         let length = self.input.get(1..HEADER_LEN)?;
         let len = u32::from_be_bytes(length.try_into().expect("4 bytes")) as usize + 1;
         (self.input.len() >= len).then_some(len)
@@ -493,6 +493,21 @@ impl FakeServer {
         Report::error(b"42601", "syntax error").write(out);
         if self.status == TransactionStatus::InTransaction {
             self.status = TransactionStatus::Failed;
+        }
+    }
+
+    /// The message at the front ends with this error instead of being run.
+    pub(in crate::worker) fn front_fails(&mut self, report: &Report, out: &mut Vec<u8>) {
+        let len = self.front_len().expect("a whole message");
+        let message: Vec<u8> = self.input.drain(..len).collect();
+        report.write(out);
+        if self.status == TransactionStatus::InTransaction {
+            self.status = TransactionStatus::Failed;
+        }
+        if message[0] == b'Q' {
+            build::ready_for_query(out, self.status);
+        } else {
+            self.skipping = true;
         }
     }
 
