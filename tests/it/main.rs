@@ -19,4 +19,5 @@ mod prepared;
 mod reload;
 mod session;
 mod streaming;
+mod timeouts;
 mod torture;

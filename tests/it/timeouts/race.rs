@@ -1,0 +1,173 @@
+//! Statements that end around their limit: whatever the cancel request hits, it is no other.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use pgweir::cluster::Cluster;
+
+use crate::harness::accounting::Accounting;
+use crate::harness::await_event::secs;
+use crate::harness::frame::Frame;
+use crate::harness::message;
+use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
+use crate::harness::proxy::{FaultProxy, Only};
+use crate::harness::raw::Login;
+
+const POOLS: usize = 20;
+
+/// `statement_timeout` of the pools; pgweir's clock strikes 100 ms later.
+const LIMIT_MS: u64 = 5;
+
+/// Rounds of all pools together, for each protocol: 800 unless the environment says otherwise.
+fn rounds() -> u32 {
+    let all = std::env::var("PGWEIR_TIMEOUT_ROUNDS").map_or(800, |n| n.parse().unwrap());
+    all / u32::try_from(POOLS).unwrap()
+}
+
+/// Small random numbers; each pool has its own seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// What all pools saw.
+#[derive(Default)]
+struct Seen {
+    cancelled: AtomicU32,
+    finished: AtomicU32,
+    others: AtomicU32,
+}
+
+fn one_server_pools(cluster: &Cluster, proxy: &FaultProxy) -> Pgweir {
+    let url = format!("postgres://{}?sslmode=disable", proxy.address());
+    let mut options: PgweirOptions = Pgweir::options()
+        .database("*", &url)
+        .set("auth", "method = \"trust\"")
+        .set("defaults", "pool_size = 1")
+        .set("defaults", "reserve_pool_size = 0")
+        .set("defaults", &format!("statement_timeout = \"{LIMIT_MS}ms\""));
+    for n in 0..POOLS {
+        cluster.primary().sql("postgres", &format!("create role racer_{n} login")).unwrap();
+        options = options.role(&format!("racer_{n}"), "x");
+    }
+    options.start()
+}
+
+/// Runs statements of about the limit, in a transaction or not; between two of them one that nobody
+/// may hit, at once.
+fn race(pgweir: &Pgweir, role: &str, seed: u64, extended: bool, seen: &Seen) {
+    let mut client = pgweir.client(&Login::new(role, "postgres"));
+    let mut dice = Dice(seed);
+    for round in 0..rounds() {
+        let runs = Duration::from_millis(LIMIT_MS + 85) + Duration::from_micros(dice.below(40_000));
+        let text = format!("select pg_sleep({:.6}), '{role}-{round}'", runs.as_secs_f64());
+        let in_transaction = dice.below(2) == 0;
+        if in_transaction {
+            client.ask("begin");
+        }
+        let request = if extended {
+            let batch = [
+                message::parse("", &text, &[]),
+                message::bind("", "", &[]),
+                message::execute("", 0),
+                message::sync(),
+            ];
+            batch.concat()
+        } else {
+            message::query(&text)
+        };
+        client.send(&request).unwrap();
+        let frames = client.until_ready();
+        let status = frames.last().and_then(Frame::status);
+        match frames.iter().find_map(Frame::sqlstate).as_deref() {
+            Some("57014") => {
+                seen.cancelled.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(status, Some(if in_transaction { 'E' } else { 'I' }), "{role} {round}");
+            }
+            None => {
+                seen.finished.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(status, Some(if in_transaction { 'T' } else { 'I' }), "{role} {round}");
+                let nonce = format!("{role}-{round}-next");
+                assert_eq!(client.ask_value(&format!("select '{nonce}'")), nonce);
+            }
+            Some(other) => panic!("{role} round {round}: {other}"),
+        }
+        if in_transaction {
+            let end = client.ask("rollback");
+            assert_eq!(end[0].command_tag().as_deref(), Some("ROLLBACK"), "{role} {round}");
+        }
+        let nonce = format!("{role}-after-{round}");
+        assert_eq!(client.ask_value(&format!("select '{nonce}'")), nonce);
+    }
+}
+
+/// Runs statements on the same server, of which none may be hit.
+fn run_undisturbed(pgweir: &Pgweir, role: &str, over: &AtomicBool, seen: &Seen) {
+    let mut client = pgweir.client(&Login::new(role, "postgres"));
+    let mut round = 0_u32;
+    while !over.load(Ordering::Relaxed) {
+        let nonce = format!("{role}-other-{round}");
+        let text = format!("select '{nonce}' from pg_sleep(0.0005)");
+        assert_eq!(client.ask_value(&text), nonce, "a statement that is within its limit");
+        seen.others.fetch_add(1, Ordering::Relaxed);
+        round += 1;
+    }
+}
+
+fn statements_that_end_around_their_limit_hit_no_other(extended: bool) {
+    let cluster = Cluster::start().unwrap();
+    let proxy = FaultProxy::to(cluster.primary().address());
+    let pgweir = one_server_pools(&cluster, &proxy);
+    let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
+    let (seen, done) = (Seen::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let pools: Vec<_> = (0..POOLS)
+            .map(|n| {
+                let (pgweir, seen) = (&pgweir, &seen);
+                scope.spawn(move || {
+                    let role = format!("racer_{n}");
+                    let over = AtomicBool::new(false);
+                    std::thread::scope(|pool| {
+                        pool.spawn(|| run_undisturbed(pgweir, &role, &over, seen));
+                        let racer = pool.spawn(|| race(pgweir, &role, n as u64, extended, seen));
+                        let outcome = racer.join();
+                        over.store(true, Ordering::Relaxed);
+                        outcome.unwrap();
+                    });
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let mut dice = Dice(99);
+            while !done.load(Ordering::Relaxed) {
+                let delay = Duration::from_micros(dice.below(5_000));
+                proxy.to_server(|flow| flow.only(Only::Cancels).delay(delay));
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        });
+        let outcomes: Vec<_> = pools.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        outcomes.into_iter().for_each(|outcome| outcome.unwrap());
+    });
+    let (cancelled, finished) = (seen.cancelled.into_inner(), seen.finished.into_inner());
+    let others = seen.others.into_inner();
+    println!("{cancelled} cancelled, {finished} had ended before, {others} others untouched");
+    assert_eq!(cancelled + finished, rounds() * u32::try_from(POOLS).unwrap());
+    // Both sides of the race were seen, or nothing was proved.
+    assert!(cancelled > finished / 20 && finished > cancelled / 20, "{cancelled} {finished}");
+    accounts.assert_settled(secs(20));
+}
+
+#[test]
+fn statements_in_a_query_that_end_around_their_limit_hit_no_other() {
+    statements_that_end_around_their_limit_hit_no_other(false);
+}
+
+#[test]
+fn statements_in_a_batch_that_end_around_their_limit_hit_no_other() {
+    statements_that_end_around_their_limit_hit_no_other(true);
+}
