@@ -199,6 +199,8 @@ impl<D: Driver> Engine<D> {
         if client.session.pins.is_none() {
             return self.take_server_back(server, id);
         }
+        // No message of the client's follows behind which it would be told of what came meanwhile.
+        self.tell(id);
         self.let_go_if_dismissed(id);
         self.watch_pin(id, server);
     }

@@ -278,6 +278,26 @@ fn a_session_that_keeps_its_server_later_is_told_of_each_once() {
 }
 
 #[test]
+fn what_comes_while_its_server_is_asked_what_pins_it_is_told_after_the_answer() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.ask(a, "LISTEN c");
+    world.servers[0].left = Some([false, true, false]);
+    world.ask(a, "select pg_advisory_lock(1)");
+    world.servers[0].silent = true;
+    world.send(a, &query("select pg_advisory_unlock(1)"));
+    world.run();
+    world.answer_one(0);
+    world.tags(a);
+    world.notify_from(77, "c", "meanwhile");
+    assert!(!world.has_received(a), "it is being asked");
+    world.servers[0].silent = false;
+    world.run();
+    assert_eq!(told(&mut world, a), ["c:meanwhile"]);
+    assert_eq!(world.inspect().pools[0].pinned, 1);
+}
+
+#[test]
 fn a_client_that_vanishes_while_it_waits_leaves_nothing() {
     for text in ["LISTEN news", "BEGIN; LISTEN news"] {
         let mut world = World::new(1, "");
