@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::dial::{Dialler, ask, leave};
+use crate::dial::{Dialler, Row, ask, leave};
 use crate::pool::PoolSpec;
 
 /// Such connections open at once; more wait.
@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// `SyncRep`: the backend has committed and waits for a standby to confirm (`syncrep.c`).
 const WAITS: &str = "SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE pid = $1::integer";
+/// A process of another role with the same number is another one.
+const IS_THERE: &str = "SELECT 1 FROM pg_catalog.pg_stat_activity \
+                        WHERE pid = $1::integer AND usename = current_user";
 /// Anybody may do this to a process of their own role.
 const TERMINATE: &str = "SELECT pg_catalog.pg_terminate_backend($1::integer)";
 
@@ -40,8 +43,15 @@ impl Asker {
     ///
     /// Cancel safe: dropping it closes what was opened.
     pub async fn waits_for_standby(&self, pool: &PoolSpec, pid: i32) -> Option<bool> {
-        let event = self.ask(pool, WAITS, pid).await?;
-        Some(event.as_deref() == Some(b"SyncRep"))
+        let rows = self.ask(pool, WAITS, pid).await?;
+        Some(rows == [[Some(b"SyncRep".to_vec())]])
+    }
+
+    /// Whether there is such a process; `None`: nobody could say.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    pub async fn is_there(&self, pool: &PoolSpec, pid: i32) -> Option<bool> {
+        Some(!self.ask(pool, IS_THERE, pid).await?.is_empty())
     }
 
     /// Ends a process.
@@ -54,8 +64,7 @@ impl Asker {
         }
     }
 
-    /// The first column of the one row that answers.
-    async fn ask(&self, pool: &PoolSpec, text: &str, pid: i32) -> Option<Option<Vec<u8>>> {
+    async fn ask(&self, pool: &PoolSpec, text: &str, pid: i32) -> Option<Vec<Row>> {
         let asking = async {
             let _open = self.open.acquire().await.ok()?;
             // The dialler has logged why not.
@@ -63,7 +72,7 @@ impl Asker {
             let answer = ask(&mut connected, text, &[pid.to_string().as_bytes()]).await;
             leave(connected).await;
             match answer {
-                Ok(rows) => Some(rows.into_iter().next()?.into_iter().next()?),
+                Ok(rows) => Some(rows),
                 Err(error) => {
                     tracing::warn!(pid, "cannot ask Postgres about a process: {error}");
                     None

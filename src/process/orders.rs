@@ -74,6 +74,15 @@ pub async fn serve(
                     mailbox.send(Mail::Looked { cancel, waits });
                 });
             }
+            Order::IsThere { server, pool, pid } => {
+                let asker = asker.clone();
+                tokio::spawn(async move {
+                    // Without an answer the loop asks again.
+                    if let Some(yes) = asker.is_there(&pool, pid).await {
+                        mailbox.send(Mail::IsThere { server, yes });
+                    }
+                });
+            }
             Order::Terminate { pool, pid } => {
                 let asker = asker.clone();
                 tokio::spawn(async move { asker.terminate(&pool, pid).await });

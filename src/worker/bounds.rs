@@ -17,6 +17,9 @@ use std::sync::Arc;
 const GOODBYE_LIMIT_MS: u64 = 10_000;
 /// The same for one that was given up in the middle of something.
 const ABANDONED_LIMIT_MS: u64 = 60_000;
+/// How soon Postgres is asked again about a process that is still there, or that it could not be
+/// asked about.
+const ASK_AGAIN_MS: u64 = 10_000;
 
 /// How often the home of pools looks who of them is to give a server up on another loop.
 const LOOK_AT_SHARES_MS: u64 = 50;
@@ -41,6 +44,8 @@ pub(super) struct Node {
 pub(super) struct Zombie<S> {
     conn: Conn<S>,
     pool: PoolId,
+    /// Its process, which Postgres can be asked about.
+    pid: Option<i32>,
     until: Deadline,
 }
 
@@ -358,14 +363,14 @@ impl<D: Driver> Engine<D> {
         id: ServerId,
         mut conn: Conn<D::Socket>,
         pool: PoolId,
-        at_rest: bool,
+        (at_rest, pid): (bool, Option<i32>),
     ) {
         conn.end(&mut self.driver);
         self.pools[pool.0 as usize].pool.became_zombie();
         let limit = if at_rest { GOODBYE_LIMIT_MS } else { ABANDONED_LIMIT_MS };
         let until = Deadline::after(self.now, Some(limit));
         self.check_at(until);
-        self.zombies.insert(id, Zombie { conn, pool, until });
+        self.zombies.insert(id, Zombie { conn, pool, pid, until });
         // Its end may be there already. Looked at later: whoever closes a server goes on with its
         // pool, and what follows from a free place must not come between.
         self.todo.push_back(Todo::Server(id));
@@ -393,7 +398,16 @@ impl<D: Driver> Engine<D> {
         self.forget_if_unused(pool);
     }
 
-    /// Connections whose end does not come.
+    /// Postgres has said whether the process of a connection whose end does not come is still there.
+    pub(super) fn zombie_seen(&mut self, id: ServerId, is_there: bool) {
+        if is_there {
+            tracing::warn!("a server that was given up is still there, and counted");
+        } else {
+            self.zombie_gone(id);
+        }
+    }
+
+    /// Connections whose end does not come: Postgres is asked whether their processes are gone.
     pub(super) fn check_zombies(&mut self) {
         let now = self.now;
         let late: Vec<ServerId> = self
@@ -403,8 +417,16 @@ impl<D: Driver> Engine<D> {
             .map(|(&id, _)| id)
             .collect();
         for id in late {
-            tracing::warn!("a server that was given up does not end; it is no longer counted");
-            self.zombie_gone(id);
+            let again = Deadline::after(now, Some(ASK_AGAIN_MS));
+            let Some(zombie) = self.zombies.get_mut(&id) else { continue };
+            let Some(pid) = zombie.pid else {
+                tracing::warn!("a server that was given up does not end; it is no longer counted");
+                self.zombie_gone(id);
+                continue;
+            };
+            zombie.until = again;
+            let pool = self.pools[zombie.pool.0 as usize].spec.clone();
+            self.orders.push(Order::IsThere { server: id, pool, pid });
         }
         if let Some(next) = self.zombies.values().map(|zombie| zombie.until).min() {
             self.check_at(next);

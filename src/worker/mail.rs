@@ -16,7 +16,7 @@ use crate::client::Notification;
 use crate::config::{Host, ServerConfig};
 use crate::deadline::Tick;
 use crate::dial::ServerAddress;
-use crate::ids::ClientId;
+use crate::ids::{ClientId, ServerId};
 use crate::metrics::{Counters, ReasonCounts};
 
 pub use crate::ids::CancelId;
@@ -201,6 +201,13 @@ pub enum Mail<S> {
         cancel: CancelId,
         /// Whether it waits for a standby; `None`: Postgres could not be asked.
         waits: Option<bool>,
+    },
+    /// The answer to [`Order::IsThere`], where Postgres could be asked.
+    IsThere {
+        /// The connection.
+        server: ServerId,
+        /// Whether its process is there.
+        yes: bool,
     },
     /// A client's own CancelRequest, its key checked.
     ClientCancel(ClientId),
@@ -399,6 +406,15 @@ pub enum Order {
         /// The statement.
         cancel: CancelId,
         /// Whose server it is.
+        pool: Arc<PoolSpec>,
+        /// Its process.
+        pid: i32,
+    },
+    /// Ask Postgres whether the process of a connection that was given up is still there.
+    IsThere {
+        /// The connection.
+        server: ServerId,
+        /// Whose it was.
         pool: Arc<PoolSpec>,
         /// Its process.
         pid: i32,

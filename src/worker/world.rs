@@ -22,7 +22,7 @@ use super::mail::{
 use crate::cancel::CancelRegistry;
 use crate::client::Notification;
 use crate::config::Config;
-use crate::ids::CancelId;
+use crate::ids::{CancelId, ServerId};
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
 use crate::session::{ParamSet, ParamSets};
@@ -234,6 +234,8 @@ pub(super) struct World {
     pub(super) cancels: Vec<(usize, CancelId)>,
     /// Questions whether a statement waits for a standby.
     pub(super) looks: Vec<(usize, CancelId)>,
+    /// Connections that were given up and whose processes Postgres is asked about.
+    pub(super) zombies_asked: Vec<(usize, ServerId)>,
     /// Processes that are to be ended.
     pub(super) terminated: Vec<i32>,
     pub(super) dials: usize,
@@ -290,6 +292,7 @@ impl World {
             unused: Vec::new(),
             cancels: Vec::new(),
             looks: Vec::new(),
+            zombies_asked: Vec::new(),
             terminated: Vec::new(),
             dials: 0,
             servers_know: false,
@@ -527,6 +530,7 @@ impl World {
                     Order::Dial(spec) => self.dial(seat, &spec, spec.place()),
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Look { cancel, .. } => self.looks.push((seat, cancel)),
+                    Order::IsThere { server, .. } => self.zombies_asked.push((seat, server)),
                     Order::Terminate { pid, .. } => self.terminated.push(pid),
                     Order::Listen { pool, place, channel, ticket } => {
                         let asked = Listen { seat, pool, place, channel, ticket };
@@ -615,6 +619,13 @@ impl World {
         let (answer, mut question) = tokio::sync::oneshot::channel();
         self.mail_to(seat, Mail::CancelReady { cancel, answer });
         (cancel, question.try_recv().expect("answered at once"))
+    }
+
+    /// Postgres says whether the process that it was asked about first is there.
+    pub(super) fn process_is_there(&mut self, yes: bool) {
+        let (seat, server) = self.zombies_asked.remove(0);
+        self.mail_to(seat, Mail::IsThere { server, yes });
+        self.run();
     }
 
     /// Postgres says whether what it was asked about waits for a standby.

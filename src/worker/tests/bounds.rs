@@ -110,7 +110,7 @@ fn the_place_of_a_server_is_free_only_when_postgres_has_let_it_go() {
 }
 
 #[test]
-fn a_server_that_never_ends_does_not_keep_its_place_for_ever() {
+fn a_server_whose_end_does_not_come_keeps_its_place_until_its_process_is_known_to_be_gone() {
     let mut world = shared(1, "");
     let a = clients(&mut world, "a", 1)[0];
     world.ask(a, "select 1");
@@ -120,6 +120,21 @@ fn a_server_that_never_ends_does_not_keep_its_place_for_ever() {
     world.advance(9_999);
     assert_eq!(world.tags(b), "");
     world.advance(1);
+    assert_eq!(world.tags(b), "");
+    world.process_is_there(false);
+    assert!(world.tags(b).ends_with("KZ"));
+}
+
+#[test]
+fn without_a_cancel_key_such_a_server_does_not_keep_its_place_for_ever() {
+    let mut world = shared(1, "");
+    world.gives_cancel_keys = false;
+    let a = clients(&mut world, "a", 1)[0];
+    world.ask(a, "select 1");
+    world.servers[0].silent = true;
+    let b = world.arriving_at("app", "b", &[]);
+    world.advance(300);
+    world.advance(10_000);
     assert!(world.tags(b).ends_with("KZ"));
 }
 

@@ -201,6 +201,31 @@ fn a_server_that_does_not_react_is_given_up_step_by_step_and_its_slot_stays_coun
 }
 
 #[test]
+fn a_connection_that_was_given_up_is_counted_until_its_process_is_known_to_be_gone() {
+    let settings = "statement_timeout = \"2s\"\npool_wait_timeout = \"off\"";
+    let (mut world, client) = stuck(settings, &["BEGIN"], "select slow");
+    let other = world.client();
+    world.send(other, &query("select other"));
+    for millis in [2_100, 1_000, 2_000, 1_000] {
+        world.advance(millis);
+    }
+    assert_eq!(sqlstates(&mut world, client), ["57014"]);
+    world.advance(59_999);
+    assert!(world.zombies_asked.is_empty());
+    world.advance(1);
+    world.process_is_there(true);
+    assert_eq!(world.inspect().pools[0].zombie, 1);
+    // The next time nobody can say.
+    world.advance(10_000);
+    assert_eq!(world.zombies_asked.len(), 1);
+    world.zombies_asked.clear();
+    world.advance(10_000);
+    assert_eq!((world.inspect().pools[0].zombie, world.dials), (1, 1));
+    world.process_is_there(false);
+    assert_eq!((world.inspect().pools[0].zombie, world.dials), (0, 2));
+}
+
+#[test]
 fn a_process_that_was_ended_has_not_left_its_client_without_the_reason() {
     let (mut world, client) = stuck("statement_timeout = \"2s\"", &[], "insert x");
     world.advance(2_100);
