@@ -3,15 +3,37 @@
 //!
 //! Texts for clients name no address, no secret and no other tenant.
 
+use std::fmt;
+
 use crate::wire::Report;
+
+/// Who else waits for a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// How many clients do.
+    pub waiting: usize,
+    /// For how long the first of them has.
+    pub longest_ms: u64,
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest_ms = self.longest_ms;
+        match self.waiting {
+            0 => f.write_str("no other client waits"),
+            1 => write!(f, "1 other client waits, for {longest_ms} ms so far"),
+            more => write!(f, "{more} other clients wait, the first for {longest_ms} ms so far"),
+        }
+    }
+}
 
 /// 53300: nobody gave a server back in time. Session goes on. Fault: operator (the pool is small).
 #[must_use]
-pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
+pub fn pool_wait_timeout(waited_ms: u64, size: u32, queue: Queue) -> Report {
     Report::error(b"53300", "no server connection came free in time")
         .detail(format!(
             "Waited {waited_ms} ms (pool_wait_timeout) for one of {size} server connections; \
-             {waiting} other clients wait."
+             {queue}."
         ))
         .hint("Shorten transactions, or raise pool_size for this database and role.")
 }
@@ -19,11 +41,11 @@ pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
 /// 53300: no server came free in time, and the pool could have had more if other roles had not used
 /// up what all of them share. Session goes on. Fault: operator.
 #[must_use]
-pub fn shared_limit_timeout(waited_ms: u64, limit: u32, waiting: usize) -> Report {
+pub fn shared_limit_timeout(waited_ms: u64, limit: u32, queue: Queue) -> Report {
     Report::error(b"53300", "no server connection came free in time")
         .detail(format!(
             "Waited {waited_ms} ms (pool_wait_timeout); the {limit} server connections that all \
-             roles of this database share are in use; {waiting} other clients wait."
+             roles of this database share are in use; {queue}."
         ))
         .hint("Shorten transactions, or raise max_server_connections for this database.")
 }

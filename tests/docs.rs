@@ -16,9 +16,10 @@ fn read(path: &str) -> String {
 fn every_error_of_a_session_is_explained() {
     let document = read("docs/errors.md");
     let cause = Report::fatal(b"08001", "cannot connect to the database server");
+    let queue = errors::Queue { waiting: 3, longest_ms: 4 };
     let all = [
-        errors::pool_wait_timeout(1, 2, 3),
-        errors::shared_limit_timeout(1, 2, 3),
+        errors::pool_wait_timeout(1, 2, queue),
+        errors::shared_limit_timeout(1, 2, queue),
         errors::server_unavailable(&cause),
         errors::server_lost(),
         errors::result_type_changed(),

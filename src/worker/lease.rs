@@ -8,7 +8,7 @@ use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
-use crate::errors;
+use crate::errors::{self, Queue};
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Sent};
@@ -590,17 +590,18 @@ impl<D: Driver> Engine<D> {
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let expired = entry.pool.expired_waiters(now, waits);
         let size = entry.pool.limits().size;
-        let waiting = entry.pool.waiting();
+        let queue = Queue {
+            waiting: entry.pool.waiting_anywhere().max(entry.pool.waiting()),
+            longest_ms: entry.pool.oldest_wait_anywhere().map_or(0, |since| now.since(since)),
+        };
         // Nothing is looked up while nobody has waited too long.
         let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
         let failure = failure.map(|cause| errors::server_unavailable(&cause));
         let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
         let report = |waited_ms| match &failure {
             Some(report) => report.clone(),
-            None if others_have_it => {
-                errors::shared_limit_timeout(waited_ms, shared_limit, waiting)
-            }
-            None => errors::pool_wait_timeout(waited_ms, size, waiting),
+            None if others_have_it => errors::shared_limit_timeout(waited_ms, shared_limit, queue),
+            None => errors::pool_wait_timeout(waited_ms, size, queue),
         };
         entry.counters.wait_timeouts += expired.len() as u64;
         let next_expiry = entry.pool.next_expiry();
