@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use crate::wire::Report;
+use crate::config::Timeout;
+use crate::session::{Limit, MaySet};
+use crate::wire::{Report, Severity};
 
 /// Who else waits for a server.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,23 @@ pub fn shared_limit_timeout(waited_ms: u64, limit: u32, queue: Queue) -> Report 
              roles of this database share are in use; {queue}."
         ))
         .hint("Shorten transactions, or raise max_server_connections for this database.")
+}
+
+/// 01000: a session has set a limit of time to what it may not have. The statement has succeeded. Fault: client.
+#[must_use]
+pub fn limit_stays(limit: Limit, holds_ms: u32, may: MaySet) -> Report {
+    let name = limit.name();
+    let holds = Timeout::from_millis(u64::from(holds_ms));
+    let (detail, word) = match may {
+        MaySet::Nothing => ("Sessions of this role may not change it", "never"),
+        MaySet::Lower => ("Sessions of this role may only lower it", "lower"),
+        MaySet::Anything => ("Sessions of this role may change it", "any"),
+    };
+    Report::new(Severity::Warning, b"01000", format!("{name} stays at {holds}, pgweir's limit"))
+        .detail(format!("{detail} (timeout_override = \"{word}\")."))
+        .hint(format!(
+            "Work that takes longer needs a role or a database alias with a {name} of its own."
+        ))
 }
 
 /// 57P03: no server can be had because Postgres cannot be reached. Session goes on, except at

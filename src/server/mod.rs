@@ -98,8 +98,12 @@ pub struct Server {
     pub cancel: Cancel,
     /// Where its statements are cancelled.
     pub cancel_target: Option<Arc<CancelTarget>>,
-    /// The parameters that were set on it for a client.
+    /// The parameters that its startup packet set: what RESET goes back to.
+    pub dialled: Arc<ParamSet>,
+    /// The parameters that it has, those included.
     pub applied: Arc<ParamSet>,
+    /// The parameters that it is being given.
+    pub coming: Option<Arc<ParamSet>>,
     /// ParameterStatus values as it last reported them.
     pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
     /// One of `statuses` has changed; the values when all changes were last accounted for.
@@ -171,7 +175,7 @@ impl Server {
     pub fn new(
         statuses: Vec<(Vec<u8>, Vec<u8>)>,
         cancel_target: Option<Arc<CancelTarget>>,
-        no_params: Arc<ParamSet>,
+        dialled: Arc<ParamSet>,
         since: Tick,
         retire_at: Deadline,
     ) -> Self {
@@ -185,7 +189,9 @@ impl Server {
             first_unit: 1,
             cancel: Cancel::None,
             cancel_target,
-            applied: no_params,
+            applied: dialled.clone(),
+            dialled,
+            coming: None,
             statuses,
             statuses_before: None,
             unnamed: None,

@@ -4,6 +4,7 @@ use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, Errand, Mail, NewServer};
+use super::parameters::wanted_there;
 use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
@@ -13,7 +14,7 @@ use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Sent};
 use crate::server::{Cancel, CleanStep, Server, User};
-use crate::session::{CODE_THAT_SETS, Ending, ParamSet, Pins};
+use crate::session::{CODE_THAT_SETS, Ending, Limit, ParamSet, Pins};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ enum Suits {
 
 fn suits<S>(server: &Server, client: &Client<S>) -> Suits {
     let params = &client.session.params;
-    if Arc::ptr_eq(&server.applied, params) {
+    if Arc::ptr_eq(&server.applied, &client.session.wanted) {
         return Suits::Well;
     }
     let all_known = server.placeholders.iter().all(|name| params.setting(name).is_some());
@@ -118,6 +119,7 @@ impl<D: Driver> Engine<D> {
 
     /// Makes a client a server's user, and sets its parameters where the server has others.
     pub(super) fn lease(&mut self, server_id: ServerId, client_id: ClientId) {
+        self.follow_limits(client_id);
         let (Some(entry), Some(client)) =
             (self.servers.get_mut(server_id), self.clients.get_mut(client_id))
         else {
@@ -151,20 +153,22 @@ impl<D: Driver> Engine<D> {
         if had_another || before.is_none() {
             entry.server.tenant.changes(client.session.registration.pid(), self.now);
         }
-        if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets && !forgets {
+        if Arc::ptr_eq(&entry.server.applied, &client.session.wanted) && !resets && !forgets {
             entry.server.user = User::Client(client_id);
             return;
         }
-        let before = if resets { &self.no_params } else { &entry.server.applied };
-        let settings = client.session.params.statement_from(before).unwrap_or_default();
+        let wanted = wanted_there(&mut client.session, &entry.server, &self.company.params);
+        let before = if resets { &entry.server.dialled } else { &entry.server.applied };
+        let settings = wanted.statement_from(before).unwrap_or_default();
         let forgetting = if forgets { FORGET_SEQUENCES } else { b"" };
         let reset = if resets { RESET_EVERYTHING } else { b"" };
         let text = [reset, forgetting, &settings].concat();
         if text.is_empty() {
-            entry.server.applied = client.session.params.clone();
+            entry.server.applied = wanted;
             entry.server.user = User::Client(client_id);
             return;
         }
+        entry.server.coming = Some(wanted);
         for name in client.session.params.custom_names() {
             entry.server.hears_of(name);
         }
@@ -233,7 +237,9 @@ impl<D: Driver> Engine<D> {
         if let Some(changes) = &mut client.session.changes {
             changes.agree();
         } else {
-            entry.server.applied = client.session.params.clone();
+            if let Some(coming) = entry.server.coming.take() {
+                entry.server.applied = coming;
+            }
             entry.server.statuses_before = None;
         }
         if client.session.greeting {
@@ -281,6 +287,7 @@ impl<D: Driver> Engine<D> {
             pins::pin(client, &mut entry.server, counters, self.now);
         }
         if !client.session.pins.is_none() {
+            self.follow_limits(client_id);
             self.look_after_listening(client_id);
             self.let_go_if_dismissed(client_id);
             return self.watch_pin(client_id, id);
@@ -370,7 +377,7 @@ impl<D: Driver> Engine<D> {
                     entry.server.listens = false;
                     entry.server.sets_open = false;
                     entry.server.discarding = true;
-                    entry.server.applied = self.no_params.clone();
+                    entry.server.applied = entry.server.dialled.clone();
                     self.send_own_query(id, b"DISCARD ALL");
                     return;
                 }
@@ -506,8 +513,8 @@ impl<D: Driver> Engine<D> {
         self.pool(pool).pool.dial_succeeded();
         self.pool(pool).spec.set_failure(None);
         self.check_at(retire_at);
-        let server =
-            Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
+        let dialled = self.company.params.intern(new.startup.params());
+        let server = Server::new(new.statuses, new.cancel, dialled, self.now, retire_at);
         self.pool(pool).counters.servers_opened += 1;
         let entry = ServerConn {
             conn: Conn::new(new.handed),
@@ -673,6 +680,14 @@ impl<D: Driver> Engine<D> {
         let mut bytes = Vec::with_capacity(unsent.len() + statuses.len() + 64);
         bytes.extend_from_slice(unsent);
         bytes.extend_from_slice(statuses);
+        for limit in Limit::ALL {
+            let session = &client.session;
+            let asked = session.base.limit(limit);
+            let refused = asked.and_then(|asked| session.belt.refuses(limit, asked));
+            if let Some((holds, may)) = refused {
+                errors::limit_stays(limit, holds, may).write(&mut bytes);
+            }
+        }
         let registration = &client.session.registration;
         registration.with_secret(|secret| {
             build::backend_key_data(&mut bytes, registration.pid(), secret);
