@@ -61,6 +61,8 @@ pub struct Session {
     pub upkeep: Upkeep,
     /// What its server is to have for that: `params` under the limits.
     pub wanted: Arc<ParamSet>,
+    /// `wanted` has something for the server that it met last alone; see [`Belt::covering`].
+    pub wanted_covers: bool,
     /// A DISCARD ALL has been sent that has not succeeded yet: the pins from before it.
     pub discarding: Option<Pins>,
     /// What its transaction has changed of them.
@@ -143,6 +145,7 @@ impl Session {
             belt_version: u64::MAX,
             upkeep: Upkeep::default(),
             wanted: params.clone(),
+            wanted_covers: false,
             params,
             discarding: None,
             changes: None,
@@ -184,6 +187,7 @@ impl Session {
     pub fn find_wanted(&mut self, sets: &ParamSets) {
         let over = self.belt.over(&self.params, self.upkeep);
         self.wanted = over.map_or_else(|| self.params.clone(), |over| sets.intern(over));
+        self.wanted_covers = false;
     }
 
     /// The limit of time that the session itself has set, by SET or in its startup packet, in milliseconds; 0: none.

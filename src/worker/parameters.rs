@@ -352,9 +352,13 @@ pub(super) fn wanted_there(
     server: &Server,
     sets: &ParamSets,
 ) -> Arc<ParamSet> {
+    if session.wanted_covers {
+        session.find_wanted(sets);
+    }
     let wanted = session.belt.covering(session.wanted.clone(), &server.dialled);
     if !Arc::ptr_eq(&wanted, &session.wanted) {
         session.wanted = sets.intern((*wanted).clone());
+        session.wanted_covers = true;
     }
     session.wanted.clone()
 }

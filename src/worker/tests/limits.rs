@@ -297,6 +297,13 @@ fn a_reload_reaches_servers_that_were_dialled_before() {
     world.reload(&format!("{size}{LIMITS}"));
     assert_eq!(both(&mut world, a), "15000 2000");
     assert_eq!(world.dials, 1);
+    // One that is dialled without any is left as it is.
+    world.reload(size);
+    assert_eq!(both(&mut world, a), "0 0");
+    world.kill_server(0, None);
+    world.run();
+    assert_eq!(both(&mut world, a), " ");
+    assert!(!world.servers[1].ran.iter().any(|text| text.contains("set_config")));
     world.check_accounts();
 }
 
