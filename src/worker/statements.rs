@@ -534,9 +534,10 @@ impl<D: Driver> Engine<D> {
         if self.unnamed_may_set(id, server) {
             return self.hold_client(id);
         }
-        let unnamed = self.clients.get(id).and_then(|client| client.session.unnamed);
-        if let Some(unnamed) = unnamed {
-            // One that this batch has parsed was looked at then, and nothing can come before it now.
+        // One that this batch has parsed was looked at then, and nothing can come before it now.
+        let session = self.clients.get(id).map(|client| &client.session);
+        let unnamed = session.filter(|session| !session.batch_sets_unnamed);
+        if let Some(unnamed) = unnamed.and_then(|session| session.unnamed) {
             let effects = self.statements.effects(unnamed);
             if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
                 return next;
