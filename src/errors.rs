@@ -3,16 +3,39 @@
 //!
 //! Texts for clients name no address, no secret and no other tenant.
 
-use crate::config::{Limit, Timeout};
+use std::fmt;
+
+use crate::config::{ClockLimit, Timeout};
+use crate::session::{Limit, MaySet};
 use crate::wire::{Report, Severity};
+
+/// Who else waits for a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// How many clients do.
+    pub waiting: usize,
+    /// For how long the first of them has.
+    pub longest_ms: u64,
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest_ms = self.longest_ms;
+        match self.waiting {
+            0 => f.write_str("no other client waits"),
+            1 => write!(f, "1 other client waits, for {longest_ms} ms so far"),
+            more => write!(f, "{more} other clients wait, the first for {longest_ms} ms so far"),
+        }
+    }
+}
 
 /// 53300: nobody gave a server back in time. Session goes on. Fault: operator (the pool is small).
 #[must_use]
-pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
+pub fn pool_wait_timeout(waited_ms: u64, size: u32, queue: Queue) -> Report {
     Report::error(b"53300", "no server connection came free in time")
         .detail(format!(
             "Waited {waited_ms} ms (pool_wait_timeout) for one of {size} server connections; \
-             {waiting} other clients wait."
+             {queue}."
         ))
         .hint("Shorten transactions, or raise pool_size for this database and role.")
 }
@@ -20,13 +43,30 @@ pub fn pool_wait_timeout(waited_ms: u64, size: u32, waiting: usize) -> Report {
 /// 53300: no server came free in time, and the pool could have had more if other roles had not used
 /// up what all of them share. Session goes on. Fault: operator.
 #[must_use]
-pub fn shared_limit_timeout(waited_ms: u64, limit: u32, waiting: usize) -> Report {
+pub fn shared_limit_timeout(waited_ms: u64, limit: u32, queue: Queue) -> Report {
     Report::error(b"53300", "no server connection came free in time")
         .detail(format!(
             "Waited {waited_ms} ms (pool_wait_timeout); the {limit} server connections that all \
-             roles of this database share are in use; {waiting} other clients wait."
+             roles of this database share are in use; {queue}."
         ))
         .hint("Shorten transactions, or raise max_server_connections for this database.")
+}
+
+/// 01000: a session has set a limit of time to what it may not have. The statement has succeeded. Fault: client.
+#[must_use]
+pub fn limit_stays(limit: Limit, holds_ms: u32, may: MaySet) -> Report {
+    let name = limit.name();
+    let holds = Timeout::from_millis(u64::from(holds_ms));
+    let (detail, word) = match may {
+        MaySet::Nothing => ("Sessions of this role may not change it", "never"),
+        MaySet::Lower => ("Sessions of this role may only lower it", "lower"),
+        MaySet::Anything => ("Sessions of this role may change it", "any"),
+    };
+    Report::new(Severity::Warning, b"01000", format!("{name} stays at {holds}, pgweir's limit"))
+        .detail(format!("{detail} (timeout_override = \"{word}\")."))
+        .hint(format!(
+            "Work that takes longer needs a role or a database alias with a {name} of its own."
+        ))
 }
 
 /// 57P03: no server can be had because Postgres cannot be reached. Session goes on, except at
@@ -98,28 +138,28 @@ pub fn session_lost(cause: Option<Report>) -> Report {
 ///
 /// `took_ms` is what was measured, `from` the line of the configuration that sets the limit.
 #[must_use]
-pub fn limit_struck(limit: Limit, limit_ms: u64, took_ms: u64, from: &str) -> Report {
+pub fn limit_struck(limit: ClockLimit, limit_ms: u64, took_ms: u64, from: &str) -> Report {
     let set = Timeout::from_millis(limit_ms);
     let key = limit.key();
     let (report, measured, hint) = match limit {
-        Limit::Statement => (
+        ClockLimit::Statement => (
             Report::error(b"57014", "canceling statement due to statement timeout"),
             "The statement ran",
             "Make it faster or split it. What has to run for long can log in as a role, or to a \
              database alias, with a limit of its own.",
         ),
-        Limit::Maintenance => (
+        ClockLimit::Maintenance => (
             Report::error(b"57014", "canceling statement due to statement timeout"),
             "The statement ran",
             "A concurrent index build that was cut off leaves an invalid index: drop that before \
              you build it again.",
         ),
-        Limit::Transaction => (
+        ClockLimit::Transaction => (
             Report::error(b"25P04", "transaction was rolled back due to transaction timeout"),
             "The transaction took",
             "Keep transactions short; run this one again.",
         ),
-        Limit::IdleInTransaction => (
+        ClockLimit::IdleInTransaction => (
             Report::error(
                 b"25P03",
                 "transaction was rolled back due to idle-in-transaction timeout",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pgweir::admin::Show;
 use pgweir::config::not_yet::NOT_YET;
 use pgweir::errors;
+use pgweir::session::{Limit, MaySet};
 use pgweir::wire::Report;
 
 fn read(path: &str) -> String {
@@ -16,9 +17,11 @@ fn read(path: &str) -> String {
 fn every_error_of_a_session_is_explained() {
     let document = read("docs/errors.md");
     let cause = Report::fatal(b"08001", "cannot connect to the database server");
+    let queue = errors::Queue { waiting: 3, longest_ms: 4 };
     let all = [
-        errors::pool_wait_timeout(1, 2, 3),
-        errors::shared_limit_timeout(1, 2, 3),
+        errors::pool_wait_timeout(1, 2, queue),
+        errors::shared_limit_timeout(1, 2, queue),
+        errors::limit_stays(Limit::Lock, 63, MaySet::Lower),
         errors::server_unavailable(&cause),
         errors::server_lost(),
         errors::result_type_changed(),
@@ -46,7 +49,9 @@ fn every_error_of_a_session_is_explained() {
     for report in all {
         let message = report
             .message
+            .replace(" 63ms", " *n*")
             .replace(" 63", " *n*")
+            .replace("lock_timeout", "*limit*")
             .replace("0x50", "*n*")
             .replace("LOAD", "*reason*");
         let line = format!("| {} | {message} |", String::from_utf8_lossy(&report.sqlstate));

@@ -8,8 +8,8 @@ use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
-use crate::session::{Changes, Ending, NamedUse, ParamSet, Pins, Steps};
-use crate::sql::Name;
+use crate::session::{Belt, Changes, Ending, Limit, NamedUse, ParamSet, ParamSets, Pins, Steps};
+use crate::sql::{Name, Upkeep};
 use crate::wire::Report;
 
 /// Where a client session stands between two messages.
@@ -53,6 +53,16 @@ pub struct Session {
     pub base: Arc<ParamSet>,
     /// The parameters that it has: `base`, and what committed transactions made of it.
     pub params: Arc<ParamSet>,
+    /// Its role's limits of time, as far as servers keep them.
+    pub belt: Belt,
+    /// Which limits those are; see [`PoolSpec::belt_version`](crate::pool::PoolSpec::belt_version).
+    pub belt_version: u64,
+    /// Which of them its last text wanted.
+    pub upkeep: Upkeep,
+    /// What its server is to have for that: `params` under the limits.
+    pub wanted: Arc<ParamSet>,
+    /// `wanted` has something for the server that it met last alone; see [`Belt::covering`].
+    pub wanted_covers: bool,
     /// A DISCARD ALL has been sent that has not succeeded yet: the pins from before it.
     pub discarding: Option<Pins>,
     /// What its transaction has changed of them.
@@ -129,6 +139,11 @@ impl Session {
         Session {
             state: State::Idle,
             base: params.clone(),
+            belt: Belt::default(),
+            belt_version: u64::MAX,
+            upkeep: Upkeep::default(),
+            wanted: params.clone(),
+            wanted_covers: false,
             params,
             discarding: None,
             changes: None,
@@ -163,6 +178,29 @@ impl Session {
             held: false,
             gone_at: Deadline::NEVER,
         }
+    }
+
+    /// Its parameters, its limits or the kind of its text have changed: finds what its server is to have.
+    pub fn find_wanted(&mut self, sets: &ParamSets) {
+        let over = self.belt.over(&self.params, self.upkeep);
+        self.wanted = over.map_or_else(|| self.params.clone(), |over| sets.intern(over));
+        self.wanted_covers = false;
+    }
+
+    /// The limit of time that the session itself has set, by SET or in its startup packet, in milliseconds; 0: none.
+    /// Whether it may is not looked at.
+    #[must_use]
+    pub fn own_limit(&self, limit: Limit) -> Option<u32> {
+        match &self.changes {
+            Some(changes) => changes.own_limit(limit),
+            None => self.params.limit(limit),
+        }
+    }
+
+    /// The same where it may be anything.
+    #[must_use]
+    pub fn free_limit(&self, limit: Limit) -> Option<u32> {
+        self.belt.may_be_anything().then(|| self.own_limit(limit)).flatten()
     }
 
     /// What it does to its parameters is not followed any more: it keeps its server.

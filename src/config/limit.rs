@@ -2,7 +2,7 @@
 
 /// A limit in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum ClockLimit {
     /// `statement_timeout`.
     Statement,
     /// `maintenance_timeout`.
@@ -13,19 +13,23 @@ pub enum Limit {
     IdleInTransaction,
 }
 
-impl Limit {
+impl ClockLimit {
     /// All of them.
-    pub const ALL: [Limit; 4] =
-        [Limit::Statement, Limit::Maintenance, Limit::Transaction, Limit::IdleInTransaction];
+    pub const ALL: [ClockLimit; 4] = [
+        ClockLimit::Statement,
+        ClockLimit::Maintenance,
+        ClockLimit::Transaction,
+        ClockLimit::IdleInTransaction,
+    ];
 
     /// Its key in the configuration.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
-            Limit::Statement => "statement_timeout",
-            Limit::Maintenance => "maintenance_timeout",
-            Limit::Transaction => "transaction_timeout",
-            Limit::IdleInTransaction => "idle_in_transaction_timeout",
+            ClockLimit::Statement => "statement_timeout",
+            ClockLimit::Maintenance => "maintenance_timeout",
+            ClockLimit::Transaction => "transaction_timeout",
+            ClockLimit::IdleInTransaction => "idle_in_transaction_timeout",
         }
     }
 }

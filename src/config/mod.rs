@@ -47,7 +47,7 @@ pub use database::{DatabaseConfig, ReplicaConfig, RoutingConfig};
 pub use defaults::{DEFAULT_AUTH_QUERY, DEFAULT_LISTEN_PORT};
 pub use diff::{Change, Effect};
 pub use guard::GuardPolicy;
-pub use limit::Limit;
+pub use limit::ClockLimit;
 pub use places::Places;
 pub use problem::{ConfigProblems, Location, Problem, Severity, summary};
 pub use secret::Secret;

@@ -6,6 +6,7 @@
 mod catalog;
 pub mod error;
 pub mod frame;
+mod limits;
 mod login;
 mod place;
 mod question;
@@ -24,6 +25,7 @@ use crate::config::{Host, SslMode, Target};
 use crate::net::link::Link;
 use crate::net::socket::{Socket, Stream};
 use crate::pool::PoolSpec;
+use crate::session::Startup;
 use crate::worker::mail::{DialFailure, Handed, NewServer};
 
 pub use error::{Chain, DialError, Step};
@@ -112,10 +114,31 @@ impl Dialler {
     /// # Errors
     /// What the loop and its clients are to know. The whole story is logged here.
     pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
-        let (connected, place) = self.connect_for(pool).await?;
-        let connected = catalog::look_at_code(pool, connected).await;
-        let server = connected.and_then(|connected| connected.into_server(place));
-        server.map_err(|error| failure(pool, &error))
+        let server = async {
+            let (connected, place, startup) = self.connect_with_limits(pool).await?;
+            let (connected, startup) = limits::look_at_limits(pool, connected, startup).await?;
+            let connected = catalog::look_at_code(pool, connected).await?;
+            connected.into_server(place, startup)
+        };
+        server.await.map_err(|error| failure(pool, &error))
+    }
+
+    /// With the pool's limits of time in the startup packet, unless the server takes none there.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    async fn connect_with_limits(
+        &self,
+        pool: &PoolSpec,
+    ) -> Result<(Connected, u64, Startup), DialError> {
+        let startup = pool.startup();
+        match self.connect(pool, startup).await {
+            Err(error) if !startup.is_none() && limits::is_about_limits(&error) => {
+                limits::startup_refused(pool, &Chain(&error).to_string());
+                let (connected, place) = self.connect(pool, Startup::default()).await?;
+                Ok((connected, place, Startup::default()))
+            }
+            connected => connected.map(|(connected, place)| (connected, place, startup)),
+        }
     }
 
     /// The same for a connection that stays in the hall, with the place that it leads to.
@@ -125,23 +148,34 @@ impl Dialler {
     /// # Errors
     /// As [`Dialler::dial_for`].
     pub async fn connect_for(&self, pool: &PoolSpec) -> Result<(Connected, u64), DialFailure> {
+        // It runs nothing that takes time.
+        let connected = self.connect(pool, Startup::default()).await;
+        connected.map_err(|error| failure(pool, &error))
+    }
+
+    async fn connect(
+        &self,
+        pool: &PoolSpec,
+        startup: Startup,
+    ) -> Result<(Connected, u64), DialError> {
         // Before the settings: when a reload comes in between, the server counts as an old one.
         let place = pool.place();
         let settings = pool.settings.load_full();
         let role = settings.server_role.clone().unwrap_or_else(|| pool.role.clone());
         let target = &settings.database.primary;
+        let limits = limits::values(startup);
+        let limits = limits.iter().map(|(limit, value)| (limit.name(), value.as_str()));
         let errand = Errand {
             target,
             identity: Identity {
                 role: &role,
                 database: &settings.database.server_database,
                 credential: pool.credential(),
-                parameters: target_parameters(target),
+                parameters: target_parameters(target).into_iter().chain(limits).collect(),
             },
             limit: settings.connect_timeout.as_duration(),
         };
-        let dialled = self.dial(errand).await;
-        dialled.map(|connected| (connected, place)).map_err(|error| failure(pool, &error))
+        self.dial(errand).await.map(|connected| (connected, place))
     }
 
     /// Dials, trying each host and each of its addresses until one serves.
@@ -310,7 +344,7 @@ fn host_name(host: &Host) -> String {
 
 impl Connected {
     /// Hands the connection over to a loop.
-    fn into_server(self, place: u64) -> Result<NewServer<Socket>, DialError> {
+    fn into_server(self, place: u64, startup: Startup) -> Result<NewServer<Socket>, DialError> {
         let parts = self.link.into_parts();
         let socket = parts.io.into_socket().map_err(DialError::Write)?;
         let cancel = self.login.key.map(|(pid, secret)| {
@@ -326,6 +360,7 @@ impl Connected {
             statuses: self.login.statuses,
             cancel,
             place,
+            startup,
         })
     }
 }

@@ -186,7 +186,7 @@ counters! {
     servers_closed: u64,
     /// Dials that did not end with a login.
     dials_failed: u64,
-    /// Limits in time that struck, by [`crate::config::Limit`].
+    /// Limits in time that struck, by [`crate::config::ClockLimit`].
     timeouts: ReasonCounts,
     /// Statements that ended before the cancel request for their limit had an effect.
     timeouts_lost_race: u64,

@@ -181,6 +181,13 @@ impl Pool {
         if self.shared { self.board.fronts_beside(self.seat).min() } else { None }
     }
 
+    /// Since when the client that waits longest on any loop has.
+    #[must_use]
+    pub fn oldest_wait_anywhere(&self) -> Option<Tick> {
+        let here = if self.waiting() > 0 { self.oldest_wait() } else { None };
+        here.into_iter().chain(self.front_elsewhere()).min()
+    }
+
     #[inline]
     fn show_queue(&self) {
         if self.shared {

@@ -2,14 +2,15 @@
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::time_limits::SharedTimeLimits;
 use super::{Board, Code, ListenerStanding, TimeLimits};
 use crate::auth::ServerCredential;
-use crate::config::Effective;
+use crate::config::{Effective, Timeout, TimeoutAction, TimeoutOverride};
+use crate::session::{Belt, MaySet, OwnLimits, PerLimit, Startup};
 use crate::wire::Report;
 
 /// Servers that a pool has for each loop that its clients are on.
@@ -47,10 +48,23 @@ pub struct PoolSpec {
     code: Arc<Code>,
     /// The connection that listens for its clients.
     listener: ListenerStanding,
+    /// What is known of how its servers take limits of time.
+    limits_there: Mutex<LimitsThere>,
+    /// Counts what changes the limits of its clients.
+    belt_version: AtomicU64,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
     servers_gone: AtomicBool,
+}
+
+/// How the servers of a pool take limits of time.
+#[derive(Clone, Copy, Debug, Default)]
+struct LimitsThere {
+    /// What ALTER ROLE or ALTER DATABASE has set.
+    own: OwnLimits,
+    /// They refuse them in a startup packet: another pooler stands before them.
+    refused: bool,
 }
 
 impl PoolSpec {
@@ -72,6 +86,8 @@ impl PoolSpec {
             place: AtomicU64::new(0),
             code: Arc::default(),
             listener: ListenerStanding::default(),
+            limits_there: Mutex::default(),
+            belt_version: AtomicU64::new(0),
             clients_gone: AtomicBool::new(false),
             servers_gone: AtomicBool::new(false),
         }
@@ -180,7 +196,9 @@ impl PoolSpec {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
             self.code.changed();
+            *self.limits_there() = LimitsThere::default();
         }
+        self.belt_version.fetch_add(1, Ordering::Release);
         self.find_home();
     }
 
@@ -304,6 +322,66 @@ impl PoolSpec {
     #[must_use]
     pub fn wait_ms(&self) -> Option<u64> {
         self.settings.load().pool_wait_timeout.as_millis()
+    }
+
+    /// The limits of time that the servers of its clients are to keep.
+    #[must_use]
+    pub fn belt(&self) -> Belt {
+        let settings = self.settings.load();
+        let owner = self.shared.load();
+        let own = owner.as_ref().map_or_else(|| self.limits_there().own, |o| o.limits_there().own);
+        let millis =
+            |limit: Timeout| u32::try_from(limit.as_millis().unwrap_or(0)).unwrap_or(u32::MAX);
+        // A statement that is only reported, or whose session is to end, may not be ended by the server.
+        let cancels = settings.timeout_action == TimeoutAction::Cancel;
+        let of_statements = |limit| if cancels { millis(limit) } else { 0 };
+        let limits = PerLimit {
+            statement: of_statements(settings.statement_timeout),
+            lock: millis(settings.lock_timeout),
+        };
+        let instead = PerLimit {
+            statement: of_statements(settings.maintenance_timeout),
+            lock: millis(settings.ddl_lock_timeout),
+        };
+        let may = match settings.timeout_override {
+            TimeoutOverride::Never => MaySet::Nothing,
+            TimeoutOverride::Lower => MaySet::Lower,
+            TimeoutOverride::Any => MaySet::Anything,
+        };
+        Belt::new(limits, instead, own, may)
+    }
+
+    /// Changes with what [`PoolSpec::belt`] says, together with that of the pool whose servers its clients have.
+    #[must_use]
+    #[inline]
+    pub fn belt_version(&self) -> u64 {
+        self.belt_version.load(Ordering::Acquire)
+    }
+
+    /// What the startup packets of its servers set.
+    #[must_use]
+    pub fn startup(&self) -> Startup {
+        let refused = self.limits_there().refused;
+        if refused { Startup::default() } else { self.belt().startup() }
+    }
+
+    /// Its servers do not take limits in a startup packet. Whether that is news.
+    pub fn refuse_startup(&self) -> bool {
+        !std::mem::replace(&mut self.limits_there().refused, true)
+    }
+
+    /// What ALTER ROLE or ALTER DATABASE has set for its servers. Whether that is news.
+    pub fn set_own_limits(&self, own: OwnLimits) -> bool {
+        let before = std::mem::replace(&mut self.limits_there().own, own);
+        if before != own {
+            self.belt_version.fetch_add(1, Ordering::Release);
+        }
+        before != own
+    }
+
+    /// Never locked across an await or beside another lock.
+    fn limits_there(&self) -> MutexGuard<'_, LimitsThere> {
+        self.limits_there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a client keeps its server until it leaves.

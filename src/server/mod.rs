@@ -104,8 +104,12 @@ pub struct Server {
     pub strike: Option<Box<Strike>>,
     /// Where its statements are cancelled.
     pub cancel_target: Option<Arc<CancelTarget>>,
-    /// The parameters that were set on it for a client.
+    /// The parameters that its startup packet set: what RESET goes back to.
+    pub dialled: Arc<ParamSet>,
+    /// The parameters that it has, those included.
     pub applied: Arc<ParamSet>,
+    /// The parameters that it is being given.
+    pub coming: Option<Arc<ParamSet>>,
     /// ParameterStatus values as it last reported them.
     pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
     /// One of `statuses` has changed; the values when all changes were last accounted for.
@@ -177,7 +181,7 @@ impl Server {
     pub fn new(
         statuses: Vec<(Vec<u8>, Vec<u8>)>,
         cancel_target: Option<Arc<CancelTarget>>,
-        no_params: Arc<ParamSet>,
+        dialled: Arc<ParamSet>,
         since: Tick,
         retire_at: Deadline,
     ) -> Self {
@@ -193,7 +197,9 @@ impl Server {
             maintenance_unit: 0,
             strike: None,
             cancel_target,
-            applied: no_params,
+            applied: dialled.clone(),
+            dialled,
+            coming: None,
             statuses,
             statuses_before: None,
             unnamed: None,

@@ -9,7 +9,7 @@
 //! From the decision on nothing is sent to the server until the strike is over, so that a signal
 //! which comes late finds nothing that was sent after it.
 
-use crate::config::Limit;
+use crate::config::ClockLimit;
 use crate::deadline::Deadline;
 
 /// How far it has come.
@@ -29,7 +29,7 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strike {
     /// Which one.
-    pub limit: Limit,
+    pub limit: ClockLimit,
     /// The limit in milliseconds.
     pub limit_ms: u64,
     /// When began what it measures, in microseconds of the loop's clock.

@@ -5,15 +5,17 @@
 //! copy for each savepoint, as the server keeps a stack. Twice, for the session and its server may
 //! differ: RESET takes a server to its own default, and the session to what it began with.
 //!
-//! Deliberately absent: SET LOCAL, which ends with its transaction by itself; messages.
+//! Deliberately absent: SET LOCAL, which ends with its transaction by itself (but for limits of time, which a session
+//! may not raise for a transaction either); messages.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::params::{ParamSet, Setting, is_custom};
+use super::belt::{self, Belt, Limit, PerLimit};
+use super::params::{self, ParamSet, Setting, is_custom};
 use crate::sql::{
-    self, Action, Cursor, Kind, LexOptions, Name, Scope, Span, StatementFacts, StatementKind,
-    Target, TransactionControl,
+    self, Action, Cursor, Kind, LexOptions, Name, ParameterUse, Scope, Span, StatementFacts,
+    StatementKind, Target, TransactionControl, Upkeep,
 };
 use crate::wire::TransactionStatus;
 use crate::wire::build;
@@ -54,6 +56,8 @@ const LISTS: [&[u8]; 6] = [
 pub enum Step {
     /// A parameter is set for the session.
     Set(Box<[u8]>, Setting),
+    /// A limit of time is set until the end of the transaction: milliseconds, 0 for none.
+    SetLocal(Limit, u32),
     /// It goes back to what the session began with.
     Reset(Box<[u8]>),
     /// RESET ALL.
@@ -99,7 +103,8 @@ impl Steps {
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter_map(|(_, step)| match step {
             Step::Set(name, _) | Step::Reset(name) => Some(&**name),
-            Step::ResetAll
+            Step::SetLocal(..)
+            | Step::ResetAll
             | Step::DiscardAll
             | Step::Listen(_)
             | Step::Unlisten(_)
@@ -116,6 +121,12 @@ impl Steps {
     #[must_use]
     pub fn change_parameters(&self) -> bool {
         self.0.iter().any(|(_, step)| *step == Step::ResetAll) || self.names().next().is_some()
+    }
+
+    /// Whether a limit of time is set until the end of the transaction.
+    #[must_use]
+    pub fn set_limits_locally(&self) -> bool {
+        self.0.iter().any(|(_, step)| matches!(step, Step::SetLocal(..)))
     }
 
     /// The channels that are listened to from then on.
@@ -196,6 +207,9 @@ pub fn steps(text: &[u8], binds: Option<&BindValues>) -> Option<Steps> {
                 Scope::Expression => return None,
             };
             if local {
+                if let Some((limit, asked)) = local_limit(used, text, binds) {
+                    found.push((number, Step::SetLocal(limit, asked)));
+                }
                 continue;
             }
             if !used.certain {
@@ -234,6 +248,30 @@ pub fn steps(text: &[u8], binds: Option<&BindValues>) -> Option<Steps> {
         }
     }
     Some(Steps(found))
+}
+
+/// The limit of time that is set until the end of the transaction, where it can be seen. A spelling that is not looked
+/// at is taken for no limit.
+fn local_limit(
+    used: &ParameterUse,
+    text: &[u8],
+    binds: Option<&BindValues>,
+) -> Option<(Limit, u32)> {
+    let limit = match &used.target {
+        Target::Named(name) => Limit::of(name.as_bytes())?,
+        Target::Param(n) => Limit::of(&binds?.value(*n)??.to_ascii_lowercase())?,
+        Target::All | Target::Expression => return None,
+    };
+    let asked = match &used.action {
+        Action::Tokens(span) => belt::millis(&setting(limit.name().as_bytes(), text, *span)?),
+        Action::Value(value) => belt::millis_of(value),
+        Action::Param(n) => belt::millis_of(binds?.value(*n)??),
+        // What the session has, or nobody knows what.
+        Action::Read | Action::Default | Action::Null | Action::Current | Action::Expression => {
+            return None;
+        }
+    };
+    used.certain.then_some((limit, asked.unwrap_or(0)))
 }
 
 fn control(statement: &StatementFacts) -> Option<Step> {
@@ -355,11 +393,33 @@ pub struct Sides {
     pub server: Arc<ParamSet>,
     /// The channels.
     pub channels: Arc<Channels>,
+    /// Limits of time that the session has set until the end of the transaction.
+    local: PerLimit<Option<u32>>,
+    /// Those that its server has.
+    server_local: PerLimit<Option<u32>>,
 }
 
 impl Sides {
-    fn change(&mut self, mut change: impl FnMut(&ParamSet, Side) -> ParamSet, base: &ParamSet) {
-        let same = Arc::ptr_eq(&self.client, &self.server) && base.is_empty();
+    /// Outside of a transaction.
+    #[must_use]
+    pub fn new(client: Arc<ParamSet>, server: Arc<ParamSet>, channels: Arc<Channels>) -> Self {
+        let (local, server_local) = Default::default();
+        Sides { client, server, channels, local, server_local }
+    }
+
+    fn set_local(&mut self, limit: Limit, to: Option<u32>) {
+        self.local.set(limit, to);
+        self.server_local.set(limit, to);
+    }
+
+    /// The same when the transaction has ended.
+    fn without_local(mut self) -> Self {
+        Limit::ALL.into_iter().for_each(|limit| self.set_local(limit, None));
+        self
+    }
+
+    fn change(&mut self, mut change: impl FnMut(&ParamSet, Side) -> ParamSet, bases: &Bases) {
+        let same = Arc::ptr_eq(&self.client, &self.server) && bases.are_empty();
         self.client = Arc::new(change(&self.client, Side::Client));
         self.server =
             if same { self.client.clone() } else { Arc::new(change(&self.server, Side::Server)) };
@@ -371,6 +431,31 @@ enum Side {
     Client,
     Server,
 }
+
+/// What RESET goes back to.
+#[derive(Clone, Debug)]
+struct Bases {
+    /// What the session began with.
+    client: Arc<ParamSet>,
+    /// What its server was dialled with.
+    server: Arc<ParamSet>,
+}
+
+impl Bases {
+    fn are_empty(&self) -> bool {
+        self.client.is_empty() && self.server.is_empty()
+    }
+
+    fn of(&self, side: Side) -> &ParamSet {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+}
+
+/// A session's parameters, the kind of its text, and what its server is to have for both.
+type Wanted = (Arc<ParamSet>, Upkeep, Arc<ParamSet>);
 
 /// A text that was sent and has not been answered to its end.
 #[derive(Debug)]
@@ -385,7 +470,7 @@ struct SentSteps {
 /// The changes of a transaction that has not ended, and of texts that have not been answered.
 #[derive(Debug)]
 pub struct Changes {
-    base: Arc<ParamSet>,
+    bases: Bases,
     /// What holds if it is rolled back.
     before: Sides,
     now: Sides,
@@ -398,14 +483,18 @@ pub struct Changes {
     numbers: u32,
     /// The number of a text that is being sent.
     next: Option<u32>,
+    /// What was found out last of what the server is to have.
+    wanted: Option<Wanted>,
+    /// What the server is being given.
+    coming: Option<(Arc<ParamSet>, PerLimit<Option<u32>>)>,
 }
 
 impl Changes {
-    /// No change yet, in a session that began with `base`.
+    /// No change yet, in a session that began with `base`, on a server that was dialled with `dialled`.
     #[must_use]
-    pub fn new(base: Arc<ParamSet>, now: Sides) -> Self {
+    pub fn new(base: Arc<ParamSet>, dialled: Arc<ParamSet>, now: Sides) -> Self {
         Changes {
-            base,
+            bases: Bases { client: base, server: dialled },
             before: now.clone(),
             now,
             savepoints: Vec::new(),
@@ -414,6 +503,8 @@ impl Changes {
             sent: VecDeque::new(),
             numbers: 0,
             next: None,
+            wanted: None,
+            coming: None,
         }
     }
 
@@ -446,46 +537,63 @@ impl Changes {
         self.sent.front().is_some_and(|sent| sent.unit < building)
     }
 
-    /// A statement of text `number` has succeeded, with this command tag.
-    pub fn succeeded(&mut self, number: u32, tag: &[u8]) {
+    /// A statement of text `number` has succeeded, with this command tag, on a server that was `in_transaction` when the
+    /// text came. The limit of time that it has set, if it has.
+    pub fn succeeded(
+        &mut self,
+        number: u32,
+        tag: &[u8],
+        in_transaction: bool,
+    ) -> Option<(Limit, u32)> {
         // Texts before it were skipped.
         while self.sent.front().is_some_and(|sent| sent.number != number) {
             self.sent.pop_front();
         }
-        let Some(sent) = self.sent.front_mut() else { return };
+        let sent = self.sent.front_mut()?;
         let statement = sent.succeeded;
         sent.succeeded += 1;
         let of_it = |(number, _): &&(usize, Step)| *number == statement;
         let steps: Vec<Step> =
             sent.steps.0.iter().filter(of_it).map(|(_, step)| step.clone()).collect();
+        let set = steps.iter().rev().find_map(|step| match step {
+            Step::Set(name, setting) => {
+                Some((Limit::of(name)?, belt::millis(setting).unwrap_or(0)))
+            }
+            // The first statement of a text that finds no transaction sets nothing.
+            Step::SetLocal(limit, asked) => {
+                (in_transaction || statement > 0).then_some((*limit, *asked))
+            }
+            _ => None,
+        });
         for step in steps {
             self.take(step, tag);
         }
+        set
     }
 
     fn take(&mut self, step: Step, tag: &[u8]) {
-        let base = self.base.clone();
+        let bases = self.bases.clone();
         match step {
             Step::Set(name, setting) => {
                 self.heard_of(&name);
-                self.now.change(|set, _| set.with(&name, setting.clone()), &base);
+                self.now.change(|set, _| set.with(&name, setting.clone()), &bases);
+                self.not_local(&name);
                 self.with_identity(&name);
             }
+            Step::SetLocal(limit, asked) => self.now.set_local(limit, Some(asked)),
             Step::Reset(name) => {
                 self.heard_of(&name);
-                let none = ParamSet::default();
-                let base_of = |side| if side == Side::Client { &*base } else { &none };
-                self.now.change(|set, side| set.reset(&name, base_of(side)), &base);
+                self.now.change(|set, side| set.reset(&name, bases.of(side)), &bases);
+                self.not_local(&name);
                 self.with_identity(&name);
             }
             Step::ResetAll => {
-                let none = ParamSet::default();
-                let base_of = |side| if side == Side::Client { &*base } else { &none };
-                self.now.change(|set, side| set.reset_all(base_of(side)), &base);
+                self.now.change(|set, side| set.reset_all(bases.of(side)), &bases);
+                Limit::ALL.into_iter().for_each(|limit| self.now.set_local(limit, None));
             }
             Step::DiscardAll => {
-                self.now.client = Arc::new(self.now.client.discard_all(&base));
-                self.now.server = Arc::default();
+                self.now.client = Arc::new(self.now.client.discard_all(&bases.client));
+                self.now.server = bases.server;
                 self.now.channels = Arc::default();
                 self.before = self.now.clone();
                 self.savepoints.clear();
@@ -499,10 +607,7 @@ impl Changes {
             Step::UnlistenAll => self.change_channels(Channels::clear),
             // COMMIT of a transaction that has failed.
             Step::Commit if tag.starts_with(b"ROLLBACK") => self.roll_back(),
-            Step::Commit => {
-                self.before = self.now.clone();
-                self.savepoints.clear();
-            }
+            Step::Commit => self.commit(),
             Step::Rollback => self.roll_back(),
             Step::Savepoint(name) => self.savepoints.push((name, self.now.clone())),
             Step::Release(name) => {
@@ -527,6 +632,19 @@ impl Changes {
         }
     }
 
+    fn commit(&mut self) {
+        self.now = self.now.clone().without_local();
+        self.before = self.now.clone();
+        self.savepoints.clear();
+    }
+
+    /// SET and RESET for the session take the place of SET LOCAL.
+    fn not_local(&mut self, name: &[u8]) {
+        if let Some(limit) = Limit::of(name) {
+            self.now.set_local(limit, None);
+        }
+    }
+
     fn change_channels(&mut self, change: impl FnOnce(&mut Channels)) {
         change(Arc::make_mut(&mut self.now.channels));
     }
@@ -536,8 +654,8 @@ impl Changes {
         if name != b"session_authorization" {
             return;
         }
-        let base = self.base.clone();
-        let begins_with_one = base.setting(b"role").is_some();
+        let bases = self.bases.clone();
+        let begins_with_one = bases.client.setting(b"role").is_some();
         self.now.change(
             |set, side| match side {
                 Side::Client if begins_with_one => {
@@ -545,7 +663,7 @@ impl Changes {
                 }
                 Side::Client | Side::Server => set.without(b"role"),
             },
-            &base,
+            &bases,
         );
     }
 
@@ -590,8 +708,7 @@ impl Changes {
                 if failed || self.aborted {
                     self.roll_back();
                 }
-                self.before = self.now.clone();
-                self.savepoints.clear();
+                self.commit();
             }
         }
     }
@@ -614,9 +731,65 @@ impl Changes {
         &self.now
     }
 
-    /// The server has been given what the session is to have.
+    /// The text that gives the server what it is to have for a text of this kind, under the limits of `belt`. `None`:
+    /// it has that.
+    pub fn catch_up(&mut self, belt: &Belt, upkeep: Upkeep) -> Option<Vec<u8>> {
+        self.coming = None;
+        let mut wanted = belt.covering(self.wanted(belt, upkeep), &self.bases.server);
+        let mut server_local = self.now.server_local;
+        let mut locally = Vec::new();
+        for limit in Limit::ALL {
+            let Some(asked) = self.now.local.get(limit) else { continue };
+            let holds = belt.clamp(limit, asked, upkeep);
+            // As long as it stands, the session's own is out of sight, and setting that would end it.
+            let name = limit.name().as_bytes();
+            let hidden = self.now.server.setting(name).cloned();
+            wanted = Arc::new(match hidden {
+                Some(setting) => wanted.with(name, setting),
+                None => wanted.without(name),
+            });
+            if server_local.get(limit) != Some(holds) {
+                server_local.set(limit, Some(holds));
+                locally.push((limit, holds));
+            }
+        }
+        let has = &self.now.server;
+        if locally.is_empty() && (Arc::ptr_eq(&wanted, has) || *wanted == **has) {
+            return None;
+        }
+        let mut text = wanted.statement_from(has).unwrap_or_default();
+        for (limit, holds) in locally {
+            params::set_locally(&mut text, limit.name().as_bytes(), &holds.to_string());
+        }
+        self.coming = Some((wanted, server_local));
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn wanted(&mut self, belt: &Belt, upkeep: Upkeep) -> Arc<ParamSet> {
+        let client = &self.now.client;
+        if let Some((params, kind, wanted)) = &self.wanted
+            && Arc::ptr_eq(params, client)
+            && *kind == upkeep
+        {
+            return wanted.clone();
+        }
+        let wanted = belt.over(client, upkeep).map_or_else(|| client.clone(), Arc::new);
+        self.wanted = Some((client.clone(), upkeep, wanted.clone()));
+        wanted
+    }
+
+    /// The server has been given what [`catch_up`](Self::catch_up) said.
     pub fn agree(&mut self) {
-        self.now.server = self.now.client.clone();
+        if let Some((server, local)) = self.coming.take() {
+            self.now.server = server;
+            self.now.server_local = local;
+        }
+    }
+
+    /// The limit that the session itself has set, in milliseconds; 0: none.
+    #[must_use]
+    pub fn own_limit(&self, limit: Limit) -> Option<u32> {
+        self.now.local.get(limit).or_else(|| self.now.client.limit(limit))
     }
 }
 

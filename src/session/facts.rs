@@ -1,5 +1,6 @@
 //! What a text does to the session that runs it, as far as pooling must know.
 
+use super::belt::Limit;
 use super::code;
 use crate::sql::{
     self, EffectSet, LexOptions, ParameterUse, Scope, Span, StatementFacts, StatementKind, Target,
@@ -210,6 +211,8 @@ pub struct TextEffects {
     pub ddl: bool,
     /// How many statements it has: at least 1, and `u16::MAX` for all that are more.
     pub statements: u16,
+    /// It sets a limit of time until the end of the transaction, or may.
+    pub sets_limit_locally: bool,
 }
 
 impl TextEffects {
@@ -230,6 +233,7 @@ impl TextEffects {
         maintenance: false,
         ddl: false,
         statements: 1,
+        sets_limit_locally: false,
     };
 
     /// A text that nobody has read.
@@ -249,6 +253,7 @@ impl TextEffects {
         maintenance: false,
         ddl: false,
         statements: u16::MAX,
+        sets_limit_locally: false,
     };
 }
 
@@ -467,7 +472,17 @@ pub fn effects(text: &[u8]) -> TextEffects {
         maintenance: upkeep.maintenance,
         ddl: upkeep.ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
         statements: statements(&facts),
+        sets_limit_locally: facts
+            .statements()
+            .iter()
+            .flat_map(|statement| &statement.parameters)
+            .any(sets_limit_locally),
     }
+}
+
+fn sets_limit_locally(used: &ParameterUse) -> bool {
+    let may_be = |limit: Limit| used.target.may_be(limit.name().as_bytes());
+    used.writes() && used.scope == Scope::Local && Limit::ALL.into_iter().any(may_be)
 }
 
 /// How many statements a text has.

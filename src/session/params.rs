@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashSet;
 
+use super::belt::{self, Limit};
 use super::date_style;
 use crate::sql::names_temp_schema;
 use crate::wire::build;
@@ -145,6 +146,12 @@ impl ParamSet {
     #[must_use]
     pub fn setting(&self, name: &[u8]) -> Option<&Setting> {
         self.find(name).ok().map(|at| &self.pairs[at].1)
+    }
+
+    /// What a limit of time is set to, in milliseconds, as far as it is looked at; 0: no limit.
+    #[must_use]
+    pub fn limit(&self, limit: Limit) -> Option<u32> {
+        self.setting(limit.name().as_bytes()).map(|setting| belt::millis(setting).unwrap_or(0))
     }
 
     /// Whether what is created without a schema may be temporary: `search_path` names the schema of
@@ -318,6 +325,16 @@ fn set_config(text: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     text.push(b',');
     build::literal(text, value);
     text.extend_from_slice(b",false)");
+}
+
+/// Adds a statement that sets a parameter until the end of the transaction.
+pub(super) fn set_locally(text: &mut Vec<u8>, name: &[u8], value: &str) {
+    end_statement(text);
+    text.extend_from_slice(b"SELECT pg_catalog.set_config(");
+    build::literal(text, name);
+    text.push(b',');
+    build::literal(text, value.as_bytes());
+    text.extend_from_slice(b",true)");
 }
 
 /// A parameter name as RESET takes it: parts between dots, each quoted.

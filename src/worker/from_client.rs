@@ -484,6 +484,10 @@ impl<D: Driver> Engine<D> {
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };
+                if let Some(next) = self.limits_first(id, server, header.tag, &effects) {
+                    return next;
+                }
+                let Some(entry) = self.servers.get(server) else { return Next::End };
                 if effects.pins.has(Pins::BACKEND_STATE) && entry.server.must_forget_sequences() {
                     return self.forget_sequences(id, server);
                 }
@@ -579,6 +583,12 @@ impl<D: Driver> Engine<D> {
                 Sent::Sync(std::mem::take(&mut session.batch_ending))
             }
             tag::FUNCTION_CALL => {
+                let plain = TextEffects::NOTHING;
+                if let Some(next) = self.limits_first(id, server, header.tag, &plain) {
+                    return next;
+                }
+                let Some(client) = self.clients.get_mut(id) else { return Next::End };
+                let session = &mut client.session;
                 if !is_large_object_function(body) {
                     session.pins = session.pins.and(Pins::FUNCTION_CALL);
                 }

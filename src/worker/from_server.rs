@@ -50,6 +50,8 @@ struct Events {
     /// The error that has just come answers what was sent in the place of a text that may not run:
     /// what its client is told.
     refused: Option<Report>,
+    /// The statement that has just succeeded sets a limit of time to what its session may not have: the warning.
+    refused_limit: Option<Report>,
     /// The error that has just come answers a Bind whose client waits for ParseComplete as well.
     parse_due: bool,
     /// The server would have ended the connection over a message that was to be answered here.
@@ -228,6 +230,13 @@ impl<D: Driver> Engine<D> {
                     }
                     _ => None,
                 };
+                if let Some(warning) = events.refused_limit.take()
+                    && deliver
+                {
+                    kept.extend_from_slice(&input[run..pos]);
+                    warning.write(&mut kept);
+                    run = pos;
+                }
                 if std::mem::take(&mut events.parse_due) && deliver {
                     kept.extend_from_slice(&input[run..pos]);
                     build::empty(&mut kept, tag::PARSE_COMPLETE);
@@ -349,7 +358,12 @@ impl<D: Driver> Engine<D> {
             if number < OF_NAMES
                 && let Some(changes) = &mut session.changes
             {
-                changes.succeeded(number, body);
+                let in_transaction = server.status == TransactionStatus::InTransaction;
+                let set = changes.succeeded(number, body, in_transaction);
+                events.refused_limit = set.and_then(|(limit, asked)| {
+                    let (holds, may) = session.belt.refuses(limit, asked)?;
+                    Some(errors::limit_stays(limit, holds, may))
+                });
             }
             if let Some(names) = &mut session.names {
                 let own = &mut server.prepared.own;

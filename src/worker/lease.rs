@@ -4,16 +4,17 @@ use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, Errand, Mail, NewServer};
+use super::parameters::wanted_there;
 use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
 use crate::client::{Leaving, State};
 use crate::deadline::{Deadline, Tick};
-use crate::errors;
+use crate::errors::{self, Queue};
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Sent};
 use crate::server::{Cancel, CleanStep, Server, User};
-use crate::session::{CODE_THAT_SETS, Ending, ParamSet, Pins};
+use crate::session::{CODE_THAT_SETS, Ending, Limit, ParamSet, Pins};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ enum Suits {
 
 fn suits<S>(server: &Server, client: &Client<S>) -> Suits {
     let params = &client.session.params;
-    if Arc::ptr_eq(&server.applied, params) {
+    if Arc::ptr_eq(&server.applied, &client.session.wanted) {
         return Suits::Well;
     }
     let all_known = server.placeholders.iter().all(|name| params.setting(name).is_some());
@@ -118,6 +119,7 @@ impl<D: Driver> Engine<D> {
 
     /// Makes a client a server's user, and sets its parameters where the server has others.
     pub(super) fn lease(&mut self, server_id: ServerId, client_id: ClientId) {
+        self.follow_limits(client_id);
         let (Some(entry), Some(client)) =
             (self.servers.get_mut(server_id), self.clients.get_mut(client_id))
         else {
@@ -151,20 +153,22 @@ impl<D: Driver> Engine<D> {
         if had_another || before.is_none() {
             entry.server.tenant.changes(client.session.registration.pid(), self.now);
         }
-        if Arc::ptr_eq(&entry.server.applied, &client.session.params) && !resets && !forgets {
+        if Arc::ptr_eq(&entry.server.applied, &client.session.wanted) && !resets && !forgets {
             entry.server.user = User::Client(client_id);
             return;
         }
-        let before = if resets { &self.no_params } else { &entry.server.applied };
-        let settings = client.session.params.statement_from(before).unwrap_or_default();
+        let wanted = wanted_there(&mut client.session, &entry.server, &self.company.params);
+        let before = if resets { &entry.server.dialled } else { &entry.server.applied };
+        let settings = wanted.statement_from(before).unwrap_or_default();
         let forgetting = if forgets { FORGET_SEQUENCES } else { b"" };
         let reset = if resets { RESET_EVERYTHING } else { b"" };
         let text = [reset, forgetting, &settings].concat();
         if text.is_empty() {
-            entry.server.applied = client.session.params.clone();
+            entry.server.applied = wanted;
             entry.server.user = User::Client(client_id);
             return;
         }
+        entry.server.coming = Some(wanted);
         for name in client.session.params.custom_names() {
             entry.server.hears_of(name);
         }
@@ -233,7 +237,9 @@ impl<D: Driver> Engine<D> {
         if let Some(changes) = &mut client.session.changes {
             changes.agree();
         } else {
-            entry.server.applied = client.session.params.clone();
+            if let Some(coming) = entry.server.coming.take() {
+                entry.server.applied = coming;
+            }
             entry.server.statuses_before = None;
         }
         if client.session.greeting {
@@ -284,6 +290,7 @@ impl<D: Driver> Engine<D> {
             pins::pin(client, &mut entry.server, counters, self.now);
         }
         if !client.session.pins.is_none() {
+            self.follow_limits(client_id);
             self.look_after_listening(client_id);
             self.let_go_if_dismissed(client_id);
             return self.watch_pin(client_id, id);
@@ -363,7 +370,7 @@ impl<D: Driver> Engine<D> {
                     entry.server.listens = false;
                     entry.server.sets_open = false;
                     entry.server.discarding = true;
-                    entry.server.applied = self.no_params.clone();
+                    entry.server.applied = entry.server.dialled.clone();
                     self.send_own_query(id, b"DISCARD ALL");
                     return;
                 }
@@ -512,8 +519,8 @@ impl<D: Driver> Engine<D> {
         self.pool(pool).pool.dial_succeeded();
         self.pool(pool).spec.set_failure(None);
         self.check_at(retire_at);
-        let server =
-            Server::new(new.statuses, new.cancel, self.no_params.clone(), self.now, retire_at);
+        let dialled = self.company.params.intern(new.startup.params());
+        let server = Server::new(new.statuses, new.cancel, dialled, self.now, retire_at);
         self.pool(pool).counters.servers_opened += 1;
         let entry = ServerConn {
             conn: Conn::new(new.handed),
@@ -596,17 +603,18 @@ impl<D: Driver> Engine<D> {
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         let expired = entry.pool.expired_waiters(now, waits);
         let size = entry.pool.limits().size;
-        let waiting = entry.pool.waiting();
+        let queue = Queue {
+            waiting: entry.pool.waiting_anywhere().max(entry.pool.waiting()),
+            longest_ms: entry.pool.oldest_wait_anywhere().map_or(0, |since| now.since(since)),
+        };
         // Nothing is looked up while nobody has waited too long.
         let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
         let failure = failure.map(|cause| errors::server_unavailable(&cause));
         let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
         let report = |waited_ms| match &failure {
             Some(report) => report.clone(),
-            None if others_have_it => {
-                errors::shared_limit_timeout(waited_ms, shared_limit, waiting)
-            }
-            None => errors::pool_wait_timeout(waited_ms, size, waiting),
+            None if others_have_it => errors::shared_limit_timeout(waited_ms, shared_limit, queue),
+            None => errors::pool_wait_timeout(waited_ms, size, queue),
         };
         entry.counters.wait_timeouts += expired.len() as u64;
         let next_expiry = entry.pool.next_expiry();
@@ -678,6 +686,14 @@ impl<D: Driver> Engine<D> {
         let mut bytes = Vec::with_capacity(unsent.len() + statuses.len() + 64);
         bytes.extend_from_slice(unsent);
         bytes.extend_from_slice(statuses);
+        for limit in Limit::ALL {
+            let session = &client.session;
+            let asked = session.base.limit(limit);
+            let refused = asked.and_then(|asked| session.belt.refuses(limit, asked));
+            if let Some((holds, may)) = refused {
+                errors::limit_stays(limit, holds, may).write(&mut bytes);
+            }
+        }
         let registration = &client.session.registration;
         registration.with_secret(|secret| {
             build::backend_key_data(&mut bytes, registration.pid(), secret);

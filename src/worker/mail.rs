@@ -25,7 +25,7 @@ use crate::pool::PoolSpec;
 use crate::pool::board::Occupancy;
 use crate::prepared::PackedStatements;
 use crate::server::Server;
-use crate::session::ParamSet;
+use crate::session::{ParamSet, Startup};
 use crate::sql::Name;
 use crate::wire::Report;
 
@@ -101,6 +101,8 @@ pub struct NewServer<S> {
     pub cancel: Option<Arc<CancelTarget>>,
     /// What [`PoolSpec::place`] was when the dial began.
     pub place: u64,
+    /// The limits of time that its startup packet set.
+    pub startup: Startup,
 }
 
 /// A server on its way from one loop to another: clean, and used by nobody.

@@ -241,7 +241,6 @@ pub struct Engine<D: Driver> {
     overtaken_ms: u64,
     /// This loop has counted itself among those without clients.
     emptied: bool,
-    no_params: Arc<ParamSet>,
     /// Scratch buffers that are not in use: one, and another for each read inside a read.
     spare: Vec<Scratch>,
     /// Encrypted bytes on their way out.
@@ -282,7 +281,6 @@ pub struct Engine<D: Driver> {
 impl<D: Driver> Engine<D> {
     /// The loop with the number `seat`, without connections.
     pub fn new(driver: D, (seat, company): (usize, Arc<Company>), settings: LoopSettings) -> Self {
-        let no_params = company.params.intern(ParamSet::default());
         let now_us = driver.micros();
         let now = Tick(now_us / 1_000);
         Engine {
@@ -304,7 +302,6 @@ impl<D: Driver> Engine<D> {
             listen_orders: 0,
             overtaken_ms: 0,
             emptied: false,
-            no_params,
             spare: Vec::new(),
             sealed: Vec::new(),
             to_server: Vec::new(),
@@ -487,6 +484,8 @@ impl<D: Driver> Engine<D> {
             session.pins = session.pins.and(Pins::TEMPORARY);
         }
         session.state_mode = spec.settings.load().session_state;
+        session.belt = spec.belt();
+        session.find_wanted(&self.company.params);
         let now_s = self.seconds();
         let client = Client {
             conn: Conn::new(handed),

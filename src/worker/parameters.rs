@@ -15,8 +15,8 @@ use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::server::{Server, User};
 use crate::session::changes::{self, Sides, is_ascii_based, is_on};
-use crate::session::{Changes, ParamSet, Pins, Steps, TextEffects};
-use crate::sql::names_temp_schema;
+use crate::session::{Changes, ParamSet, ParamSets, Pins, Steps, TextEffects};
+use crate::sql::{Upkeep, names_temp_schema};
 use crate::wire::TransactionStatus;
 use crate::wire::frontend::{BindNames, BindValues, tag};
 
@@ -31,7 +31,7 @@ impl<D: Driver> Engine<D> {
     ) -> Option<Next> {
         let (client, entry) = (self.clients.get_mut(id)?, self.servers.get_mut(server)?);
         let session = &mut client.session;
-        if session.changes.is_none() && Arc::ptr_eq(&entry.server.applied, &session.params) {
+        if session.changes.is_none() && Arc::ptr_eq(&entry.server.applied, &session.wanted) {
             return None;
         }
         let ledger = &entry.server.ledger;
@@ -49,23 +49,84 @@ impl<D: Driver> Engine<D> {
         if ledger.batch_is_open() {
             return None;
         }
-        let (wanted, has) = match &session.changes {
-            Some(changes) => (&changes.now().client, &changes.now().server),
-            None => (&session.params, &entry.server.applied),
+        let text = match &mut session.changes {
+            Some(changes) => changes.catch_up(&session.belt, session.upkeep)?,
+            None => {
+                let wanted = wanted_there(session, &entry.server, &self.company.params);
+                let text = wanted.statement_from(&entry.server.applied)?;
+                entry.server.coming = Some(wanted);
+                text
+            }
         };
-        if Arc::ptr_eq(wanted, has) || wanted == has {
+        let may_be_given = entry.server.ledger.is_settled();
+        if !may_be_given || entry.server.status == TransactionStatus::Failed {
+            entry.server.coming = None;
+            return (!may_be_given).then(|| hold(session));
+        }
+        entry.server.user = User::Preparing(id);
+        self.send_own_query(server, &text);
+        Some(Next::Pause)
+    }
+
+    /// A text that is about to be sent must wait until its server has the limits of time for texts of its kind:
+    /// maintenance, DDL or neither.
+    #[inline]
+    pub(super) fn limits_first(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        message: u8,
+        effects: &TextEffects,
+    ) -> Option<Next> {
+        let session = &self.clients.get(id)?.session;
+        let upkeep = session.belt.upkeep(effects);
+        if upkeep == session.upkeep {
+            return None;
+        }
+        self.change_limits(id, server, message, upkeep)
+    }
+
+    fn change_limits(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        message: u8,
+        upkeep: Upkeep,
+    ) -> Option<Next> {
+        let (client, entry) = (self.clients.get_mut(id)?, self.servers.get_mut(server)?);
+        let session = &mut client.session;
+        let ledger = &entry.server.ledger;
+        // In an open batch nothing can be put before it any more.
+        let too_late = ledger.batch_is_open() || ledger.copy_in() || ledger.is_skipping();
+        if too_late || entry.server.status == TransactionStatus::Failed {
             return None;
         }
         if !ledger.is_settled() {
             return Some(hold(session));
         }
-        if entry.server.status == TransactionStatus::Failed {
-            return None;
+        if entry.server.status != TransactionStatus::Idle {
+            // A rollback takes it back.
+            changes_of(session, &entry.server);
         }
-        let text = wanted.statement_from(has)?;
-        entry.server.user = User::Preparing(id);
-        self.send_own_query(server, &text);
-        Some(Next::Pause)
+        session.upkeep = upkeep;
+        session.find_wanted(&self.company.params);
+        self.parameters_first(id, server, message)
+    }
+
+    /// Takes over the limits that a client's role has now, where they have changed, and those for plain texts. Not
+    /// within its transactions.
+    pub(super) fn follow_limits(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let owner = &self.pools[client.pool.0 as usize].spec;
+        let session = &mut client.session;
+        let version = client.spec.belt_version().wrapping_add(owner.belt_version());
+        if session.belt_version == version && session.upkeep == Upkeep::default() {
+            return;
+        }
+        session.belt = client.spec.belt();
+        session.belt_version = version;
+        session.upkeep = Upkeep::default();
+        session.find_wanted(&self.company.params);
     }
 
     /// Follows what a Query does, which is noted next.
@@ -80,7 +141,9 @@ impl<D: Driver> Engine<D> {
         client.session.portal_steps = None;
         client.session.parsed = None;
         let unlistens = effects.unlistens && client.session.listening.is_some();
-        if effects.sets.is_none() && !unlistens && client.session.changes.is_none() {
+        let sets_limit = effects.sets_limit_locally && client.session.belt.is_on();
+        let sets = !effects.sets.is_none() || sets_limit;
+        if !sets && !unlistens && client.session.changes.is_none() {
             return;
         }
         let steps = changes::steps(text, None);
@@ -114,7 +177,8 @@ impl<D: Driver> Engine<D> {
             session.pins = session.pins.and(Pins::TEMPORARY);
         }
         let unlistens = effects.unlistens && session.listening.is_some();
-        if effects.sets.is_none() && !effects.controls && !unlistens {
+        let sets_limit = effects.sets_limit_locally && session.belt.is_on();
+        if effects.sets.is_none() && !effects.controls && !unlistens && !sets_limit {
             return;
         }
         if !is_unnamed {
@@ -139,8 +203,8 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(steps) = client.session.portal_steps.take() else { return };
         let sets = if steps.change_parameters() { Pins::PARAMETER } else { Pins::NONE };
-        if steps.change_parameters() || steps.change_channels() || client.session.changes.is_some()
-        {
+        let changes = steps.change_parameters() || steps.change_channels();
+        if changes || steps.set_limits_locally() || client.session.changes.is_some() {
             self.follow(id, server, Some(*steps), sets);
         }
     }
@@ -251,6 +315,7 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         let before = session.params.clone();
         session.params = self.company.params.intern(params.clone());
+        session.find_wanted(&self.company.params);
         if session.params.searches_temporary() {
             session.pins = session.pins.and(Pins::TEMPORARY);
         }
@@ -286,14 +351,31 @@ impl<D: Driver> Engine<D> {
     }
 }
 
+/// What a server is to have for a session outside of a transaction.
+pub(super) fn wanted_there(
+    session: &mut Session,
+    server: &Server,
+    sets: &ParamSets,
+) -> Arc<ParamSet> {
+    if session.wanted_covers {
+        session.find_wanted(sets);
+    }
+    let wanted = session.belt.covering(session.wanted.clone(), &server.dialled);
+    if !Arc::ptr_eq(&wanted, &session.wanted) {
+        session.wanted = sets.intern((*wanted).clone());
+        session.wanted_covers = true;
+    }
+    session.wanted.clone()
+}
+
 /// The changes of the session's transaction, from now on if there were none.
 fn changes_of<'a>(session: &'a mut Session, server: &Server) -> &'a mut Changes {
     let (base, params, listening) = (&session.base, &session.params, &session.listening);
     session.changes.get_or_insert_with(|| {
-        let (client, server) = (params.clone(), server.applied.clone());
         let channels = listening.as_ref().map(|listening| listening.channels.clone());
         let channels = channels.unwrap_or_default();
-        Box::new(Changes::new(base.clone(), Sides { client, server, channels }))
+        let now = Sides::new(params.clone(), server.applied.clone(), channels);
+        Box::new(Changes::new(base.clone(), server.dialled.clone(), now))
     })
 }
 

@@ -14,8 +14,8 @@ use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
 use crate::server::ledger::{Answer, Deliver, Sent, Which};
-use crate::session::Pins;
 use crate::session::facts;
+use crate::session::{Pins, TextEffects};
 use crate::wire::frame::{self, HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, Named, ParseView, tag};
 use crate::wire::{TransactionStatus, build};
@@ -47,7 +47,20 @@ impl<D: Driver> Engine<D> {
     ) -> Next {
         let may_repeat = self.may_repeat(id, server, after);
         if may_repeat && let Some(statement) = self.known_repeat(id, content) {
+            // It is one query.
+            if let Some(next) = self.limits_first(id, server, tag::PARSE, &TextEffects::NOTHING) {
+                self.statements.release(statement);
+                return next;
+            }
             let next = self.parse_repeated(id, server, statement, content, (before, after));
+            self.statements.release(statement);
+            return next;
+        }
+        let Some(client) = self.clients.get(id) else { return Next::End };
+        let under = client.session.dialect();
+        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
+        let effects = self.statements.effects(statement);
+        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
             self.statements.release(statement);
             return next;
         }
@@ -57,8 +70,6 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let under = session.dialect();
-        let statement = self.statements.intern(content, under, || facts::effects(parse.query));
-        let effects = self.statements.effects(statement);
         if may_repeat
             && effects.is_one_query
             && self.repeats.again(content, under, self.now)
@@ -128,6 +139,10 @@ impl<D: Driver> Engine<D> {
         let under = session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
+        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
+            self.statements.release(statement);
+            return next;
+        }
         if effects.uses_names
             && known.is_none()
             && let Some(next) = self.parse_named_using_names(id, server, parse, content, before)
@@ -173,6 +188,9 @@ impl<D: Driver> Engine<D> {
         mut before: &[u8],
     ) -> Next {
         let effects = facts::effects(parse.query);
+        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
+            return next;
+        }
         let stands = if effects.uses_names {
             self.stand_once_for_all(id, server, parse, &mut before)
         } else {
@@ -315,6 +333,14 @@ impl<D: Driver> Engine<D> {
             };
         };
         let effects = self.statements.effects(statement);
+        if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
+            return next;
+        }
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return Next::End;
+        };
+        let session = &mut client.session;
         if self.statements.is_sql(statement) || effects.uses_names {
             return self.bind_by_name(id, server, (header, names, values), statement, before);
         }
@@ -515,6 +541,15 @@ impl<D: Driver> Engine<D> {
     ) -> Next {
         if self.unnamed_may_set(id, server) {
             return self.hold_client(id);
+        }
+        // One that this batch has parsed was looked at then, and nothing can come before it now.
+        let session = self.clients.get(id).map(|client| &client.session);
+        let unnamed = session.filter(|session| !session.batch_sets_unnamed);
+        if let Some(unnamed) = unnamed.and_then(|session| session.unnamed) {
+            let effects = self.statements.effects(unnamed);
+            if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
+                return next;
+            }
         }
         if !self.have_unnamed(id, server, &mut before) {
             return Next::Pause;

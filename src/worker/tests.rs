@@ -1,6 +1,7 @@
 mod bounds;
 mod ends;
 mod fairness;
+mod limits;
 mod listen;
 mod loops;
 mod parameters;

@@ -12,14 +12,14 @@ use super::driver::Driver;
 use super::mail::Order;
 use super::{Engine, ServerConn, Todo};
 use crate::client::{Lost, State};
-use crate::config::{Limit, TimeoutAction};
+use crate::config::{ClockLimit, TimeoutAction};
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
 use crate::ids::{CancelId, ClientId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Running, Sent};
 use crate::server::{Cancel, Stage, Strike, User};
-use crate::session::Ending;
+use crate::session::{Ending, Limit};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus, build};
 
@@ -46,9 +46,9 @@ enum Late {
     /// Nothing, until then.
     Not(Deadline),
     /// The unit at the front, or the transaction around it; it may be committing.
-    Running { limit: Limit, limit_ms: u64, since_us: u64, may_commit: bool },
+    Running { limit: ClockLimit, limit_ms: u64, since_us: u64, may_commit: bool },
     /// The client is silent in its transaction.
-    Silent { limit: Limit, limit_ms: u64, since_us: u64 },
+    Silent { limit: ClockLimit, limit_ms: u64, since_us: u64 },
 }
 
 impl<D: Driver> Engine<D> {
@@ -147,9 +147,9 @@ impl<D: Driver> Engine<D> {
         let running = server.ledger.running();
         if let (Running::Nothing, Some(since_us)) = (running, clock.silent_us) {
             let idle =
-                limits.idle_in_transaction.map(|ms| (Limit::IdleInTransaction, ms, since_us));
+                limits.idle_in_transaction.map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
             let all = limits.transaction.zip(clock.transaction_us);
-            let all = all.map(|(ms, since_us)| (Limit::Transaction, ms, since_us));
+            let all = all.map(|(ms, since_us)| (ClockLimit::Transaction, ms, since_us));
             let mut next = Deadline::NEVER;
             for (limit, limit_ms, since_us) in idle.into_iter().chain(all) {
                 let limit_ms = u64::from(limit_ms);
@@ -172,14 +172,18 @@ impl<D: Driver> Engine<D> {
         if let Some(look_again) = clock.look_again.filter(|again| *again > self.now) {
             return Late::Not(Deadline::after(look_again, Some(0)));
         }
+        let client = server.client().and_then(|client| self.clients.get(client));
         let is_maintenance = server.maintenance_unit == unit;
+        let own = client.and_then(|client| client.session.free_limit(Limit::Statement));
         let (limit, each) = if is_maintenance {
-            (Limit::Maintenance, limits.maintenance)
+            (ClockLimit::Maintenance, limits.maintenance)
+        } else if let Some(own) = own {
+            // Where that may be anything, it stands in the place of the role's.
+            (ClockLimit::Statement, (own != 0).then_some(own))
         } else {
-            (Limit::Statement, limits.statement)
+            (ClockLimit::Statement, limits.statement)
         };
         let mut next = Deadline::NEVER;
-        let client = server.client().and_then(|client| self.clients.get(client));
         let batch_ending = client.map_or(Ending::Commit, |client| client.session.batch_ending);
         let ending = ending.unwrap_or(batch_ending);
         let may_commit = server.status == TransactionStatus::Idle || ending != Ending::No;
@@ -194,7 +198,7 @@ impl<D: Driver> Engine<D> {
         if let (Some(limit_ms), Some(since_us)) = (limits.transaction, clock.transaction_us)
             && ending == Ending::No
         {
-            let (limit, limit_ms) = (Limit::Transaction, u64::from(limit_ms));
+            let (limit, limit_ms) = (ClockLimit::Transaction, u64::from(limit_ms));
             let deadline = after(since_us, limit_ms);
             if deadline.reached(self.now) {
                 return Late::Running { limit, limit_ms, since_us, may_commit };
@@ -374,7 +378,8 @@ impl<D: Driver> Engine<D> {
             self.pools[entry.pool.0 as usize].counters.timeouts_lost_race += 1;
         }
         let is_failed = entry.server.status == TransactionStatus::Failed;
-        if strike.limit == Limit::Transaction && is_failed && entry.server.ledger.is_settled() {
+        if strike.limit == ClockLimit::Transaction && is_failed && entry.server.ledger.is_settled()
+        {
             return self.roll_back(id, client, Lost::reported());
         }
         self.todo.push_back(Todo::Client(client));
@@ -414,13 +419,13 @@ impl<D: Driver> Engine<D> {
         self.send_own_query(id, b"ROLLBACK");
     }
 
-    fn count_struck(&mut self, id: ServerId, limit: Limit) {
+    fn count_struck(&mut self, id: ServerId, limit: ClockLimit) {
         if let Some(entry) = self.servers.get(id) {
             self.pools[entry.pool.0 as usize].counters.timeouts.count(1 << limit as u32);
         }
     }
 
-    fn log_late(&self, id: ServerId, limit: Limit, limit_ms: u64, since_us: u64) {
+    fn log_late(&self, id: ServerId, limit: ClockLimit, limit_ms: u64, since_us: u64) {
         let Some(entry) = self.servers.get(id) else { return };
         let client = entry.server.client().and_then(|client| self.clients.get(client));
         let Some(spec) = client.map(|client| &client.spec) else { return };
@@ -436,7 +441,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// What a client is told of a limit.
-    fn words_of(&self, id: ServerId, limit: Limit, limit_ms: u64, since_us: u64) -> Report {
+    fn words_of(&self, id: ServerId, limit: ClockLimit, limit_ms: u64, since_us: u64) -> Report {
         let took_ms = (self.now_us.saturating_sub(since_us)) / 1_000;
         let client = self.servers.get(id).and_then(|entry| entry.server.client());
         let spec = client.and_then(|client| self.clients.get(client)).map(|client| &client.spec);
@@ -453,7 +458,7 @@ pub(super) fn words_for<S>(
     spec: &PoolSpec,
     now_us: u64,
     error: &ErrorFields<'_>,
-) -> Option<(Limit, Report)> {
+) -> Option<(ClockLimit, Report)> {
     if error.sqlstate != b"57014" {
         return None;
     }
@@ -470,9 +475,9 @@ pub(super) fn words_for<S>(
         Some(_) | None => {
             let is_maintenance = server.maintenance_unit == unit;
             let (limit, limit_ms) = if is_maintenance {
-                (Limit::Maintenance, clock.limits.maintenance?)
+                (ClockLimit::Maintenance, clock.limits.maintenance?)
             } else {
-                (Limit::Statement, clock.limits.statement?)
+                (ClockLimit::Statement, clock.limits.statement?)
             };
             let (limit_ms, since_us) = (u64::from(limit_ms), clock.query_us?);
             let late = now_us.saturating_sub(since_us) >= limit_ms * 1_000;

@@ -574,6 +574,7 @@ impl World {
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
             statuses: vec![(b"TimeZone".to_vec(), b"UTC".to_vec())],
             cancel: self.gives_cancel_keys.then(|| Arc::new(target)),
+            startup: spec.startup(),
         };
         self.mail_to(seat, Mail::Dialled { pool: spec.clone(), outcome: Ok(Box::new(new)) });
     }

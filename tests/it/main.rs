@@ -13,6 +13,7 @@ mod differential;
 mod ends;
 mod harness;
 mod harness_proofs;
+mod limits;
 mod listen;
 mod majors;
 mod prepared;

@@ -10,6 +10,7 @@ mod generate;
 mod recognised;
 mod referee;
 mod sessions;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -103,6 +104,23 @@ fn the_corpus_is_recognised() {
     let mut tally = Tally::new("facts of the corpus");
     for text in corpus::scripts().iter().flatten() {
         tally.add(text, recognised::judge(text));
+    }
+    tally.finish();
+}
+
+#[test]
+fn the_limits_of_the_corpus_are_told() {
+    let mut tally = Tally::new("limits of the corpus");
+    let own = [
+        "create index concurrently i on t (a)",
+        "reindex (concurrently) table t; reindex table concurrently t; reindex table t",
+        "alter table t validate constraint c, add a int",
+        "alter table only s.t * detach partition p concurrently",
+        "alter domain d validate constraint c; drop index concurrently i",
+        "vacuum full t; vacuum (full, analyze) t; analyze t",
+    ];
+    for text in corpus::scripts().iter().flatten().map(String::as_str).chain(own) {
+        tally.add(text, upkeep::judge(text));
     }
     tally.finish();
 }

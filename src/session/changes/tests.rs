@@ -141,8 +141,8 @@ impl Session {
     fn new(base: &[(&str, &str)]) -> Self {
         let base = set(base);
         let channels = Arc::default();
-        let now = Sides { client: base.clone(), server: base.clone(), channels };
-        Session { changes: Changes::new(base, now), unit: 0 }
+        let now = Sides::new(base.clone(), base.clone(), channels);
+        Session { changes: Changes::new(base, Arc::default(), now), unit: 0 }
     }
 
     /// A text of which so many statements succeed, and what follows it.
@@ -154,7 +154,7 @@ impl Session {
         let count = text.split(';').count();
         assert!(self.changes.must_wait(self.unit + 1) && !self.changes.must_wait(self.unit));
         for _ in 0..succeed.min(count) {
-            self.changes.succeeded(number, tag.as_bytes());
+            self.changes.succeeded(number, tag.as_bytes(), true);
         }
         self.changes.ready(self.unit, status, succeed < count);
         assert!(self.changes.is_done());
@@ -241,6 +241,7 @@ fn reset_goes_back_to_the_beginning_and_the_server_to_its_own() {
     s.ok("set a = 3; reset a", Idle);
     assert_eq!(s.committed("a").as_deref(), Some("1"));
     assert_eq!(s.changes.committed().server.get("a"), None);
+    assert!(s.changes.catch_up(&Belt::default(), Upkeep::default()).is_some());
     s.changes.agree();
     s.ok("set c = 1; reset all", Idle);
     assert_eq!(*s.changes.committed().client, *set(&[("a", "1"), ("b", "2")]));
@@ -282,7 +283,7 @@ fn what_an_error_skipped_never_happened() {
     let third = s.changes.take_number().unwrap();
     s.changes.ready(1, Idle, true);
     assert!(!s.changes.is_done());
-    s.changes.succeeded(third, b"SET\0");
+    s.changes.succeeded(third, b"SET\0", true);
     s.changes.ready(2, Idle, false);
     assert_eq!((s.committed("a"), s.committed("b")), (None, None));
     assert_eq!(s.committed("c").as_deref(), Some("1"));

@@ -328,7 +328,9 @@ fn at_a_shared_pool_each_waits_as_long_as_its_own_role_says() {
     assert_eq!(world.ask(patient, "select 1"), "");
     assert_eq!(world.ask(hasty, "select 2"), "");
     world.advance(1_000);
-    assert!(world.errors(hasty)[0].detail.as_ref().unwrap().contains("Waited 1000 ms"));
+    let told = "Waited 1000 ms (pool_wait_timeout) for one of 1 server connections; \
+                1 other client waits, for 1000 ms so far.";
+    assert_eq!(world.errors(hasty)[0].detail.as_deref(), Some(told));
     assert_eq!(world.tags(patient), "");
     // A reload holds for those who wait, too.
     assert_eq!(world.ask(hasty, "select 3"), "");

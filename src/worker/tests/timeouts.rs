@@ -5,7 +5,7 @@ mod race;
 use super::super::mail::CancelOutcome;
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use super::{rows, sqlstates};
-use crate::config::Limit;
+use crate::config::ClockLimit;
 use crate::wire::{Report, TransactionStatus, build};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -28,7 +28,7 @@ fn stuck(settings: &str, before: &[&str], text: &str) -> (World, ClientEnd) {
     (world, client)
 }
 
-fn struck(world: &mut World, limit: Limit) -> u64 {
+fn struck(world: &mut World, limit: ClockLimit) -> u64 {
     world.inspect().pools[0].counters.timeouts.of(1 << limit as u32)
 }
 
@@ -58,7 +58,7 @@ fn a_statement_over_its_limit_is_cancelled_and_session_and_server_go_on() {
     assert_eq!(world.ask(client, "select more"), "EZ", "the transaction has failed");
     assert_eq!(world.ask(client, "ROLLBACK"), "DCZ");
     assert_eq!(world.ask(client, "select next"), "DCZ");
-    assert_eq!((world.dials, struck(&mut world, Limit::Statement)), (1, 1));
+    assert_eq!((world.dials, struck(&mut world, ClockLimit::Statement)), (1, 1));
     world.check_accounts();
 }
 
@@ -115,7 +115,7 @@ fn a_statement_that_ends_before_the_permit_is_not_hit_nor_is_the_next() {
     world.servers[0].silent = false;
     world.run();
     assert_eq!(rows(&mut world, client), ["select next"]);
-    assert_eq!(struck(&mut world, Limit::Statement), 0);
+    assert_eq!(struck(&mut world, ClockLimit::Statement), 0);
     assert_eq!(world.inspect().pools[0].counters.timeouts_lost_race, 1);
 }
 
@@ -197,7 +197,7 @@ fn a_server_that_does_not_react_is_given_up_step_by_step_and_its_slot_stays_coun
     world.kill_server(0, None);
     world.run();
     assert_eq!(world.tags(other), "DCZ");
-    assert_eq!(struck(&mut world, Limit::Statement), 1);
+    assert_eq!(struck(&mut world, ClockLimit::Statement), 1);
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn an_idle_transaction_is_rolled_back_at_once_and_the_next_message_is_told() {
             assert_eq!(world.ask(client, "COMMIT"), "CZ");
         }
         assert_eq!(world.ask(client, "select last"), "DCZ");
-        assert_eq!(struck(&mut world, Limit::IdleInTransaction), 1);
+        assert_eq!(struck(&mut world, ClockLimit::IdleInTransaction), 1);
         world.check_accounts();
     }
 }
@@ -469,6 +469,17 @@ fn a_reload_counts_from_the_next_transaction_on() {
     world.run();
     world.advance(HOUR_MS);
     assert!(world.looks.is_empty() && world.cancels.is_empty());
+}
+
+#[test]
+fn whoever_may_set_anything_lifts_the_limit() {
+    for (mode, lifts) in [("any", true), ("lower", false), ("never", false)] {
+        let settings = format!("statement_timeout = \"2s\"\ntimeout_override = \"{mode}\"");
+        let set = ["SET statement_timeout = 0", "BEGIN"];
+        let (mut world, _) = stuck(&settings, &set, "select slow");
+        world.advance(10_000);
+        assert_eq!(world.cancels.is_empty(), lifts, "{mode}");
+    }
 }
 
 #[test]

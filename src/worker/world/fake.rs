@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::World;
 use crate::pool::PoolSpec;
+use crate::session::Limit;
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::{Report, TransactionStatus, build};
 
 /// A text that is none of SQL.
 const UNREADABLE: &str = "pgweir_refused";
+
+/// Parameters by name.
+type Values = HashMap<String, String>;
 
 /// A small Postgres on one connection.
 #[derive(Debug)]
@@ -32,7 +36,10 @@ pub(in crate::worker) struct FakeServer {
     defaults: HashMap<String, String>,
     /// The parameters before the transaction that is open.
     before: Option<HashMap<String, String>>,
-    savepoints: Vec<(String, HashMap<String, String>)>,
+    /// What SET LOCAL has set in it.
+    local: Values,
+    /// Both at each savepoint.
+    savepoints: Vec<(String, Values, Values)>,
     /// Channels that a session has asked it for, whatever became of the transaction.
     pub(in crate::worker) listening: Vec<String>,
     /// Statements as they were run.
@@ -55,6 +62,10 @@ pub(in crate::worker) struct FakeServer {
 
 impl FakeServer {
     pub(super) fn new(pipe: usize, spec: &PoolSpec) -> Self {
+        let startup = spec.startup();
+        let limits = Limit::ALL.into_iter().filter(|limit| startup.get(*limit) != 0);
+        let limits = limits.map(|limit| (limit.name().to_owned(), startup.get(limit).to_string()));
+        let defaults: HashMap<_, _> = limits.collect();
         FakeServer {
             pipe,
             database: spec.database.clone(),
@@ -67,9 +78,10 @@ impl FakeServer {
             portals: HashMap::new(),
             skipping: false,
             copy_in: false,
-            parameters: HashMap::new(),
-            defaults: HashMap::new(),
+            parameters: defaults.clone(),
+            defaults,
             before: None,
+            local: HashMap::new(),
             savepoints: Vec::new(),
             listening: Vec::new(),
             ran: Vec::new(),
@@ -108,6 +120,7 @@ impl FakeServer {
         }
         let before = self.before.take();
         self.savepoints.clear();
+        self.local.clear();
         if let Some(before) = before.filter(|_| failed) {
             self.parameters = before;
             self.tables = self.tables_before;
@@ -260,13 +273,14 @@ impl FakeServer {
     /// SET, RESET and what concerns savepoints; `None`: it is another statement.
     fn run_setting(&mut self, words: &[&str], out: &mut Vec<u8>) -> Option<bool> {
         let find = |server: &Self, name: &str| {
-            server.savepoints.iter().rposition(|(known, _)| known == name)
+            server.savepoints.iter().rposition(|(known, ..)| known == name)
         };
         let failed = self.status == TransactionStatus::Failed;
         let tag = match words {
             ["SAVEPOINT" | "RELEASE" | "SET" | "RESET", ..] if failed => return None,
             ["SAVEPOINT", name] => {
-                self.savepoints.push(((*name).to_owned(), self.parameters.clone()));
+                let (parameters, local) = (self.parameters.clone(), self.local.clone());
+                self.savepoints.push(((*name).to_owned(), parameters, local));
                 "SAVEPOINT"
             }
             ["RELEASE", name] => match find(self, name) {
@@ -282,6 +296,7 @@ impl FakeServer {
             ["ROLLBACK", "TO", name] => match find(self, name) {
                 Some(at) => {
                     self.parameters = self.savepoints[at].1.clone();
+                    self.local = self.savepoints[at].2.clone();
                     self.savepoints.truncate(at + 1);
                     self.status = TransactionStatus::InTransaction;
                     "ROLLBACK"
@@ -291,7 +306,14 @@ impl FakeServer {
                     return Some(true);
                 }
             },
+            ["SET", "LOCAL", name, "=", value] => {
+                if self.status == TransactionStatus::InTransaction {
+                    self.local.insert((*name).to_owned(), (*value).to_owned());
+                }
+                "SET"
+            }
             ["SET", name, "=", value] => {
+                self.local.remove(*name);
                 if *name == "timezone" {
                     build::parameter_status(out, b"TimeZone", value.as_bytes());
                 }
@@ -300,10 +322,12 @@ impl FakeServer {
             }
             ["RESET", "ALL"] => {
                 self.parameters = self.defaults.clone();
+                self.local.clear();
                 "RESET"
             }
             ["RESET", name] if !name.contains('"') => {
                 self.parameters.remove(*name);
+                self.local.remove(*name);
                 if let Some(value) = self.defaults.get(*name) {
                     self.parameters.insert((*name).to_owned(), value.clone());
                 }
@@ -391,6 +415,7 @@ impl FakeServer {
                 let failed = self.status == TransactionStatus::Failed;
                 self.status = TransactionStatus::Idle;
                 self.savepoints.clear();
+                self.local.clear();
                 let before = self.before.take();
                 if first == "ROLLBACK" || failed {
                     self.parameters = before.unwrap_or_default();
@@ -410,7 +435,7 @@ impl FakeServer {
                 return false;
             }
             "DISCARD" if text == "DISCARD ALL" => {
-                self.parameters.clear();
+                self.parameters = self.defaults.clone();
                 self.listening.clear();
                 self.named.clear();
                 (self.locks, self.tables) = (0, 0);
@@ -419,9 +444,8 @@ impl FakeServer {
             "LISTEN" => self.listening.push(words[1].to_owned()),
             "UNLISTEN" => self.listening.retain(|channel| words[1] != "*" && words[1] != channel),
             "SHOW" => {
-                let value =
-                    text.split_whitespace().nth(1).and_then(|name| self.parameters.get(name));
-                row(out, value.map_or("", String::as_str));
+                let name = text.split_whitespace().nth(1).unwrap_or_default();
+                row(out, &self.parameter(name));
             }
             _ => {}
         }
@@ -467,25 +491,39 @@ impl FakeServer {
 
     fn configure(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), ()> {
         if text.contains("RESET ALL;") {
-            self.parameters.clear();
+            self.parameters = self.defaults.clone();
         }
         for part in text.split("RESET \"").skip(1) {
             let name = part.split("\";").next().expect("a name").replace("\".\"", ".");
             self.parameters.remove(&name);
+            if let Some(value) = self.defaults.get(&name) {
+                self.parameters.insert(name, value.clone());
+            }
         }
         for part in text.split("set_config( E'").skip(1) {
             let mut words = part.split('\'');
             let name = words.next().expect("a name").to_owned();
             let value = words.nth(1).expect("a value").to_owned();
+            let local = words.next().is_some_and(|rest| rest.starts_with(",true"));
             if name == "nonsense" {
                 return Err(());
             }
             if name == "timezone" {
                 build::parameter_status(out, b"TimeZone", value.as_bytes());
             }
-            self.parameters.insert(name, value);
+            if local {
+                self.local.insert(name, value);
+            } else {
+                self.local.remove(&name);
+                self.parameters.insert(name, value);
+            }
         }
         Ok(())
+    }
+
+    /// What a parameter is now.
+    pub(in crate::worker) fn parameter(&self, name: &str) -> String {
+        self.local.get(name).or_else(|| self.parameters.get(name)).cloned().unwrap_or_default()
     }
 
     /// As Postgres, before it looks at the transaction.

@@ -232,9 +232,15 @@ impl FakeSession {
     /// Plays a whole login without a password. The pid is the connection's number plus 1000.
     /// False: it was a CancelRequest, or the client closed.
     pub fn accept_login(&mut self) -> bool {
-        if self.startup().is_none() {
-            return false;
+        let came = self.startup().is_some();
+        if came {
+            self.welcome();
         }
+        came
+    }
+
+    /// The same from behind the startup packet.
+    pub fn welcome(&mut self) {
         let mut bytes = reply::authentication_ok();
         for (name, value) in [
             ("server_version", "15.0"),
@@ -257,7 +263,6 @@ impl FakeSession {
         bytes.extend(reply::backend_key_data(pid, &pid.to_be_bytes()));
         bytes.extend(reply::ready(b'I'));
         self.send(&bytes);
-        true
     }
 
     /// The next message; `None` when the client closed.
@@ -321,9 +326,13 @@ impl FakeSession {
 
 /// A script that logs in and echoes: a Query `select 'x'`, or a parsed one whose value is bound, gives `x`.
 pub fn echo(session: &mut FakeSession) {
-    if !session.accept_login() {
-        return;
+    if session.accept_login() {
+        echo_on(session);
     }
+}
+
+/// The same from behind the login.
+pub fn echo_on(session: &mut FakeSession) {
     session.set_deadline(Duration::from_secs(600));
     while let Some(frame) = session.message_unnoted() {
         match frame.tag {

@@ -195,6 +195,21 @@ fn repeated_statement(seen: &Seen<'_>, client: &mut RawClient) -> String {
     if parses() - before == 20 { "each time" } else { "kept" }.to_owned()
 }
 
+fn lock_timeout(_: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask_value("select current_setting('lock_timeout')")
+}
+
+/// The limit beside DDL.
+fn ddl_lock_timeout(_: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask_value("select current_setting('lock_timeout'); drop view if exists nothing")
+}
+
+/// What comes of raising a limit of a second.
+fn raised_limit(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask("set lock_timeout = '2s'");
+    lock_timeout(seen, client)
+}
+
 /// What a client of 100 kB of text leaves behind: text that is too long to be read pins it.
 fn long_text(seen: &Seen<'_>, client: &mut RawClient) -> String {
     client.ask(&format!("select 1 /* {} */", "x".repeat(100_000)));
@@ -374,6 +389,25 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             waited,
             refusal_of_wait
         )),
+        of_sessions!(
+            (defaults, "lock_timeout", "defaults.lock_timeout"),
+            wait,
+            ["1s", "2s"],
+            lock_timeout
+        ),
+        of_sessions!(
+            (defaults, "ddl_lock_timeout", "defaults.ddl_lock_timeout"),
+            wait,
+            ["1s", "2s"],
+            ddl_lock_timeout
+        ),
+        of_sessions!(
+            (defaults, "timeout_override", "defaults.timeout_override"),
+            ["\"lower\"", "\"any\""],
+            ["1s", "2s"],
+            raised_limit
+        )
+        .beside("defaults.lock_timeout", "\"1s\""),
         of_sessions!(
             (defaults, "server_lifetime", "defaults.server_lifetime"),
             ["\"1h\"", "\"10ms\""],
