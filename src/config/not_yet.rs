@@ -26,14 +26,9 @@ use Today::{Always, Nothing};
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "statement_timeout", Always("off")),
-    ("[defaults]", "maintenance_timeout", Always("off")),
-    ("[defaults]", "transaction_timeout", Always("off")),
-    ("[defaults]", "idle_in_transaction_timeout", Always("off")),
     ("[defaults]", "lock_timeout", Always("off")),
     ("[defaults]", "ddl_lock_timeout", Always("off")),
     ("[defaults]", "timeout_override", Always("any")),
-    ("[defaults]", "timeout_action", Nothing),
     ("[defaults]", "guard", Always("off")),
     ("[defaults]", "replication", Always("refuse")),
     ("[defaults]", "route", Always("primary")),
