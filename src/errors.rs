@@ -116,7 +116,7 @@ pub fn limit_struck(limit: Limit, limit_ms: u64, took_ms: u64, from: &str) -> Re
         ),
         Limit::Transaction => (
             Report::error(b"25P04", "transaction was rolled back due to transaction timeout"),
-            "The transaction took",
+            "The transaction ran",
             "Keep transactions short; run this one again.",
         ),
         Limit::IdleInTransaction => (

@@ -383,10 +383,11 @@ impl<D: Driver> Engine<D> {
             self.pools[entry.pool.0 as usize].counters.timeouts_lost_race += 1;
         }
         let is_failed = entry.server.status == TransactionStatus::Failed;
+        // What it has sent meanwhile waits, and no edge comes for that again.
+        self.todo.push_back(Todo::Client(client));
         if strike.limit == Limit::Transaction && is_failed && entry.server.ledger.is_settled() {
             return self.roll_back(id, client, Lost::reported());
         }
-        self.todo.push_back(Todo::Client(client));
         self.watch_time(id);
         if self.servers.get(id).is_some_and(|entry| entry.server.ledger.is_settled()) {
             self.server_settled(id);

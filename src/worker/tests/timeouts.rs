@@ -382,6 +382,19 @@ fn a_transaction_over_its_limit_is_rolled_back_whatever_it_does() {
     assert_eq!(world.ask(client, "ROLLBACK"), "CZ");
     assert_eq!(world.ask(client, "select next"), "DCZ");
 
+    // It has been told, and goes on before the cancel request is known to have passed.
+    let (mut world, client) = stuck("transaction_timeout = \"10s\"", &["BEGIN"], "select slow");
+    world.advance(10_100);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.front_fails(0, &cancelled());
+    world.servers[0].silent = false;
+    assert_eq!(sqlstates(&mut world, client), ["25P04"]);
+    world.send(client, &query("ROLLBACK"));
+    world.run();
+    assert_eq!(world.tags(client), "");
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    assert_eq!(world.tags(client), "CZ");
+
     // It is idle between statements.
     let mut world = World::new(1, "transaction_timeout = \"10s\"");
     let client = world.client();
