@@ -156,7 +156,7 @@ pub fn limit_struck(limit: ClockLimit, limit_ms: u64, took_ms: u64, from: &str) 
         ),
         ClockLimit::Transaction => (
             Report::error(b"25P04", "transaction was rolled back due to transaction timeout"),
-            "The transaction took",
+            "The transaction ran",
             "Keep transactions short; run this one again.",
         ),
         ClockLimit::IdleInTransaction => (

@@ -26,11 +26,6 @@ use Today::{Always, Nothing};
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "statement_timeout", Always("off")),
-    ("[defaults]", "maintenance_timeout", Always("off")),
-    ("[defaults]", "transaction_timeout", Always("off")),
-    ("[defaults]", "idle_in_transaction_timeout", Always("off")),
-    ("[defaults]", "timeout_action", Nothing),
     ("[defaults]", "guard", Always("off")),
     ("[defaults]", "replication", Always("refuse")),
     ("[defaults]", "route", Always("primary")),

@@ -378,8 +378,9 @@ impl<D: Driver> Engine<D> {
             // read any further than.
             return self.end_client(id, farewell);
         }
-        if let Leaving::AfterReplies(_) = client.session.leaving {
-            return self.end_client(id, None);
+        if let Leaving::AfterReplies(report) = &mut client.session.leaving {
+            let report = report.take();
+            return self.end_client(id, report.map(|report| *report));
         }
         if !client.session.pins.is_none() {
             return self.end_client(id, Some(errors::session_lost(farewell)));

@@ -8,7 +8,7 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
-use super::timeouts::words_for;
+use super::timeouts::{closes_client, words_for};
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
@@ -63,6 +63,8 @@ struct Events {
     parameters: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
+    /// A limit in time has struck that closes its client: the reason. Nothing after it is told.
+    last_words: Option<Report>,
 }
 
 impl<D: Driver> Engine<D> {
@@ -129,6 +131,8 @@ impl<D: Driver> Engine<D> {
         let mut events = Events::default();
         // Used only where replies that nobody gets stand between others.
         let mut kept = Vec::new();
+        // How much of it comes before the last words.
+        let mut heard = None;
         let client = {
             let Some(entry) = self.servers.get_mut(id) else { return };
             // Only what was sent for the client itself is passed on.
@@ -218,7 +222,11 @@ impl<D: Driver> Engine<D> {
                             Some((limit, report)) => {
                                 let counters = &mut self.pools[entry.pool.0 as usize].counters;
                                 counters.timeouts.count(1 << limit as u32);
-                                Some(report.to_bytes().to_vec())
+                                let bytes = report.to_bytes().to_vec();
+                                if closes_client(&client.spec) {
+                                    events.last_words.get_or_insert(report);
+                                }
+                                Some(bytes)
                             }
                             None => in_the_clients_words(
                                 &client.session,
@@ -248,6 +256,9 @@ impl<D: Driver> Engine<D> {
                     entry.conn.rest = Rest::Forward;
                 } else if let Some(error) = renamed {
                     kept.extend_from_slice(&input[run..pos]);
+                    if events.last_words.is_some() {
+                        heard.get_or_insert(kept.len());
+                    }
                     kept.extend_from_slice(&error);
                     entry.conn.rest = Rest::Drop;
                     run = pos + available;
@@ -270,6 +281,10 @@ impl<D: Driver> Engine<D> {
             self.redefined(id);
         }
         if let Some(client) = client {
+            if let Some(heard) = heard {
+                kept.truncate(heard);
+                run = pos;
+            }
             self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {
                 self.send_to_client(client, &input[run..pos]);
@@ -591,6 +606,12 @@ impl<D: Driver> Engine<D> {
         }
         if let Some(answer) = events.kept_from_copy {
             return self.message_in_copy(id, answer);
+        }
+        if let Some(words) = events.last_words {
+            // What the client has on the server is cleared away as for one that has gone.
+            if let Some(client) = self.servers.get(id).and_then(|entry| entry.server.client()) {
+                self.end_client(client, Some(words));
+            }
         }
         if events.parameters {
             self.parameters_settled(id);

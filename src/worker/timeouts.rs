@@ -11,7 +11,7 @@ use super::counting::LeaseClock;
 use super::driver::Driver;
 use super::mail::Order;
 use super::{Engine, ServerConn, Todo};
-use crate::client::{Lost, State};
+use crate::client::{Leaving, Lost, State};
 use crate::config::{ClockLimit, TimeoutAction};
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
@@ -131,6 +131,9 @@ impl<D: Driver> Engine<D> {
                 }
                 let report = self.words_of(id, limit, limit_ms, since_us);
                 self.count_struck(id, limit);
+                if action == Some(TimeoutAction::Close) {
+                    return self.end_client(client, Some(report));
+                }
                 self.roll_back(id, client, Lost::unreported(report));
             }
         }
@@ -309,8 +312,14 @@ impl<D: Driver> Engine<D> {
         }
         let outcome_is_known = entry.server.status != TransactionStatus::Idle;
         let words = self.words_of(id, strike.limit, strike.limit_ms, strike.since_us);
-        if let Some(entry) = self.servers.get_mut(id) {
-            entry.server.farewell = Some(errors::limit_struck_in_vain(words, outcome_is_known));
+        let words = errors::limit_struck_in_vain(words, outcome_is_known);
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        if let Some(client) = entry.server.client().and_then(|id| self.clients.get_mut(id))
+            && closes_client(&client.spec)
+        {
+            client.session.leaving = Leaving::AfterReplies(Some(Box::new(words)));
+        } else {
+            entry.server.farewell = Some(words);
         }
         self.count_struck(id, strike.limit);
     }
@@ -378,11 +387,12 @@ impl<D: Driver> Engine<D> {
             self.pools[entry.pool.0 as usize].counters.timeouts_lost_race += 1;
         }
         let is_failed = entry.server.status == TransactionStatus::Failed;
+        // What it has sent meanwhile waits, and no edge comes for that again.
+        self.todo.push_back(Todo::Client(client));
         if strike.limit == ClockLimit::Transaction && is_failed && entry.server.ledger.is_settled()
         {
             return self.roll_back(id, client, Lost::reported());
         }
-        self.todo.push_back(Todo::Client(client));
         self.watch_time(id);
         if self.servers.get(id).is_some_and(|entry| entry.server.ledger.is_settled()) {
             self.server_settled(id);
@@ -449,6 +459,11 @@ impl<D: Driver> Engine<D> {
             spec.map_or_else(String::new, |spec| spec.settings.load().origin_of(limit.key()));
         errors::limit_struck(limit, limit_ms, took_ms, &from)
     }
+}
+
+/// Whether a limit that strikes closes the session.
+pub(super) fn closes_client(spec: &PoolSpec) -> bool {
+    spec.settings.load().timeout_action == TimeoutAction::Close
 }
 
 /// What a client is told in the place of a 57014 that a limit of pgweir's has brought about, by a cancel

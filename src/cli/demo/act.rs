@@ -1,5 +1,6 @@
 //! The acts of the demo: what each shows, measures and claims.
 
+mod limits;
 mod sharing;
 
 use std::time::Duration;
@@ -13,11 +14,13 @@ use super::stage::Stage;
 pub enum Act {
     /// Hundreds of clients on twenty server connections.
     Sharing,
+    /// Statements and idle transactions that are stopped, and a role that is not.
+    Limits,
 }
 
 impl Act {
     /// Every act there is.
-    pub const ALL: [Act; 1] = [Act::Sharing];
+    pub const ALL: [Act; 2] = [Act::Sharing, Act::Limits];
 
     /// Plays it, prints what it measures as it goes, and gives what it claims.
     ///
@@ -31,6 +34,7 @@ impl Act {
     ) -> Result<Vec<Claim>, DemoError> {
         match self {
             Act::Sharing => sharing::play(number, stage, screen, length).await,
+            Act::Limits => limits::play(number, stage, screen).await,
         }
     }
 }
@@ -49,4 +53,9 @@ impl Claim {
     pub fn new(held: bool, text: impl Into<String>) -> Self {
         Self { text: text.into(), held }
     }
+}
+
+/// Runs what blocks for a moment, without holding up the runtime's other tasks.
+fn blocking<T, E: Into<DemoError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, DemoError> {
+    tokio::task::block_in_place(work).map_err(Into::into)
 }

@@ -24,7 +24,11 @@ pub const ROLE: &str = "web";
 pub const PASSWORD: &str = "demo";
 /// See [`ROLE`].
 pub const DATABASE: &str = "shop";
-/// The `pool_size` of `config/demo.toml`.
+/// The role of the migrations there, with the same password.
+pub const MIGRATOR: &str = "migrator";
+/// The `statement_timeout` and `idle_in_transaction_timeout` of [`ROLE`] there.
+pub const WEB_LIMIT: Duration = Duration::from_secs(2);
+/// The `pool_size` of [`ROLE`] there.
 pub const POOL_SIZE: u64 = 20;
 
 /// How long pgweir may take to listen, and to end.
@@ -45,12 +49,14 @@ impl Stage {
             .replicas(1)
             .auth(AuthMethod::ScramSha256)
             .role(ROLE, PASSWORD)
+            .role(MIGRATOR, PASSWORD)
             .database(DATABASE)
             .start()?;
         cluster.primary().sql(
             DATABASE,
             "CREATE TABLE visits (nonce bigint PRIMARY KEY, service text NOT NULL,
                                   at timestamptz NOT NULL DEFAULT clock_timestamp());
+             ALTER TABLE visits OWNER TO migrator;
              GRANT SELECT, INSERT ON visits TO web",
         )?;
         Ok(cluster)
@@ -72,9 +78,14 @@ impl Stage {
         &mut self.pgweir
     }
 
-    /// A login of the demo's role through pgweir.
+    /// A login of the application's role through pgweir.
     pub fn login(&self) -> Login {
         login_at(self.pgweir.address())
+    }
+
+    /// The same of the migrations' role.
+    pub fn migration_login(&self) -> Login {
+        Login { role: MIGRATOR, ..self.login() }
     }
 
     /// The same straight at the primary.
@@ -194,14 +205,23 @@ fn filled_in_config(port: u16, primary_port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Timeout};
 
     #[test]
     fn the_demos_configuration_is_free_of_problems_and_says_what_the_demo_counts_on() {
         let loaded = Config::parse(CONFIG, "demo.toml").unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let [row] = loaded.config.budget().try_into().unwrap();
-        assert_eq!(row.max, POOL_SIZE);
+        let pool_size = |role| loaded.config.resolve(DATABASE, role).unwrap().pool_size;
+        assert_eq!(row.max, u64::from(pool_size(ROLE) + pool_size(MIGRATOR)));
+        assert_eq!(u64::from(pool_size(ROLE)), POOL_SIZE);
+        let limits = |role| {
+            let effective = loaded.config.resolve(DATABASE, role).unwrap();
+            let all = [effective.statement_timeout, effective.idle_in_transaction_timeout];
+            all.map(Timeout::as_duration)
+        };
+        assert_eq!(limits(ROLE), [Some(WEB_LIMIT); 2]);
+        assert_eq!(limits(MIGRATOR), [None; 2]);
     }
 
     #[test]

@@ -19,7 +19,6 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
              [roles.y]\nroute = \"replica\"\n[guard.ours]\ntruncate = \"reject\"\n[server]\npeers = [\"127.0.0.1:6433\"]\n"
         ),
         [
-            "pgweir.toml:2: `defaults.query_timeout` does nothing yet",
             "pgweir.toml:6: `databases.a.replicas` does nothing yet",
             "pgweir.toml:7: `databases.a.routing.max_lag` does nothing yet",
             "pgweir.toml:8: `databases.a.roles.x.guard` does nothing yet",

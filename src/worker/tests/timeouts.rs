@@ -6,7 +6,7 @@ use super::super::mail::CancelOutcome;
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use super::{rows, sqlstates};
 use crate::config::ClockLimit;
-use crate::wire::{Report, TransactionStatus, build};
+use crate::wire::{Report, Severity, TransactionStatus, build};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -407,6 +407,19 @@ fn a_transaction_over_its_limit_is_rolled_back_whatever_it_does() {
     assert_eq!(world.ask(client, "ROLLBACK"), "CZ");
     assert_eq!(world.ask(client, "select next"), "DCZ");
 
+    // It has been told, and goes on before the cancel request is known to have passed.
+    let (mut world, client) = stuck("transaction_timeout = \"10s\"", &["BEGIN"], "select slow");
+    world.advance(10_100);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.front_fails(0, &cancelled());
+    world.servers[0].silent = false;
+    assert_eq!(sqlstates(&mut world, client), ["25P04"]);
+    world.send(client, &query("ROLLBACK"));
+    world.run();
+    assert_eq!(world.tags(client), "");
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    assert_eq!(world.tags(client), "CZ");
+
     // It is idle between statements.
     let mut world = World::new(1, "transaction_timeout = \"10s\"");
     let client = world.client();
@@ -521,5 +534,65 @@ fn a_client_that_leaves_while_its_statement_is_cancelled_leaves_a_clean_server()
     world.cancel_finished(cancel, CancelOutcome::Delivered);
     let other = world.client();
     assert_eq!(world.ask(other, "select other"), "DCZ");
+    world.check_accounts();
+}
+
+/// The tags that a client got, and the error among them.
+fn last_words(world: &mut World, client: ClientEnd) -> (String, Report) {
+    let frames = world.frames(client);
+    let tags = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
+    let error = frames.iter().find(|(tag, _)| *tag == b'E').expect("an error");
+    (tags, Report::from_server(&error.1))
+}
+
+#[test]
+fn a_limit_that_closes_ends_the_session_with_its_reason_and_the_server_serves_on() {
+    let settings = "statement_timeout = \"2s\"\ntimeout_action = \"close\"";
+    let (mut world, client) = stuck(settings, &["BEGIN"], "select slow");
+    // What has been sent behind it is not told any more.
+    world.send(client, &query("select next"));
+    world.run();
+    world.advance(2_100);
+    assert!(!world.is_closed(client), "not before the server has answered");
+    cancel(&mut world);
+    let (tags, error) = last_words(&mut world, client);
+    assert_eq!((tags.as_str(), error.sqlstate()), ("E", "57014"));
+    assert_eq!(error.severity, Severity::Fatal);
+    assert!(error.detail.unwrap().contains("statement_timeout is 2s ("));
+    assert!(world.is_closed(client));
+    let other = world.client();
+    assert_eq!(world.ask(other, "select other"), "DCZ");
+    assert_eq!((world.dials, struck(&mut world, ClockLimit::Statement)), (1, 1));
+    world.check_accounts();
+}
+
+#[test]
+fn a_limit_that_closes_tells_so_where_the_server_does_not_react_or_the_client_is_silent() {
+    let settings = "statement_timeout = \"2s\"\ntimeout_action = \"close\"";
+    let mut world = World::new(1, settings);
+    world.gives_cancel_keys = false;
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.servers[0].silent = true;
+    world.send(client, &query("select slow"));
+    world.run();
+    world.advance(2_100);
+    let (tags, error) = last_words(&mut world, client);
+    assert_eq!((tags.as_str(), error.sqlstate(), error.severity), ("E", "57014", Severity::Fatal));
+    assert!(error.detail.unwrap().contains("its connection was given up"));
+    assert!(world.is_closed(client));
+
+    let settings = "idle_in_transaction_timeout = \"2s\"\ntimeout_action = \"close\"";
+    let mut world = World::new(1, settings);
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.ask(client, "insert x");
+    world.advance(2_100);
+    let (tags, error) = last_words(&mut world, client);
+    assert_eq!((tags.as_str(), error.sqlstate(), error.severity), ("E", "25P03", Severity::Fatal));
+    assert!(world.is_closed(client));
+    let other = world.client();
+    assert_eq!(world.ask(other, "select other"), "DCZ");
+    assert_eq!(world.servers[0].ran.iter().filter(|text| *text == "ROLLBACK").count(), 1);
     world.check_accounts();
 }

@@ -210,6 +210,44 @@ fn raised_limit(seen: &Seen<'_>, client: &mut RawClient) -> String {
     lock_timeout(seen, client)
 }
 
+/// What becomes of a request that may be struck by a limit.
+fn outcome(client: &mut RawClient, text: &str) -> String {
+    let error = client.ask(text).iter().find_map(Frame::sqlstate);
+    error.unwrap_or_else(|| "runs".to_owned())
+}
+
+fn slow_statement(_: &Seen<'_>, client: &mut RawClient) -> String {
+    outcome(client, "select pg_sleep(0.6)")
+}
+
+/// ANALYZE of a table whose index takes its time for each row.
+fn slow_maintenance(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    let text = "create or replace function slow(int) returns int immutable language plpgsql
+                    as $$ begin perform pg_sleep(0.6); return $1; end $$;
+                create table if not exists slow (n int);
+                create index if not exists slow_index on slow (slow(n));
+                insert into slow select 1 where not exists (select from slow)";
+    seen.cluster.primary().sql("postgres", text).expect("a table");
+    outcome(client, "analyze slow")
+}
+
+fn slow_transaction(_: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask("begin");
+    let outcome = outcome(client, "select pg_sleep(0.6)");
+    client.ask("rollback");
+    outcome
+}
+
+/// The end of a transaction whose client says nothing for a while.
+fn idle_transaction(seen: &Seen<'_>, client: &mut RawClient) -> String {
+    client.ask("begin");
+    let end = Instant::now() + Duration::from_millis(800);
+    while Instant::now() < end && seen.leased() > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    outcome(client, "commit")
+}
+
 /// What a client of 100 kB of text leaves behind: text that is too long to be read pins it.
 fn long_text(seen: &Seen<'_>, client: &mut RawClient) -> String {
     client.ask(&format!("select 1 /* {} */", "x".repeat(100_000)));
@@ -408,6 +446,37 @@ fn cases(cluster: &Cluster, folder: &Folder, authority: &Authority) -> Vec<Case>
             raised_limit
         )
         .beside("defaults.lock_timeout", "\"1s\""),
+        of_sessions!(
+            (defaults, "statement_timeout", "defaults.statement_timeout"),
+            ["\"off\"", "\"100ms\""],
+            ["runs", "57014"],
+            slow_statement
+        ),
+        of_sessions!(
+            (defaults, "maintenance_timeout", "defaults.maintenance_timeout"),
+            ["\"off\"", "\"100ms\""],
+            ["runs", "57014"],
+            slow_maintenance
+        ),
+        of_sessions!(
+            (defaults, "transaction_timeout", "defaults.transaction_timeout"),
+            ["\"off\"", "\"100ms\""],
+            ["runs", "25P04"],
+            slow_transaction
+        ),
+        of_sessions!(
+            (defaults, "idle_in_transaction_timeout", "defaults.idle_in_transaction_timeout"),
+            ["\"off\"", "\"100ms\""],
+            ["runs", "25P03"],
+            idle_transaction
+        ),
+        of_sessions!(
+            (defaults, "timeout_action", "defaults.timeout_action"),
+            ["\"report\"", "\"cancel\""],
+            ["runs", "57014"],
+            slow_statement
+        )
+        .beside("defaults.statement_timeout", "\"100ms\""),
         of_sessions!(
             (defaults, "server_lifetime", "defaults.server_lifetime"),
             ["\"1h\"", "\"10ms\""],

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Claim;
+use super::{Claim, blocking};
 use crate::cli::demo::error::DemoError;
 use crate::cli::demo::load::{Load, Tally};
 use crate::cli::demo::sampler::{Sampler, Samples};
@@ -181,11 +181,6 @@ fn count_visits(node: &Node) -> Result<u64, ClusterError> {
     let rows = node.sql(DATABASE, "SELECT count(*) FROM visits")?;
     let count = rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok());
     count.ok_or_else(|| ClusterError::Protocol("count(*) gave no number".into()))
-}
-
-/// Runs what blocks for a moment, without holding up the runtime's other tasks.
-fn blocking<T, E: Into<DemoError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, DemoError> {
-    tokio::task::block_in_place(work).map_err(Into::into)
 }
 
 #[cfg(test)]

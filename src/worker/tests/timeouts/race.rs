@@ -97,11 +97,7 @@ fn play(world: &mut World, dice: &mut Dice, race: &mut Race, until: u64) {
                 let more = race.sent < until;
                 ask_next(world, dice, race, &mut clients[number], more);
             }
-            3..5 => {
-                if world.servers[0].front_len().is_some() {
-                    world.answer_one(0);
-                }
-            }
+            3..5 if world.servers[0].front_len().is_some() => world.answer_one(0),
             // Where a strike takes seconds the process is ended, which is another test's matter.
             5..7 => world.advance(dice.below(if late { 10 } else { LIMIT_MS * 2 })),
             7 if !world.looks.is_empty() => {
