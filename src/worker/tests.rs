@@ -8,6 +8,7 @@ mod pins;
 mod prepared;
 mod refuse;
 mod standing;
+mod struck;
 mod timeouts;
 mod vacate;
 
