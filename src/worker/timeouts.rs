@@ -384,6 +384,8 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get(id) else { return };
         let is_failed = entry.server.status == TransactionStatus::Failed;
         if strike.limit == Limit::Transaction && is_failed && entry.server.ledger.is_settled() {
+            // What came from it meanwhile is answered without the server.
+            self.todo.push_back(Todo::Client(client));
             return self.roll_back(id, client, Lost::reported());
         }
         self.todo.push_back(Todo::Client(client));

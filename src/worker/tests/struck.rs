@@ -188,3 +188,22 @@ fn without_limits_nothing_is_kept() {
     world.ask(client, "select 1");
     assert!(world.remembers_texts());
 }
+
+#[test]
+fn what_comes_while_a_transaction_is_cancelled_is_answered_when_that_is_over() {
+    let (mut world, client) = stuck("transaction_timeout = \"2s\"", &query("select slow"));
+    world.advance(2_100);
+    let (cancel, permitted) = world.cancel_is_permitted();
+    assert!(permitted);
+    world.front_fails(0, &Report::error(b"57014", "canceling statement due to user request"));
+    world.servers[0].silent = false;
+    world.run();
+    assert_eq!(sqlstates(&mut world, client), ["25P04"]);
+    world.send(client, &query("select next"));
+    world.run();
+    assert_eq!(world.tags(client), "", "the signal is on its way");
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.run();
+    assert_eq!(sqlstates(&mut world, client), ["25P02"]);
+    assert_eq!(world.ask(client, "ROLLBACK"), "CZ");
+}
