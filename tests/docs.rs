@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pgweir::admin::Show;
-use pgweir::config::Limit;
+use pgweir::config::ClockLimit;
 use pgweir::config::not_yet::NOT_YET;
 use pgweir::errors;
 use pgweir::session::{Limit, MaySet};
@@ -39,8 +39,11 @@ fn every_error_of_a_session_is_explained() {
         errors::listener_lost(&cause),
         errors::listener_moved(),
         errors::too_many_notifications(),
-        errors::limit_struck(Limit::Statement, 1, 2, "x"),
-        errors::limit_struck_in_vain(errors::limit_struck(Limit::Maintenance, 1, 2, "x"), false),
+        errors::limit_struck(ClockLimit::Statement, 1, 2, "x"),
+        errors::limit_struck_in_vain(
+            errors::limit_struck(ClockLimit::Maintenance, 1, 2, "x"),
+            false,
+        ),
         errors::killed(),
         errors::unknown_message_type(b'?'),
         errors::message_in_copy(b'P'),
@@ -49,7 +52,7 @@ fn every_error_of_a_session_is_explained() {
     ];
     // One that is added to the table belongs into this test and into the document.
     assert_eq!(read("src/errors.rs").matches("\npub fn ").count(), all.len());
-    let others = [Limit::Transaction, Limit::IdleInTransaction];
+    let others = [ClockLimit::Transaction, ClockLimit::IdleInTransaction];
     let others = others.map(|limit| errors::limit_struck(limit, 1, 2, "x"));
     for report in all.into_iter().chain(others) {
         let message = report

@@ -84,6 +84,7 @@ pub async fn list(loops: &[Arc<dyn Loop>]) -> Result<Listing, NoAnswer> {
     for listing in ask(loops, Mail::List).await? {
         all.clients.extend(listing.clients);
         all.servers.extend(listing.servers);
+        all.timeouts.extend(listing.timeouts);
     }
     Ok(all)
 }

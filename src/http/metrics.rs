@@ -2,6 +2,7 @@
 
 use super::metrics_process::process;
 use crate::admin::Snapshot;
+use crate::config::ClockLimit;
 use crate::login::Hall;
 use crate::metrics::text::{Kind, Page};
 use crate::metrics::{Counters, Histogram, ReasonCounts, Reloads};
@@ -210,7 +211,7 @@ fn of_pool(pool: &PoolInspection) -> [(&'static str, &str); 3] {
 type Count = fn(&Counters) -> u64;
 
 /// Counters with nothing but the pool's labels.
-const COUNTERS: [(&str, &str, Count); 11] = [
+const COUNTERS: [(&str, &str, Count); 12] = [
     ("pgweir_client_connections_accepted_total", "Clients that logged in.", |c| c.logins),
     ("pgweir_server_connections_opened_total", "Connections to Postgres that logged in.", |c| {
         c.servers_opened
@@ -230,6 +231,11 @@ const COUNTERS: [(&str, &str, Count); 11] = [
         "pgweir_pool_wait_timeouts_total",
         "Clients that gave up waiting after pool_wait_timeout.",
         |c| c.wait_timeouts,
+    ),
+    (
+        "pgweir_timeouts_lost_race_total",
+        "Statements that ended by themselves after a limit in time had struck.",
+        |c| c.timeouts_lost_race,
     ),
     ("pgweir_transactions_total", "Transactions that ended.", |c| c.transactions.count()),
     (
@@ -283,6 +289,19 @@ fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
         "Cancel requests to Postgres by what is known of them.",
         "outcome",
         &cancels,
+    );
+    let timeouts: [(&str, Count); 5] = [
+        ("statement", |c| c.timeouts.of(1 << ClockLimit::Statement as u32)),
+        ("maintenance", |c| c.timeouts.of(1 << ClockLimit::Maintenance as u32)),
+        ("transaction", |c| c.timeouts.of(1 << ClockLimit::Transaction as u32)),
+        ("idle_in_transaction", |c| c.timeouts.of(1 << ClockLimit::IdleInTransaction as u32)),
+        ("pool_wait", |c| c.wait_timeouts),
+    ];
+    labelled(
+        "pgweir_timeouts_total",
+        "Limits in time that have struck and taken effect.",
+        "kind",
+        &timeouts,
     );
     let name = "pgweir_pins_total";
     page.family(

@@ -95,9 +95,18 @@ fn put_together<'a>(scratch: &'a mut Vec<u8>, parts: &[&[u8]]) -> &'a [u8] {
     scratch
 }
 
+/// A statement as it was at some time: its place may be another's by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    id: StatementId,
+    serial: u32,
+}
+
 #[derive(Debug)]
 struct Entry {
     key: Key,
+    /// Tells it apart from others that had its place.
+    serial: u32,
     content_len: usize,
     effects: TextEffects,
     /// See [`Statements::sql_text`].
@@ -129,6 +138,8 @@ pub struct Statements {
     by_number: HashMap<u64, StatementId, foldhash::fast::RandomState>,
     numbers: Arc<Numbers>,
     bytes: usize,
+    /// Of the entry made last.
+    serial: u32,
     /// Where keys of more than one part are put together.
     scratch: Vec<u8>,
 }
@@ -208,8 +219,10 @@ impl Statements {
     fn enter(&mut self, key: Key, content_len: usize, effects: TextEffects) -> StatementId {
         self.bytes += key.len() + ENTRY_BYTES;
         let by_sql = split_cstr(&key).is_some_and(|(_, types)| types.starts_with(&BY_SQL));
+        self.serial = self.serial.wrapping_add(1);
         let entry = Entry {
             key: key.clone(),
+            serial: self.serial,
             content_len,
             effects,
             by_sql,
@@ -422,6 +435,21 @@ impl Statements {
     #[must_use]
     pub fn content(&self, id: StatementId) -> &[u8] {
         self.entries.get(id.0 as usize).map_or(b"", |entry| &entry.key[..entry.content_len])
+    }
+
+    /// Something to find a statement's content by later, without a reference to it.
+    #[must_use]
+    #[inline]
+    pub fn mark(&self, id: StatementId) -> Option<Mark> {
+        let entry = self.entries.get(id.0 as usize)?;
+        Some(Mark { id, serial: entry.serial })
+    }
+
+    /// [`Statements::content`] of what was marked, unless it is gone.
+    #[must_use]
+    pub fn marked(&self, mark: Mark) -> Option<&[u8]> {
+        let entry = self.entries.get(mark.id.0 as usize)?;
+        (entry.serial == mark.serial).then(|| self.content(mark.id))
     }
 
     /// What its text does.

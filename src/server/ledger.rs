@@ -397,6 +397,12 @@ impl Ledger {
         }
     }
 
+    /// Statements of the unit at the front that have been run to their end.
+    #[must_use]
+    pub fn statements_run(&self) -> u32 {
+        self.run
+    }
+
     /// Whether the next reply answers a message of pgweir's own.
     #[must_use]
     pub fn front_is_inserted(&self) -> bool {

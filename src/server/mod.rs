@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: clients' rules, pools, sockets.
 
+pub mod asked;
 pub mod ledger;
 mod owed;
 mod strike;
@@ -18,6 +19,7 @@ use crate::session::params::is_custom;
 use crate::session::{ParamSet, Pins, TextEffects};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
+pub use asked::Asked;
 use ledger::Ledger;
 pub use strike::{Stage, Strike};
 pub use tenant::Tenant;
@@ -102,6 +104,8 @@ pub struct Server {
     pub maintenance_unit: u64,
     /// A limit in time that has struck.
     pub strike: Option<Box<Strike>>,
+    /// What it has been asked to run, where a limit in time holds for that.
+    pub asked: Option<Box<Asked>>,
     /// Where its statements are cancelled.
     pub cancel_target: Option<Arc<CancelTarget>>,
     /// The parameters that its startup packet set: what RESET goes back to.
@@ -196,6 +200,7 @@ impl Server {
             cancel: Cancel::None,
             maintenance_unit: 0,
             strike: None,
+            asked: None,
             cancel_target,
             applied: dialled.clone(),
             dialled,

@@ -11,6 +11,7 @@
 
 use crate::config::ClockLimit;
 use crate::deadline::Deadline;
+use crate::sql::Fingerprint;
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +46,6 @@ pub struct Strike {
     pub ready_due: bool,
     /// The client has been told that the limit struck.
     pub told: bool,
+    /// What ran, where that is known.
+    pub fingerprint: Option<Fingerprint>,
 }

@@ -13,6 +13,7 @@ mod cursor;
 mod effects;
 mod encoding;
 mod facts;
+mod fingerprint;
 mod lexer;
 mod literal;
 mod names;
@@ -31,6 +32,7 @@ pub use encoding::Encoding;
 pub use facts::{
     CopyDirection, Create, Discard, Explain, StatementFacts, StatementKind, TextFacts, facts,
 };
+pub use fingerprint::{Fingerprint, LONGEST_READ};
 pub use lexer::Lexer;
 pub use literal::{Name, name, string};
 pub use names::names_temp_schema;

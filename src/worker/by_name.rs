@@ -64,6 +64,7 @@ impl<D: Driver> Engine<D> {
             }
             Some(_) | None => self.note_with_steps(id, server, query, used),
         }
+        self.remember_query(server, text);
         Next::Forward
     }
 

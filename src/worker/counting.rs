@@ -23,6 +23,10 @@ pub(super) struct LeaseClock {
     pub(super) silent_us: Option<u64>,
     /// What held for the client when its transaction began.
     pub(super) limits: TimeLimits,
+    /// One of them is in force.
+    pub(super) limited: bool,
+    /// A unit that waits for a standby, which has been told; 0: none.
+    pub(super) waiting_unit: u64,
     /// A unit that is let run although it is late; 0: none.
     pub(super) spared_unit: u64,
     /// When to look again at one that waits for a standby.
@@ -42,6 +46,7 @@ impl LeaseClock {
         if self.transaction_us.is_none() {
             self.transaction_us = Some(now_us);
             self.limits = limits();
+            self.limited = self.limits.shortest().is_some();
         }
         if self.query_us.is_some() {
             return None;

@@ -541,7 +541,11 @@ impl<D: Driver> Engine<D> {
                 None => Sent::Parse(Which::Own),
             },
             tag::BIND => match BindNames::read(body) {
-                Some(_) => return self.bind(id, server, header, body, (before, after)),
+                Some(names) => {
+                    let next = self.bind(id, server, header, body, (before, after));
+                    self.remember_bind(id, server, names);
+                    return next;
+                }
                 None => Sent::Bind(None),
             },
             tag::DESCRIBE => match Named::read(body) {
@@ -563,7 +567,11 @@ impl<D: Driver> Engine<D> {
             tag::EXECUTE => {
                 let unnamed = body.first() == Some(&0);
                 if unnamed && session.portal_does.is_some() {
-                    return self.execute_using_names(id, server, before);
+                    let next = self.execute_using_names(id, server, before);
+                    if !matches!(next, Next::Pause | Next::End) {
+                        self.remember_execute(server, body);
+                    }
+                    return next;
                 }
                 if unnamed && session.portal_steps.is_some() {
                     if let Some(next) = self.listener_first_for_portal(id, server) {
@@ -604,6 +612,13 @@ impl<D: Driver> Engine<D> {
             && let Some(entry) = self.servers.get_mut(server)
         {
             entry.server.ledger.count_last(statements);
+        }
+        match sent {
+            Sent::Query(_) if owed => self.remember_query(server, text.unwrap_or(body)),
+            Sent::Execute if owed && header.tag == tag::EXECUTE => {
+                self.remember_execute(server, body);
+            }
+            _ => {}
         }
         Next::Forward
     }

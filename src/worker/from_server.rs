@@ -8,15 +8,17 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
-use super::timeouts::{closes_client, words_for};
+use super::struck::words_for;
+use super::timeouts::closes_client;
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
 use crate::ids::{Arena, ClientId, ServerId};
 use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, OF_NAMES, Sent, Which};
-use crate::server::{Server, User};
+use crate::server::{Server, User, asked};
 use crate::session::{Ending, Pins, TextEffects};
+use crate::sql::Fingerprint;
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
@@ -61,6 +63,8 @@ struct Events {
     mend: bool,
     /// A unit has ended in a session that changes its parameters.
     parameters: bool,
+    /// What the cancelled statement reads like.
+    failed: Option<Fingerprint>,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
     /// A limit in time has struck that closes its client: the reason. Nothing after it is told.
@@ -218,10 +222,14 @@ impl<D: Driver> Engine<D> {
                     _ if refused.is_some() => refused.map(|report| report.to_bytes().to_vec()),
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
                         let error = ErrorFields::read(body);
-                        match words_for(entry, &client.spec, self.now_us, &error) {
-                            Some((limit, report)) => {
-                                let counters = &mut self.pools[entry.pool.0 as usize].counters;
-                                counters.timeouts.count(1 << limit as u32);
+                        let failed = events.failed.take();
+                        match words_for(entry, &client.spec, self.now_us, &error, failed) {
+                            Some((struck, report)) => {
+                                if let Some(struck) = struck {
+                                    let counters = &mut self.pools[entry.pool.0 as usize].counters;
+                                    counters.timeouts.count(1 << struck.limit as u32);
+                                    self.struck_lately.record(&client.spec, self.now_us, struck);
+                                }
                                 let bytes = report.to_bytes().to_vec();
                                 if closes_client(&client.spec) {
                                     events.last_words.get_or_insert(report);
@@ -318,6 +326,10 @@ impl<D: Driver> Engine<D> {
         }
         if header.tag == tag::ERROR_RESPONSE {
             events.refused = server.refusal(body).cloned();
+            if entry.clock.limited && ErrorFields::read(body).sqlstate == b"57014" {
+                let asked = server.asked.as_deref();
+                events.failed = asked::running(&server.ledger, asked, statements);
+            }
         }
         let mut changes_skipped = 0;
         let mut own_failed = header.tag == tag::ERROR_RESPONSE && server.ledger.front_is_inserted();

@@ -116,6 +116,7 @@ impl<D: Driver> Engine<D> {
                 .filter_map(|id| self.client_line(id))
                 .collect(),
             servers: self.servers.iter().map(|(id, entry)| self.server_line(id, entry)).collect(),
+            timeouts: self.struck_lately.lines(self.now_us).collect(),
         };
         listing.servers.extend(self.listener_lines());
         // How long each waits stands in the queues.

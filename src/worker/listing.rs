@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::config::ClockLimit;
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
 use crate::session::Pins;
+use crate::sql::Fingerprint;
 
 /// Every connection of one loop at one moment.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +15,83 @@ pub struct Listing {
     pub clients: Vec<ClientLine>,
     /// Logged-in servers.
     pub servers: Vec<ServerLine>,
+    /// Limits in time that have struck lately.
+    pub timeouts: Vec<TimeoutLine>,
+}
+
+/// Who noticed that a limit was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Belt {
+    /// pgweir's clock.
+    Pgweir,
+    /// The server's own setting.
+    Server,
+}
+
+impl Belt {
+    /// The word for logs and tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Belt::Pgweir => "pgweir",
+            Belt::Server => "server",
+        }
+    }
+}
+
+/// What came of a limit that has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What ran was cancelled.
+    Cancelled,
+    /// It had ended before the cancel request took effect.
+    LostRace,
+    /// The transaction of a silent client was rolled back.
+    RolledBack,
+    /// The server did not react, or was lost: its client was told so.
+    GivenUp,
+    /// It has committed and waits for a standby, which is let be.
+    WaitsForStandby,
+    /// It is let run, as `timeout_action = "report"` says.
+    Reported,
+}
+
+impl Outcome {
+    /// The word for logs and tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Cancelled => "cancelled",
+            Outcome::LostRace => "lost_race",
+            Outcome::RolledBack => "rolled_back",
+            Outcome::GivenUp => "given_up",
+            Outcome::WaitsForStandby => "waits_for_standby",
+            Outcome::Reported => "reported",
+        }
+    }
+}
+
+/// A limit in time that has struck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutLine {
+    /// The client's database.
+    pub database: String,
+    /// Its role.
+    pub role: String,
+    /// How long ago that was, in milliseconds.
+    pub age_ms: u64,
+    /// Which limit.
+    pub limit: ClockLimit,
+    /// The limit.
+    pub limit_ms: u64,
+    /// How long it had been when the outcome was known.
+    pub elapsed_ms: u64,
+    /// Who noticed.
+    pub belt: Belt,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Of the text that ran, or ran last; `None`: not known.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What a client does.

@@ -31,9 +31,11 @@ mod provide;
 mod refusals;
 mod refuse;
 mod reload;
+mod remember;
 mod repeats;
 mod stand;
 mod statements;
+mod struck;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -70,6 +72,7 @@ use idle::Idleness;
 use listen::Channel;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
 use pins::PinWatch;
+use struck::StruckLately;
 use tenants::Tenants;
 use vacate::Vacating;
 
@@ -271,6 +274,8 @@ pub struct Engine<D: Driver> {
     some_gone: bool,
     max_statement_size: usize,
     idleness: Idleness,
+    /// Limits in time that have struck.
+    struck_lately: StruckLately,
     /// When to look at pinned sessions.
     pin_watch: PinWatch,
     panics: u32,
@@ -320,6 +325,7 @@ impl<D: Driver> Engine<D> {
             some_gone: false,
             max_statement_size: settings.max_statement_size,
             idleness: Idleness::of(settings.client_idle_ms),
+            struck_lately: StruckLately::default(),
             pin_watch: PinWatch::default(),
             panics: 0,
             panics_since: now,

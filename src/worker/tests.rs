@@ -9,6 +9,7 @@ mod pins;
 mod prepared;
 mod refuse;
 mod standing;
+mod struck;
 mod timeouts;
 mod vacate;
 

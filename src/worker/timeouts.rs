@@ -9,8 +9,10 @@
 use super::conn::Rest;
 use super::counting::LeaseClock;
 use super::driver::Driver;
+use super::listing::{Belt, Outcome};
 use super::mail::Order;
-use super::{Engine, ServerConn, Todo};
+use super::struck::Struck;
+use super::{Engine, Todo};
 use crate::client::{Leaving, Lost, State};
 use crate::config::{ClockLimit, TimeoutAction};
 use crate::deadline::{Deadline, Tick};
@@ -20,8 +22,7 @@ use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Running, Sent};
 use crate::server::{Cancel, Stage, Strike, User};
 use crate::session::{Ending, Limit};
-use crate::wire::backend::ErrorFields;
-use crate::wire::{Report, TransactionStatus, build};
+use crate::wire::{TransactionStatus, build};
 
 /// How much later than a limit pgweir strikes, so that the server's own comes first.
 pub(super) const GRACE_MS: u64 = 100;
@@ -36,9 +37,6 @@ const FIRST_CANCEL_MS: u64 = 1_000;
 const SECOND_CANCEL_MS: u64 = 2_000;
 /// How long after that the connection is given up.
 const TERMINATE_MS: u64 = 1_000;
-
-/// What Postgres says where somebody cancelled a statement.
-const CANCELLED_BY_USER: &[u8] = b"canceling statement due to user request";
 
 /// What the clock says of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +101,7 @@ impl<D: Driver> Engine<D> {
             Late::Running { limit, limit_ms, since_us, may_commit } => {
                 let action =
                     self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
-                self.log_late(id, limit, limit_ms, since_us);
-                if action == Some(TimeoutAction::Report) {
-                    return self.let_run(id, unit);
-                }
+                let fingerprint = self.fingerprint_of(id);
                 let strike = Strike {
                     limit,
                     limit_ms,
@@ -116,21 +111,29 @@ impl<D: Driver> Engine<D> {
                     next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
                     ready_due: false,
                     told: false,
+                    fingerprint,
                 };
+                if action == Some(TimeoutAction::Report) {
+                    self.record_struck(id, strike.ended(Outcome::Reported));
+                    return self.let_run(id, unit);
+                }
                 self.strike(id, strike, may_commit);
             }
             Late::Silent { limit, limit_ms, since_us } => {
-                self.log_late(id, limit, limit_ms, since_us);
                 let action =
                     self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
+                let (belt, outcome) = (Belt::Pgweir, Outcome::RolledBack);
+                let fingerprint = self.fingerprint_of(id);
+                let struck = Struck { limit, limit_ms, since_us, belt, outcome, fingerprint };
                 if action == Some(TimeoutAction::Report) {
+                    self.record_struck(id, Struck { outcome: Outcome::Reported, ..struck });
                     if let Some(entry) = self.servers.get_mut(id) {
                         entry.clock.silent_us = Some(self.now_us);
                     }
                     return self.watch_time(id);
                 }
                 let report = self.words_of(id, limit, limit_ms, since_us);
-                self.count_struck(id, limit);
+                self.record_struck(id, struck);
                 if action == Some(TimeoutAction::Close) {
                     return self.end_client(client, Some(report));
                 }
@@ -255,7 +258,14 @@ impl<D: Driver> Engine<D> {
             // It has committed here: to cut it would only hide that the standby has not.
             let again = self.now.plus(LOOK_AGAIN_MS);
             entry.clock.look_again = Some(again);
+            let waits = strike.ended(Outcome::WaitsForStandby);
+            // Told once, however often it is looked at.
+            let is_new =
+                std::mem::replace(&mut entry.clock.waiting_unit, strike.unit) != strike.unit;
             self.check_at(Deadline::after(again, Some(0)));
+            if is_new {
+                self.record_struck(cancel.server, waits);
+            }
             return self.strike_is_over(cancel.server);
         }
         self.cancel_struck(cancel.server, 1);
@@ -321,7 +331,7 @@ impl<D: Driver> Engine<D> {
         } else {
             entry.server.farewell = Some(words);
         }
-        self.count_struck(id, strike.limit);
+        self.record_struck(id, strike.ended(Outcome::GivenUp));
     }
 
     /// A ReadyForQuery came while a limit was being enforced, or a cancel request ended.
@@ -382,10 +392,10 @@ impl<D: Driver> Engine<D> {
             build::ready_for_query(&mut ready, entry.server.status);
             self.send_to_client(client, &ready);
         }
-        let Some(entry) = self.servers.get(id) else { return };
         if !strike.told && strike.stage != Stage::Looking {
-            self.pools[entry.pool.0 as usize].counters.timeouts_lost_race += 1;
+            self.record_struck(id, strike.ended(Outcome::LostRace));
         }
+        let Some(entry) = self.servers.get(id) else { return };
         let is_failed = entry.server.status == TransactionStatus::Failed;
         // What it has sent meanwhile waits, and no edge comes for that again.
         self.todo.push_back(Todo::Client(client));
@@ -428,81 +438,9 @@ impl<D: Driver> Engine<D> {
         }
         self.send_own_query(id, b"ROLLBACK");
     }
-
-    fn count_struck(&mut self, id: ServerId, limit: ClockLimit) {
-        if let Some(entry) = self.servers.get(id) {
-            self.pools[entry.pool.0 as usize].counters.timeouts.count(1 << limit as u32);
-        }
-    }
-
-    fn log_late(&self, id: ServerId, limit: ClockLimit, limit_ms: u64, since_us: u64) {
-        let Some(entry) = self.servers.get(id) else { return };
-        let client = entry.server.client().and_then(|client| self.clients.get(client));
-        let Some(spec) = client.map(|client| &client.spec) else { return };
-        let elapsed_ms = self.now_us.saturating_sub(since_us) / 1_000;
-        tracing::warn!(
-            database = %spec.database,
-            role = %spec.role,
-            limit = limit.key(),
-            limit_ms,
-            elapsed_ms,
-            "a limit in time has struck"
-        );
-    }
-
-    /// What a client is told of a limit.
-    fn words_of(&self, id: ServerId, limit: ClockLimit, limit_ms: u64, since_us: u64) -> Report {
-        let took_ms = (self.now_us.saturating_sub(since_us)) / 1_000;
-        let client = self.servers.get(id).and_then(|entry| entry.server.client());
-        let spec = client.and_then(|client| self.clients.get(client)).map(|client| &client.spec);
-        let from =
-            spec.map_or_else(String::new, |spec| spec.settings.load().origin_of(limit.key()));
-        errors::limit_struck(limit, limit_ms, took_ms, &from)
-    }
 }
 
 /// Whether a limit that strikes closes the session.
 pub(super) fn closes_client(spec: &PoolSpec) -> bool {
     spec.settings.load().timeout_action == TimeoutAction::Close
-}
-
-/// What a client is told in the place of a 57014 that a limit of pgweir's has brought about, by a cancel
-/// request or by the server's own `statement_timeout`.
-pub(super) fn words_for<S>(
-    entry: &mut ServerConn<S>,
-    spec: &PoolSpec,
-    now_us: u64,
-    error: &ErrorFields<'_>,
-) -> Option<(ClockLimit, Report)> {
-    if error.sqlstate != b"57014" {
-        return None;
-    }
-    let (clock, server) = (&entry.clock, &mut entry.server);
-    let unit = server.ledger.current_unit();
-    let (limit, limit_ms, since_us) = match &mut server.strike {
-        Some(strike)
-            if strike.stage == Stage::Barrier
-                || (strike.stage != Stage::Looking && strike.unit == unit) =>
-        {
-            strike.told = true;
-            (strike.limit, strike.limit_ms, strike.since_us)
-        }
-        Some(_) | None => {
-            let is_maintenance = server.maintenance_unit == unit;
-            let (limit, limit_ms) = if is_maintenance {
-                (ClockLimit::Maintenance, clock.limits.maintenance?)
-            } else {
-                (ClockLimit::Statement, clock.limits.statement?)
-            };
-            let (limit_ms, since_us) = (u64::from(limit_ms), clock.query_us?);
-            let late = now_us.saturating_sub(since_us) >= limit_ms * 1_000;
-            if !late || error.message == CANCELLED_BY_USER {
-                return None;
-            }
-            (limit, limit_ms, since_us)
-        }
-    };
-    let took_ms = now_us.saturating_sub(since_us) / 1_000;
-    let from = spec.settings.load().origin_of(limit.key());
-    Some((limit, errors::limit_struck(limit, limit_ms, took_ms, &from)))
 }

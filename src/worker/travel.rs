@@ -189,6 +189,7 @@ impl<D: Driver> Engine<D> {
         }
         // RECONNECT or KILL may have looked at this loop before it came, and at the other after.
         let close_needed = close_needed || renewals != spec.renewals();
+        server.asked = None;
         server.prepared = OnServer::unpack(prepared, &mut self.statements);
         if traveller.has_unnamed {
             // One that no client of this loop knows.

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::Engine;
 use super::driver::{Driver, Edge, Token};
+use super::listing::Listing;
 use super::mail::{
     Admission, CancelOutcome, DialFailure, Handed, Inspection, Listened, LoopSettings, Mail,
     NewClient, NewServer, Notified, Order,
@@ -804,6 +805,19 @@ impl World {
             picture.try_recv().expect("answered at once")
         });
         Inspection::add_up(pictures.collect::<Vec<_>>())
+    }
+
+    /// What the first loop lists.
+    pub(super) fn list(&mut self) -> Listing {
+        self.serve_orders();
+        self.engines[0].list()
+    }
+
+    /// Whether any server has texts for the case that a limit strikes.
+    pub(super) fn remembers_texts(&self) -> bool {
+        self.engines
+            .iter()
+            .any(|engine| engine.servers.iter().any(|(_, entry)| entry.server.asked.is_some()))
     }
 
     /// `idle + leased + login + cancel + zombie = open`, and nothing else is open.

@@ -1,6 +1,6 @@
 //! The tables of SHOW: columns with the names, types and order of PgBouncer 1.25, one file for
 //! each group of them. Readers pick columns by place as well as by name, so none may be added.
-//! SHOW PINS is pgweir's own.
+//! SHOW PINS and SHOW TIMEOUTS are pgweir's own.
 
 mod config;
 mod connections;
@@ -9,6 +9,7 @@ mod lists;
 mod pins;
 mod pools;
 mod stats;
+mod timeouts;
 
 pub use config::is_own_setting;
 
@@ -106,6 +107,8 @@ shows! {
     Totals = "totals",
     /// Sessions that keep their servers, and why.
     Pins = "pins",
+    /// Limits in time that have struck lately.
+    Timeouts = "timeouts",
 }
 
 /// What tables are made from: pictures, taken before the first row is written.
@@ -157,6 +160,7 @@ impl Show {
             Show::StatsAverages => stats::STATS_AVERAGES,
             Show::Totals => stats::TOTALS,
             Show::Pins => pins::PINS,
+            Show::Timeouts => timeouts::TIMEOUTS,
         }
     }
 
@@ -184,6 +188,7 @@ impl Show {
             Show::StatsAverages => stats::stats_averages(sight),
             Show::Totals => stats::totals(sight),
             Show::Pins => pins::pins(sight, &list(sight.loops).await?),
+            Show::Timeouts => timeouts::timeouts(&list(sight.loops).await?),
         })
     }
 }

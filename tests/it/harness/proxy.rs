@@ -95,7 +95,7 @@ impl Flow {
         self
     }
 
-    /// Is about these connections only.
+    /// Is about these connections only, but for a swap, which is about all.
     pub fn only(mut self, only: Only) -> Self {
         self.only = only;
         self
@@ -484,7 +484,7 @@ impl Pump {
             Only::Cancels => self.connection.is_cancel.load(Ordering::SeqCst),
             Only::Sessions => !self.connection.is_cancel.load(Ordering::SeqCst),
         };
-        if meant { flow.clone() } else { Flow::default() }
+        if meant { flow.clone() } else { Flow { swap: flow.swap.clone(), ..Flow::default() } }
     }
 }
 

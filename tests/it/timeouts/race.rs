@@ -10,10 +10,19 @@ use crate::harness::await_event::secs;
 use crate::harness::frame::Frame;
 use crate::harness::message;
 use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
-use crate::harness::proxy::{FaultProxy, Only};
+use crate::harness::proxy::{FaultProxy, Flow, Only};
 use crate::harness::raw::Login;
 
 const POOLS: usize = 20;
+
+/// Who enforces the limit.
+#[derive(Clone, Copy, PartialEq)]
+enum Belt {
+    /// The server, first.
+    Servers,
+    /// pgweir alone: what it puts into startup packets reaches servers under another name.
+    Pgweirs,
+}
 
 /// `statement_timeout` of the pools; pgweir's clock strikes 100 ms later.
 const LIMIT_MS: u64 = 5;
@@ -42,6 +51,11 @@ struct Seen {
     others: AtomicU32,
 }
 
+/// What names the limit in startup packets names nothing there.
+fn without_belt(flow: Flow) -> Flow {
+    flow.swap(b"statement_timeout", b"pgweir.statement_")
+}
+
 fn one_server_pools(cluster: &Cluster, proxy: &FaultProxy) -> Pgweir {
     let url = format!("postgres://{}?sslmode=disable", proxy.address());
     let mut options: PgweirOptions = Pgweir::options()
@@ -59,11 +73,15 @@ fn one_server_pools(cluster: &Cluster, proxy: &FaultProxy) -> Pgweir {
 
 /// Runs statements of about the limit, in a transaction or not; between two of them one that nobody
 /// may hit, at once.
-fn race(pgweir: &Pgweir, role: &str, seed: u64, extended: bool, seen: &Seen) {
+fn race(pgweir: &Pgweir, role: &str, seed: u64, (extended, belt): (bool, Belt), seen: &Seen) {
     let mut client = pgweir.client(&Login::new(role, "postgres"));
     let mut dice = Dice(seed);
     for round in 0..rounds() {
-        let runs = Duration::from_millis(LIMIT_MS + 85) + Duration::from_micros(dice.below(40_000));
+        let runs_us = match belt {
+            Belt::Servers => LIMIT_MS * 1_000 - 3_000 + dice.below(6_000),
+            Belt::Pgweirs => LIMIT_MS * 1_000 + 85_000 + dice.below(40_000),
+        };
+        let runs = Duration::from_micros(runs_us);
         let text = format!("select pg_sleep({:.6}), '{role}-{round}'", runs.as_secs_f64());
         let in_transaction = dice.below(2) == 0;
         if in_transaction {
@@ -118,9 +136,12 @@ fn run_undisturbed(pgweir: &Pgweir, role: &str, over: &AtomicBool, seen: &Seen) 
     }
 }
 
-fn statements_that_end_around_their_limit_hit_no_other(extended: bool) {
+fn statements_that_end_around_their_limit_hit_no_other(extended: bool, belt: Belt) {
     let cluster = Cluster::start().unwrap();
     let proxy = FaultProxy::to(cluster.primary().address());
+    if belt == Belt::Pgweirs {
+        proxy.to_server(without_belt);
+    }
     let pgweir = one_server_pools(&cluster, &proxy);
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
     let (seen, done) = (Seen::default(), AtomicBool::new(false));
@@ -133,7 +154,8 @@ fn statements_that_end_around_their_limit_hit_no_other(extended: bool) {
                     let over = AtomicBool::new(false);
                     std::thread::scope(|pool| {
                         pool.spawn(|| run_undisturbed(pgweir, &role, &over, seen));
-                        let racer = pool.spawn(|| race(pgweir, &role, n as u64, extended, seen));
+                        let racer =
+                            pool.spawn(|| race(pgweir, &role, n as u64, (extended, belt), seen));
                         let outcome = racer.join();
                         over.store(true, Ordering::Relaxed);
                         outcome.unwrap();
@@ -145,7 +167,10 @@ fn statements_that_end_around_their_limit_hit_no_other(extended: bool) {
             let mut dice = Dice(99);
             while !done.load(Ordering::Relaxed) {
                 let delay = Duration::from_micros(dice.below(5_000));
-                proxy.to_server(|flow| flow.only(Only::Cancels).delay(delay));
+                proxy.to_server(|flow| {
+                    let flow = flow.only(Only::Cancels).delay(delay);
+                    if belt == Belt::Pgweirs { without_belt(flow) } else { flow }
+                });
                 std::thread::sleep(Duration::from_millis(3));
             }
         });
@@ -164,10 +189,12 @@ fn statements_that_end_around_their_limit_hit_no_other(extended: bool) {
 
 #[test]
 fn statements_in_a_query_that_end_around_their_limit_hit_no_other() {
-    statements_that_end_around_their_limit_hit_no_other(false);
+    statements_that_end_around_their_limit_hit_no_other(false, Belt::Pgweirs);
+    statements_that_end_around_their_limit_hit_no_other(false, Belt::Servers);
 }
 
 #[test]
 fn statements_in_a_batch_that_end_around_their_limit_hit_no_other() {
-    statements_that_end_around_their_limit_hit_no_other(true);
+    statements_that_end_around_their_limit_hit_no_other(true, Belt::Pgweirs);
+    statements_that_end_around_their_limit_hit_no_other(true, Belt::Servers);
 }

@@ -225,21 +225,21 @@ fn judge(measured: &Measured) -> Vec<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limit;
+    use crate::config::ClockLimit;
     use crate::errors;
 
-    fn struck(limit: Limit) -> Result<(), Report> {
+    fn struck(limit: ClockLimit) -> Result<(), Report> {
         Err(errors::limit_struck(limit, 2_000, 2_001, "pgweir.toml:1"))
     }
 
     fn good() -> Measured {
         Measured {
-            slow: (struck(Limit::Statement), Duration::from_millis(2_103)),
+            slow: (struck(ClockLimit::Statement), Duration::from_millis(2_103)),
             servers: ["17".into(), "17".into()],
             left_running: 0,
             migration: (Ok(()), Duration::from_millis(3_002)),
             ddl: (Ok(()), Duration::from_millis(1_998)),
-            commit: struck(Limit::IdleInTransaction),
+            commit: struck(ClockLimit::IdleInTransaction),
             rows: 0,
         }
     }
@@ -260,18 +260,18 @@ mod tests {
         check(|_| {}, &[]);
         check(|m| m.slow.0 = Ok(()), &[0]);
         check(|m| m.slow.0 = postgres(), &[0]);
-        check(|m| m.slow.0 = struck(Limit::Transaction), &[0]);
+        check(|m| m.slow.0 = struck(ClockLimit::Transaction), &[0]);
         check(|m| m.slow.1 = Duration::from_secs(60), &[0]);
         check(|m| m.slow.1 = Duration::from_secs(1), &[0]);
         check(|m| m.servers[1] = "18".into(), &[1]);
         check(|m| m.left_running = 1, &[2]);
-        check(|m| m.migration.0 = struck(Limit::Statement), &[3]);
+        check(|m| m.migration.0 = struck(ClockLimit::Statement), &[3]);
         check(|m| m.migration.1 = Duration::from_secs(1), &[3]);
         check(|m| m.ddl.0 = postgres(), &[4]);
         check(|m| m.ddl.1 = Duration::from_secs(9), &[4]);
         check(|m| m.ddl.1 = Duration::ZERO, &[4]);
         check(|m| m.commit = Ok(()), &[5]);
-        check(|m| m.commit = struck(Limit::Statement), &[5]);
+        check(|m| m.commit = struck(ClockLimit::Statement), &[5]);
         check(|m| m.rows = 1, &[5]);
     }
 }

@@ -1,0 +1,179 @@
+//! Limits in time that have struck: what is told of them, to their clients, to the log and to SHOW
+//! TIMEOUTS.
+//!
+//! Deliberately absent: whether and when one strikes, and what is done then.
+
+use std::collections::VecDeque;
+
+use super::driver::Driver;
+use super::listing::{Belt, Outcome, TimeoutLine};
+use super::{Engine, ServerConn};
+use crate::config::ClockLimit;
+use crate::errors;
+use crate::ids::ServerId;
+use crate::pool::PoolSpec;
+use crate::server::{Stage, Strike, asked};
+use crate::sql::Fingerprint;
+use crate::wire::Report;
+use crate::wire::backend::ErrorFields;
+
+/// What Postgres says where somebody cancelled a statement.
+const CANCELLED_BY_USER: &[u8] = b"canceling statement due to user request";
+
+/// How many of them a loop remembers.
+const REMEMBERED: usize = 100;
+
+/// A limit that has struck, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Struck {
+    pub(super) limit: ClockLimit,
+    pub(super) limit_ms: u64,
+    /// When began what it measures.
+    pub(super) since_us: u64,
+    pub(super) belt: Belt,
+    pub(super) outcome: Outcome,
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// The last ones of a loop, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct StruckLately(VecDeque<(u64, TimeoutLine)>);
+
+impl StruckLately {
+    /// Writes one to the log, and remembers it.
+    pub(super) fn record(&mut self, spec: &PoolSpec, now_us: u64, struck: Struck) {
+        let Struck { limit, limit_ms, since_us, belt, outcome, fingerprint } = struck;
+        let line = TimeoutLine {
+            database: spec.database.clone(),
+            role: spec.role.clone(),
+            age_ms: 0,
+            limit,
+            limit_ms,
+            elapsed_ms: now_us.saturating_sub(since_us) / 1_000,
+            belt,
+            outcome,
+            fingerprint,
+        };
+        tracing::warn!(
+            database = %line.database,
+            role = %line.role,
+            fingerprint = line.fingerprint.map(tracing::field::display),
+            limit = limit.key(),
+            limit_ms,
+            elapsed_ms = line.elapsed_ms,
+            outcome = outcome.word(),
+            by = belt.word(),
+            "a limit in time has struck"
+        );
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((now_us, line));
+    }
+
+    /// All of them, the newest first.
+    pub(super) fn lines(&self, now_us: u64) -> impl Iterator<Item = TimeoutLine> + '_ {
+        self.0.iter().rev().map(move |(at_us, line)| TimeoutLine {
+            age_ms: now_us.saturating_sub(*at_us) / 1_000,
+            ..line.clone()
+        })
+    }
+}
+
+impl Strike {
+    /// What is to be recorded of it when it has come to this end.
+    pub(super) fn ended(&self, outcome: Outcome) -> Struck {
+        let &Strike { limit, limit_ms, since_us, fingerprint, .. } = self;
+        Struck { limit, limit_ms, since_us, belt: Belt::Pgweir, outcome, fingerprint }
+    }
+}
+
+impl<D: Driver> Engine<D> {
+    /// A limit has struck on a client's server.
+    pub(super) fn record_struck(&mut self, id: ServerId, struck: Struck) {
+        let Some(entry) = self.servers.get(id) else { return };
+        let counters = &mut self.pools[entry.pool.0 as usize].counters;
+        match struck.outcome {
+            Outcome::Cancelled | Outcome::RolledBack | Outcome::GivenUp => {
+                counters.timeouts.count(1 << struck.limit as u32);
+            }
+            Outcome::LostRace => counters.timeouts_lost_race += 1,
+            Outcome::WaitsForStandby | Outcome::Reported => {}
+        }
+        let client = entry.server.client().and_then(|client| self.clients.get(client));
+        if let Some(client) = client {
+            self.struck_lately.record(&client.spec, self.now_us, struck);
+        }
+    }
+
+    /// The fingerprint of what a client's server is at, or of what it ran last.
+    pub(super) fn fingerprint_of(&self, id: ServerId) -> Option<Fingerprint> {
+        let server = &self.servers.get(id)?.server;
+        let asked = server.asked.as_deref();
+        if server.ledger.is_empty() {
+            return asked?.last(server.lease, &self.statements);
+        }
+        asked::running(&server.ledger, asked, &self.statements)
+    }
+
+    /// What a client is told of a limit.
+    pub(super) fn words_of(
+        &self,
+        id: ServerId,
+        limit: ClockLimit,
+        limit_ms: u64,
+        since_us: u64,
+    ) -> Report {
+        let took_ms = (self.now_us.saturating_sub(since_us)) / 1_000;
+        let client = self.servers.get(id).and_then(|entry| entry.server.client());
+        let spec = client.and_then(|client| self.clients.get(client)).map(|client| &client.spec);
+        let from =
+            spec.map_or_else(String::new, |spec| spec.settings.load().origin_of(limit.key()));
+        errors::limit_struck(limit, limit_ms, took_ms, &from)
+    }
+}
+
+/// What a client is told in the place of a 57014 that a limit of pgweir's has brought about, by a cancel
+/// request or by the server's own `statement_timeout`; and what is to be recorded of it, unless that has
+/// been. `fingerprint` is that of what has failed.
+pub(super) fn words_for<S>(
+    entry: &mut ServerConn<S>,
+    spec: &PoolSpec,
+    now_us: u64,
+    error: &ErrorFields<'_>,
+    fingerprint: Option<Fingerprint>,
+) -> Option<(Option<Struck>, Report)> {
+    if error.sqlstate != b"57014" {
+        return None;
+    }
+    let (clock, server) = (&entry.clock, &mut entry.server);
+    let unit = server.ledger.current_unit();
+    let (struck, is_new) = match &mut server.strike {
+        Some(strike)
+            if strike.stage == Stage::Barrier
+                || (strike.stage != Stage::Looking && strike.unit == unit) =>
+        {
+            let is_new = !std::mem::replace(&mut strike.told, true);
+            (strike.ended(Outcome::Cancelled), is_new)
+        }
+        Some(_) | None => {
+            let is_maintenance = server.maintenance_unit == unit;
+            let (limit, limit_ms) = if is_maintenance {
+                (ClockLimit::Maintenance, clock.limits.maintenance?)
+            } else {
+                (ClockLimit::Statement, clock.limits.statement?)
+            };
+            let (limit_ms, since_us) = (u64::from(limit_ms), clock.query_us?);
+            let late = now_us.saturating_sub(since_us) >= limit_ms * 1_000;
+            if !late || error.message == CANCELLED_BY_USER {
+                return None;
+            }
+            let (belt, outcome) = (Belt::Server, Outcome::Cancelled);
+            (Struck { limit, limit_ms, since_us, belt, outcome, fingerprint }, true)
+        }
+    };
+    let took_ms = now_us.saturating_sub(struck.since_us) / 1_000;
+    let from = spec.settings.load().origin_of(struck.limit.key());
+    let words = errors::limit_struck(struck.limit, struck.limit_ms, took_ms, &from);
+    Some((is_new.then_some(struck), words))
+}
