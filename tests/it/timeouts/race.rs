@@ -24,12 +24,18 @@ enum Belt {
     Pgweirs,
 }
 
-/// `statement_timeout` of the pools; pgweir's clock strikes 100 ms later.
-const LIMIT_MS: u64 = 5;
+/// `statement_timeout` of the pools; pgweir's clock strikes 100 ms later. No statement that is to be left
+/// alone comes near to what strikes first.
+fn limit_ms(belt: Belt) -> u64 {
+    match belt {
+        Belt::Servers => 400,
+        Belt::Pgweirs => 300,
+    }
+}
 
-/// Rounds of all pools together, for each protocol: 800 unless the environment says otherwise.
+/// Rounds of all pools together, for each protocol and belt: 400 unless the environment says otherwise.
 fn rounds() -> u32 {
-    let all = std::env::var("PGWEIR_TIMEOUT_ROUNDS").map_or(800, |n| n.parse().unwrap());
+    let all = std::env::var("PGWEIR_TIMEOUT_ROUNDS").map_or(400, |n| n.parse().unwrap());
     all / u32::try_from(POOLS).unwrap()
 }
 
@@ -56,14 +62,14 @@ fn without_belt(flow: Flow) -> Flow {
     flow.swap(b"statement_timeout", b"pgweir.statement_")
 }
 
-fn one_server_pools(cluster: &Cluster, proxy: &FaultProxy) -> Pgweir {
+fn one_server_pools(cluster: &Cluster, proxy: &FaultProxy, belt: Belt) -> Pgweir {
     let url = format!("postgres://{}?sslmode=disable", proxy.address());
     let mut options: PgweirOptions = Pgweir::options()
         .database("*", &url)
         .set("auth", "method = \"trust\"")
         .set("defaults", "pool_size = 1")
         .set("defaults", "reserve_pool_size = 0")
-        .set("defaults", &format!("statement_timeout = \"{LIMIT_MS}ms\""));
+        .set("defaults", &format!("statement_timeout = \"{}ms\"", limit_ms(belt)));
     for n in 0..POOLS {
         cluster.primary().sql("postgres", &format!("create role racer_{n} login")).unwrap();
         options = options.role(&format!("racer_{n}"), "x");
@@ -78,8 +84,8 @@ fn race(pgweir: &Pgweir, role: &str, seed: u64, (extended, belt): (bool, Belt), 
     let mut dice = Dice(seed);
     for round in 0..rounds() {
         let runs_us = match belt {
-            Belt::Servers => LIMIT_MS * 1_000 - 3_000 + dice.below(6_000),
-            Belt::Pgweirs => LIMIT_MS * 1_000 + 85_000 + dice.below(40_000),
+            Belt::Servers => limit_ms(belt) * 1_000 - 3_000 + dice.below(6_000),
+            Belt::Pgweirs => limit_ms(belt) * 1_000 + 85_000 + dice.below(40_000),
         };
         let runs = Duration::from_micros(runs_us);
         let text = format!("select pg_sleep({:.6}), '{role}-{round}'", runs.as_secs_f64());
@@ -142,7 +148,7 @@ fn statements_that_end_around_their_limit_hit_no_other(extended: bool, belt: Bel
     if belt == Belt::Pgweirs {
         proxy.to_server(without_belt);
     }
-    let pgweir = one_server_pools(&cluster, &proxy);
+    let pgweir = one_server_pools(&cluster, &proxy, belt);
     let accounts = Accounting::of(&pgweir, &[cluster.primary()]);
     let (seen, done) = (Seen::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
