@@ -23,7 +23,24 @@ use crate::wire::frontend::{BindNames, BindValues, tag};
 impl<D: Driver> Engine<D> {
     /// A message of a client that holds a server must wait: for what became of changes that it
     /// depends on, or until the server has what its client is to have.
+    #[inline]
     pub(super) fn parameters_first(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        message: u8,
+    ) -> Option<Next> {
+        let (client, entry) = (self.clients.get(id)?, self.servers.get(server)?);
+        let session = &client.session;
+        if session.changes.is_none() && Arc::ptr_eq(&entry.server.applied, &session.wanted) {
+            return None;
+        }
+        self.different_parameters_first(id, server, message)
+    }
+
+    /// The same where there may be something to be done.
+    #[inline(never)]
+    fn different_parameters_first(
         &mut self,
         id: ClientId,
         server: ServerId,
@@ -31,9 +48,6 @@ impl<D: Driver> Engine<D> {
     ) -> Option<Next> {
         let (client, entry) = (self.clients.get_mut(id)?, self.servers.get_mut(server)?);
         let session = &mut client.session;
-        if session.changes.is_none() && Arc::ptr_eq(&entry.server.applied, &session.wanted) {
-            return None;
-        }
         let ledger = &entry.server.ledger;
         let ends_nothing = matches!(
             message,
@@ -115,6 +129,7 @@ impl<D: Driver> Engine<D> {
 
     /// Takes over the limits that a client's role has now, where they have changed, and those for plain texts. Not
     /// within its transactions.
+    #[inline]
     pub(super) fn follow_limits(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let owner = &self.pools[client.pool.0 as usize].spec;
