@@ -119,6 +119,10 @@ impl<D: Driver> Engine<D> {
                 }
                 self.strike(id, strike, may_commit);
             }
+            // A cancel request of the client's own could hit the ROLLBACK.
+            Late::Silent { .. } if self.servers.get(id).is_some_and(|s| s.server.is_frozen()) => {
+                self.check_at(Deadline::after(self.now, Some(GRACE_MS)));
+            }
             Late::Silent { limit, limit_ms, since_us } => {
                 let action =
                     self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
@@ -316,6 +320,10 @@ impl<D: Driver> Engine<D> {
     pub(super) fn lost_to_a_limit(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let Some(strike) = entry.server.strike.take() else { return };
+        if strike.ready_due {
+            // As if the barrier had been sent: whoever waits for its answer is told.
+            entry.server.ledger.sent(Sent::Sync(Ending::No), Deliver::Client);
+        }
         let unit_is_over = entry.server.ledger.current_unit() > strike.unit;
         if strike.stage == Stage::Looking || unit_is_over || entry.server.ledger.front_failed() {
             return;
@@ -382,12 +390,14 @@ impl<D: Driver> Engine<D> {
     /// The server serves on.
     fn strike_is_over(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get_mut(id) else { return };
+        let doomed = entry.server.doomed;
+        if entry.server.strike.as_ref().is_some_and(|strike| strike.ready_due && doomed) {
+            // A signal may come at any time, and the transaction lives on this server only.
+            return self.server_lost(id, None);
+        }
         let Some(strike) = entry.server.strike.take() else { return };
         let User::Client(client) = entry.server.user else { return };
         if strike.ready_due {
-            if entry.server.doomed {
-                return self.server_lost(id, None);
-            }
             let mut ready = Vec::new();
             build::ready_for_query(&mut ready, entry.server.status);
             self.send_to_client(client, &ready);

@@ -146,6 +146,44 @@ fn nothing_is_sent_after_the_decision_until_the_signal_is_known_to_have_passed()
 }
 
 #[test]
+fn whoever_waits_for_a_ready_for_query_that_is_held_back_is_told_when_the_server_is_lost() {
+    for server_ends in [true, false] {
+        let (mut world, client) = stuck("statement_timeout = \"2s\"", &["BEGIN"], "select slow");
+        world.advance(2_100);
+        let (cancel, _) = world.cancel_is_permitted();
+        world.answer_one(0);
+        assert_eq!(world.tags(client), "DC");
+        if server_ends {
+            world.kill_server(0, None);
+            world.run();
+        } else {
+            world.cancel_finished(cancel, CancelOutcome::Unknown);
+        }
+        let frames = world.frames(client);
+        let tags: String = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
+        assert_eq!((tags.as_str(), frames[1].1.as_slice()), ("EZ", b"E".as_slice()));
+        assert_eq!(world.ask(client, "COMMIT"), "CZ", "told before, so a ROLLBACK");
+        assert_eq!(world.ask(client, "select next"), "DCZ");
+    }
+}
+
+#[test]
+fn a_silent_client_whose_own_cancel_request_is_under_way_is_left_alone_until_that_has_ended() {
+    let settings = "idle_in_transaction_timeout = \"2s\"\npool_mode = \"session\"";
+    let (mut world, client) = stuck(settings, &["BEGIN"], "select slow");
+    world.client_cancels(client);
+    let (cancel, _) = world.cancel_is_permitted();
+    world.servers[0].silent = false;
+    world.run();
+    assert_eq!(world.tags(client), "DCZ");
+    world.advance(3_000);
+    assert_eq!(world.servers[0].ran.last().unwrap(), "select slow");
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    world.advance(100);
+    assert_eq!(world.servers[0].ran.last().unwrap(), "ROLLBACK");
+}
+
+#[test]
 fn a_signal_that_hits_the_barrier_is_told_as_what_it_is() {
     let (mut world, client) = stuck("statement_timeout = \"2s\"", &["BEGIN"], "select slow");
     world.advance(2_100);
