@@ -406,7 +406,7 @@ pub(super) fn effects_within(text: &[u8], options: LexOptions, depth: usize) -> 
 }
 
 /// The facts of the statement that `cursor` stands before.
-fn read_statement(cursor: Cursor, depth: usize) -> StatementFacts {
+pub(super) fn read_statement(cursor: Cursor, depth: usize) -> StatementFacts {
     let span = Span { start: cursor.offset(), end: cursor.text().len() };
     let mut out = StatementFacts {
         span,

@@ -8,6 +8,7 @@
 
 mod calls;
 mod code;
+pub mod commands;
 mod create;
 mod cursor;
 mod effects;
@@ -26,6 +27,7 @@ mod transaction;
 mod upkeep;
 mod vacated;
 
+pub use commands::{Command, Commands, commands};
 pub use cursor::Cursor;
 pub use effects::{EffectSet, PinReason, PinReasons};
 pub use encoding::Encoding;

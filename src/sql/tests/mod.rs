@@ -1,6 +1,7 @@
 //! Tables of cases, one file per family, each through one check function.
 
 mod code;
+mod commands;
 mod fingerprint;
 mod lexer;
 mod parameters;
