@@ -332,8 +332,11 @@ impl Commands {
         self.found.is_empty() && !self.beyond.any
     }
 
-    /// Adds a statement that cannot be read.
+    /// Adds a statement that cannot be read. A piece of a text need not begin like one.
     fn add_unknown(&mut self, reader: &Reader) {
+        if reader.place == Place::Assembled {
+            return;
+        }
         let names_index_ddl = code::names_index_ddl(reader.whole());
         self.add(reader, Command::Unknown { names_index_ddl });
     }
