@@ -643,7 +643,7 @@ pub fn literal(dice: &mut Dice, value: &str) -> String {
 
 /// A DO block that runs `inner`.
 pub fn block(dice: &mut Dice, inner: &str) -> String {
-    let inner = inner.trim_end_matches(|char| char == ';' || char == ' ');
+    let inner = inner.trim_end_matches([';', ' ']);
     // It may end in a comment.
     let run = match dice.below(6) {
         0 | 1 => format!("{inner}\n;"),

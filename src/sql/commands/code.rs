@@ -97,7 +97,8 @@ fn block(at: &Reader, code: &[u8], out: &mut Commands) {
     let mut block = Block {
         at: at.inside(code, whole, code_place(at, true)),
         nesting: 0,
-        handles: false,
+        leaves: false,
+        declares: false,
         opaque: false,
         read_until: 0,
         // Literals outside of EXECUTE matter only where something opaque may execute them.
@@ -107,7 +108,7 @@ fn block(at: &Reader, code: &[u8], out: &mut Commands) {
     if block.opaque {
         found.append(block.literals, |_| true);
     }
-    let certain = !block.handles;
+    let certain = !block.leaves;
     found.settle(certain, names_index_ddl(code));
     out.append(found, |_| true);
 }
@@ -117,8 +118,11 @@ struct Block<'a> {
     at: Reader<'a>,
     /// Open IF, CASE and loops.
     nesting: usize,
-    /// It has an EXCEPTION part: whatever was done may be undone.
-    handles: bool,
+    /// It has an EXCEPTION part, so whatever was done may be undone; or RETURN, EXIT or CONTINUE, so whatever follows
+    /// may not be done.
+    leaves: bool,
+    /// Between DECLARE and BEGIN: what looks like a statement is a variable.
+    declares: bool,
     /// It executes what cannot be read.
     opaque: bool,
     /// Up to here the body has been read as SQL. No other statement begins before.
@@ -176,22 +180,30 @@ impl Block<'_> {
         if ahead.eat("end") && ahead.at_any(&["if", "case", "loop"]) {
             self.nesting = self.nesting.saturating_sub(1);
         }
-        self.handles |= self.at.at("exception");
+        self.leaves |= self.at.at_any(&["exception", "return", "exit", "continue"]);
+        self.declares = self.at.at("declare") || (self.declares && !self.at.at("begin"));
     }
 
     fn place(&self) -> Place {
         code_place(&self.at, self.nesting == 0)
     }
 
+    /// True before an assignment: the word is a variable's name, whatever else it means.
+    fn assigns(&self) -> bool {
+        self.at.peek_second().is_some_and(|token| {
+            matches!(token.kind, Kind::ColonEquals | Kind::Symbol(b'=' | b'.' | b'['))
+        })
+    }
+
     /// At the first word of a statement: reads it where it is SQL. The walk itself goes on behind that word.
     fn statement(&mut self, out: &mut Commands) {
         const SQL: &[&str] = &[
-            "alter", "analyze", "call", "cluster", "comment", "copy", "create", "delete", "do",
-            "drop", "grant", "insert", "lock", "merge", "refresh", "reindex", "repack", "reset",
-            "revoke", "select", "set", "truncate", "update", "vacuum", "with",
+            "alter", "analyze", "call", "cluster", "commit", "comment", "copy", "create", "delete",
+            "do", "drop", "grant", "insert", "lock", "merge", "refresh", "reindex", "repack",
+            "reset", "revoke", "rollback", "select", "set", "truncate", "update", "vacuum", "with",
         ];
         let performs = self.at.at("perform");
-        if !performs && !self.at.at_any(SQL) {
+        if self.declares || self.assigns() || (!performs && !self.at.at_any(SQL)) {
             return;
         }
         let start = self.at.offset();
@@ -266,31 +278,41 @@ pub(super) fn names_index_ddl(text: &[u8]) -> bool {
     IndexWords::of(text).any()
 }
 
-/// Words of index DDL, one directly behind the other but for blanks and signs.
+/// Words of index DDL.
 #[derive(Clone, Copy, Default)]
 struct IndexWords {
+    /// CREATE [UNIQUE] INDEX
     creates: bool,
+    /// DROP INDEX
     drops: bool,
+    /// REINDEX
     reindexes: bool,
+    /// INDEX up to [`FAR`] words behind CREATE or DROP: a newer server may have such a form.
+    far: bool,
 }
+
+/// See [`IndexWords::far`].
+const FAR: usize = 4;
 
 impl IndexWords {
     fn of(text: &[u8]) -> Self {
         let mut found = Self::default();
-        let (mut creates, mut drops) = (false, false);
+        let (mut creates, mut drops, mut near) = (false, false, 0_usize);
         let words = text.split(|byte| !super::super::lexer::is_word_byte(*byte));
         for word in words.filter(|word| !word.is_empty()) {
             let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
             found.creates |= creates && is(b"index");
             found.drops |= drops && is(b"index");
             found.reindexes |= is(b"reindex");
+            found.far |= near > 0 && is(b"index");
             creates = is(b"create") || (creates && is(b"unique"));
             drops = is(b"drop");
+            near = if creates || drops { FAR } else { near.saturating_sub(1) };
         }
         found
     }
 
     fn any(self) -> bool {
-        self.creates || self.drops || self.reindexes
+        self.far || self.reindexes
     }
 }

@@ -150,9 +150,11 @@ pub(super) fn type_text(at: &mut Reader) -> Box<str> {
     let mut depth = 0_usize;
     let mut first = true;
     let mut behind_word = false;
+    // The first word is the type's, whatever it is; so is one behind a point.
+    let mut behind_point = false;
     while let Some(token) = at.peek() {
-        // The first word is the type's, whatever it is.
-        if !first && depth == 0 && (at.at_item_end() || at.at_any(CONSTRAINTS)) {
+        let word = first || behind_point;
+        if !first && depth == 0 && (at.at_item_end() || !word && at.at_any(CONSTRAINTS)) {
             break;
         }
         if first && at.at_item_end() {
@@ -174,6 +176,7 @@ pub(super) fn type_text(at: &mut Reader) -> Box<str> {
                 _ => text.push_str(&raw),
             }
         }
+        behind_point = token.kind == Kind::Symbol(b'.');
         behind_word = token.kind.is_word() || token.kind == Kind::Symbol(b')');
         at.bump();
     }

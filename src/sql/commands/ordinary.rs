@@ -86,7 +86,7 @@ impl<'a> Scan<'a> {
             }
             Kind::UnicodeWord => false,
             Kind::Symbol(byte) => self.symbol(byte, state),
-            Kind::Integer => state != State::CountArgument && no_condition(state),
+            Kind::Integer if state == State::CountArgument => false,
             _ => state != State::Start && no_condition(state),
         }
     }

@@ -89,7 +89,12 @@ impl Walk<'_> {
         let name = token.kind != Kind::Word || self.in_name();
         let (depth, begins) = (self.depth, self.at_statement());
         let behind_insert = self.behind("insert") || self.behind("merge");
-        self.step(token);
+        if token.kind == Kind::UnicodeWord {
+            self.before = Some(token);
+            self.at.name(); // With its UESCAPE.
+        } else {
+            self.step(token);
+        }
         if self.at.at_symbol(b'(') {
             let called = Called::of(at);
             if called == Some(Called::AdvisoryLock) {
@@ -205,6 +210,8 @@ enum Called {
 impl Called {
     /// What is called at `at`, where a parenthesis follows the name.
     fn of(mut at: Reader) -> Option<Self> {
+        // Nearly every name is shorter than the shortest of these.
+        at.peek().filter(|token| token.span.len() >= b"set_config".len())?;
         match at.name()?.as_bytes() {
             b"pg_advisory_lock"
             | b"pg_advisory_lock_shared"

@@ -44,7 +44,10 @@ pub(super) fn read(at: Reader, out: &mut Commands) {
         b"call" => session::call(behind(at), out),
         b"copy" => {
             session::copy(at, out);
-            query::read(behind(at), out);
+            let at = behind(at);
+            if at.at_symbol(b'(') {
+                query::read(at, out);
+            }
         }
         b"prepare" => prepare(at, out),
         b"declare" => {

@@ -2,6 +2,8 @@
 
 mod code;
 mod commands;
+mod commands_of_code;
+mod commands_of_queries;
 mod fingerprint;
 mod lexer;
 mod parameters;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::sql::{Encoding, LexOptions, Lexer, Statements, facts};
+use crate::sql::commands::is_ordinary;
+use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts};
 
 fn options() -> impl Strategy<Value = LexOptions> {
     let encoding = prop_oneof![
@@ -103,6 +104,29 @@ const PIECES: &[&str] = &[
     "(select ",
     "; select ",
     "; insert into t ",
+    "index ",
+    "unique ",
+    "concurrently ",
+    "only ",
+    "drop ",
+    "reindex ",
+    "schema ",
+    "alter ",
+    "add ",
+    "column ",
+    "default ",
+    "not ",
+    "null ",
+    "delete ",
+    "update ",
+    "merge ",
+    "where ",
+    "offset ",
+    "count(*",
+    "in (",
+    "||",
+    "then ",
+    "if ",
 ];
 
 proptest! {
@@ -125,6 +149,18 @@ proptest! {
         let found = facts(&text, options);
         prop_assert_eq!(found.count(), Statements::new(&text, options).count());
         prop_assert!(found.statements().is_empty() || found.statements().len() == found.count());
+    }
+
+    #[test]
+    fn commands_of_anything(text in text(), options in options()) {
+        let found = commands(&text, options);
+        prop_assert!(found.found().iter().all(|one| one.statement < found.statements()));
+        if is_ordinary(&text, options) {
+            let longer = [b"analyze;", &text[..]].concat();
+            prop_assert_eq!(commands(&longer, options).found().len(), 1);
+        } else {
+            prop_assert_eq!(found.statements(), Statements::new(&text, options).count());
+        }
     }
 
     #[test]
@@ -203,6 +239,28 @@ fn hostile_texts_take_linear_time() {
         "explain ",
         "prepare a as ",
         "::",
+        "create index ",
+        "create schema s ",
+        "create table t (a references ",
+        "drop table a,",
+        "alter table t add a default case ",
+        "add column a default 1,",
+        "not null ",
+        "update t set ",
+        "delete from t where ",
+        "(delete from t where ",
+        "delete from t where a or ",
+        "merge into t using s on ",
+        "in (",
+        "count(",
+        "begin select ",
+        "then select ",
+        "then drop ",
+        "execute 'a' || (",
+        "'drop table t'",
+        "format('drop ",
+        "if loop ",
+        "\"a\".",
     ];
     for piece in pieces {
         for start in [
@@ -212,14 +270,21 @@ fn hostile_texts_take_linear_time() {
             "create table ",
             "create function f() ",
             "do $$ begin execute ",
+            "do $$ begin ",
             "with ",
+            "alter table t add a int default ",
+            "create schema s ",
+            "delete from t where ",
+            "do language x '",
         ] {
             let text = format!("{start}{}", piece.repeat(30_000 / piece.len()));
-            let _ = facts(text.as_bytes(), LexOptions::default());
-            let _ = facts(
-                text.as_bytes(),
+            for options in [
+                LexOptions::default(),
                 LexOptions { standard_conforming_strings: false, encoding: Encoding::Sjis },
-            );
+            ] {
+                let _ = facts(text.as_bytes(), options);
+                let _ = commands(text.as_bytes(), options);
+            }
         }
     }
 }
