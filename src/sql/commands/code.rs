@@ -46,6 +46,8 @@ pub(super) fn anonymous_block(mut at: Reader, out: &mut Commands) {
     }
     match code {
         Some(code) => body(&at, language.as_ref(), &code, out),
+        // The grammar takes a DO without code; the server then refuses it.
+        None if language.is_some() => {}
         None => out.add_unknown(&at),
     }
 }

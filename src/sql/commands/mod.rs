@@ -191,6 +191,7 @@ pub enum Command {
 
 impl Command {
     /// True for CREATE INDEX, DROP INDEX and REINDEX that are not concurrent: they keep writers out, or readers too.
+    /// An element of CREATE SCHEMA is one as well, though its table is new.
     pub fn is_blocking_index_ddl(&self) -> bool {
         match self {
             Self::CreateIndex(index) => !index.concurrently,

@@ -24,7 +24,10 @@ pub fn is_ordinary(text: &[u8], options: LexOptions) -> bool {
 struct Scan<'a> {
     text: &'a [u8],
     state: State,
+    /// Open parentheses: a `;` inside of them ends no statement.
     depth: usize,
+    /// Open brackets.
+    brackets: usize,
     /// An UPDATE or DELETE that has not come to its WHERE.
     wants_condition: bool,
     /// It is an UPDATE or DELETE.
@@ -62,6 +65,7 @@ impl<'a> Scan<'a> {
             text,
             state: State::Start,
             depth: 0,
+            brackets: 0,
             wants_condition: false,
             writes: false,
             lists: false,
@@ -104,6 +108,7 @@ impl<'a> Scan<'a> {
                 let complete = self.ends();
                 self.wants_condition = false;
                 self.writes = false;
+                self.brackets = 0;
                 return complete && no_condition(state);
             }
             b'(' => {
@@ -115,6 +120,11 @@ impl<'a> Scan<'a> {
                     State::Inside | State::Before(_) | State::CountArgument => {}
                 }
                 return true;
+            }
+            b'[' => self.brackets += 1,
+            b']' => {
+                let Some(brackets) = self.brackets.checked_sub(1) else { return false };
+                self.brackets = brackets;
             }
             b')' => {
                 let Some(depth) = self.depth.checked_sub(1) else { return false };
@@ -162,7 +172,7 @@ impl<'a> Scan<'a> {
             (4, b't') if is(b"true") => return no_condition(state),
             (3, b'n') if is(b"not") => return no_condition(state),
             (4, b'n') if is(b"null") => return no_condition(state),
-            (5, b'w') if self.writes && self.depth == 0 && is(b"where") => {
+            (5, b'w') if self.writes && self.depth + self.brackets == 0 && is(b"where") => {
                 self.wants_condition = false;
                 self.state = State::Condition;
             }
