@@ -38,7 +38,7 @@ pub fn describe(node: &NodeEnum, out: &mut Vec<String>) {
         }
         NodeEnum::CreateTableAsStmt(create) => out.extend(create_as_line(create)),
         NodeEnum::ViewStmt(view) => {
-            out.push(plain_create("View", view.view.as_ref(), false, view.replace, "query", false))
+            out.push(plain_create("View", view.view.as_ref(), false, view.replace, "query", false));
         }
         NodeEnum::CreateSeqStmt(sequence) => out.push(plain_create(
             "Sequence",
