@@ -15,8 +15,9 @@ use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
+use crate::session::belt::millis;
 use crate::session::params::is_custom;
-use crate::session::{ParamSet, Pins, TextEffects};
+use crate::session::{Limit, ParamSet, Pins, TextEffects};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 pub use asked::Asked;
@@ -26,6 +27,13 @@ pub use tenant::Tenant;
 
 #[cfg(test)]
 mod tests;
+
+/// The shortest limit of time that Postgres has, in microseconds.
+const SHORTEST_LIMIT_US: u64 = 1_000;
+
+/// From here on a limit that pgweir does not know of may have expired: one of postgresql.conf, or of ALTER
+/// ROLE where pgweir itself has none.
+const UNKNOWN_LIMIT_US: u64 = 100_000;
 
 /// Who uses a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,8 +168,11 @@ pub struct Server {
     pub tenant: Arc<Tenant>,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
-    /// A cancel signal was delivered after which no statement has been started and ended.
+    /// A cancel signal was delivered after which no statement has been started and ended; or a limit
+    /// of the server's own may have expired when a statement was as good as over.
     pub needs_barrier: bool,
+    /// A text was sent in this lease that sets a limit of time in a way that is not followed.
+    pub sets_limit: bool,
     /// Why the server says that it ends the connection.
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
@@ -227,6 +238,7 @@ impl Server {
             tenant: Arc::default(),
             discarding: false,
             needs_barrier: false,
+            sets_limit: false,
             farewell: None,
             own_error: None,
             refusals: Vec::new(),
@@ -275,6 +287,33 @@ impl Server {
         strike.ready_due
     }
 
+    /// A unit of a client's has ended after so long. Postgres leaves a `statement_timeout` or
+    /// `lock_timeout` that expires between a statement's last look at interrupts and its end to
+    /// whatever is sent next: `get_timeout_active` is false by then, so `disable_statement_timeout`
+    /// (postgres.c) does not clear it, and ProcessInterrupts raises it when the next message has been
+    /// read. That must not be another client's.
+    #[inline]
+    pub fn has_taken(&mut self, took_us: u64, status: TransactionStatus) {
+        if took_us >= SHORTEST_LIMIT_US && status == TransactionStatus::Idle {
+            self.needs_barrier |= self.may_have_expired(took_us);
+        }
+    }
+
+    /// Whether a limit of the server's own may have expired in so long. The margin is for clocks that
+    /// are read once for many messages.
+    #[cold]
+    fn may_have_expired(&self, took_us: u64) -> bool {
+        let is_over = |limit: Limit| {
+            let setting = self.applied.setting(limit.name().as_bytes());
+            let near = |ms: u32| ms != 0 && took_us.saturating_mul(2) >= u64::from(ms) * 1_000;
+            setting.is_some_and(|setting| millis(setting).is_none_or(near))
+        };
+        took_us >= UNKNOWN_LIMIT_US
+            || self.sets_open
+            || self.sets_limit
+            || Limit::ALL.into_iter().any(is_over)
+    }
+
     /// What to do next so that it becomes clean. The one place that says what "clean" means: last
     /// ReadyForQuery `I`, every owed reply received, no open batch or COPY, no cancel request under
     /// way, nothing left behind by a session.
@@ -319,14 +358,14 @@ impl Server {
         if self.ledger.is_half_ended() {
             return CleanStep::Close;
         }
+        if self.needs_barrier {
+            return CleanStep::Barrier;
+        }
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
         if self.listens {
             return CleanStep::Unlisten;
-        }
-        if self.needs_barrier {
-            return CleanStep::Barrier;
         }
         if self.look_at_code {
             return CleanStep::LookAtCode;

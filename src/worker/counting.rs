@@ -63,18 +63,21 @@ pub(super) struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// A ReadyForQuery came. Those to pgweir's own messages find no clock running.
+    /// A ReadyForQuery came. How long its unit took, in microseconds; 0 for those of pgweir's own, which
+    /// find no clock running.
     #[inline]
     pub(super) fn answered(
         &mut self,
         clock: &mut LeaseClock,
         ledger: &Ledger,
         status: TransactionStatus,
-    ) {
+    ) -> u64 {
         // What was sent behind it runs from now on.
         let next = (!ledger.owes_nothing_since_ready()).then_some(self.now_us);
+        let mut took_us = 0;
         if let Some(since) = clock.query_us {
-            self.counters.queries.observe(self.now_us - since);
+            took_us = self.now_us - since;
+            self.counters.queries.observe(took_us);
             clock.query_us = next;
         }
         if status != TransactionStatus::Idle {
@@ -83,6 +86,7 @@ impl Meter<'_> {
             self.counters.transactions.observe(self.now_us - since);
             clock.transaction_us = next;
         }
+        took_us
     }
 }
 

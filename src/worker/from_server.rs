@@ -498,8 +498,9 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Ready(status) => {
-                meter.answered(&mut entry.clock, &server.ledger, status);
+                let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
+                server.has_taken(took_us, status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
@@ -507,8 +508,9 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::QueryReady(status) => {
-                meter.answered(&mut entry.clock, &server.ledger, status);
+                let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
+                server.has_taken(took_us, status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
