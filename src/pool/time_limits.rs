@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::{Effective, Timeout};
+use crate::config::{ClockLimit, Effective, Timeout};
 
 /// Limits in milliseconds; `None`: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,26 @@ impl TimeLimits {
             maintenance: ms(settings.maintenance_timeout),
             transaction: ms(settings.transaction_timeout),
             idle_in_transaction: ms(settings.idle_in_transaction_timeout),
+        }
+    }
+
+    /// The limit for statements, maintenance or not, and which one that is.
+    #[must_use]
+    pub fn of_statements(&self, maintenance: bool) -> (ClockLimit, Option<u32>) {
+        if maintenance {
+            (ClockLimit::Maintenance, self.maintenance)
+        } else {
+            (ClockLimit::Statement, self.statement)
+        }
+    }
+
+    /// From now on there is no such limit.
+    pub fn lift(&mut self, limit: ClockLimit) {
+        match limit {
+            ClockLimit::Statement => self.statement = None,
+            ClockLimit::Maintenance => self.maintenance = None,
+            ClockLimit::Transaction => self.transaction = None,
+            ClockLimit::IdleInTransaction => self.idle_in_transaction = None,
         }
     }
 

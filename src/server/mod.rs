@@ -108,8 +108,6 @@ pub struct Server {
     pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
-    /// The last unit of work with a statement of maintenance in it; 0: none.
-    pub maintenance_unit: u64,
     /// A limit in time that has struck.
     pub strike: Option<Box<Strike>>,
     /// What it has been asked to run, where a limit in time holds for that.
@@ -209,7 +207,6 @@ impl Server {
             recalls_another: false,
             first_unit: 1,
             cancel: Cancel::None,
-            maintenance_unit: 0,
             strike: None,
             asked: None,
             cancel_target,
@@ -273,12 +270,20 @@ impl Server {
         matches!(self.cancel, Cancel::Permitted(_)) || self.strike.is_some()
     }
 
+    /// Whether a cancel request of whoever is on its way to it.
+    #[must_use]
+    pub fn is_cancelling(&self) -> bool {
+        matches!(self.cancel, Cancel::Permitted(_))
+    }
+
     /// Whether the ReadyForQuery that has just ended a unit is kept from its client for now: a
     /// signal that comes late could still abort the transaction that it speaks of.
     #[inline]
     pub fn holds_ready_back(&mut self, status: TransactionStatus) -> bool {
         let Some(strike) = &mut self.strike else { return false };
-        let signalled = matches!(self.cancel, Cancel::Permitted(_)) || self.needs_barrier;
+        // A signal may come where a request is under way, has been delivered, or may have got lost.
+        let signalled =
+            matches!(self.cancel, Cancel::Permitted(_)) || self.needs_barrier || self.doomed;
         strike.ready_due = signalled
             && strike.stage != Stage::Barrier
             && status == TransactionStatus::InTransaction
@@ -406,9 +411,6 @@ impl Server {
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
         self.may_release |= effects.may_release;
-        if effects.maintenance {
-            self.maintenance_unit = self.ledger.building_unit();
-        }
         if effects.notifies {
             self.tenant.notifies();
         }

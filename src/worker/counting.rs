@@ -25,6 +25,10 @@ pub(super) struct LeaseClock {
     pub(super) limits: TimeLimits,
     /// One of them is in force.
     pub(super) limited: bool,
+    /// Statements of the open batch that had been run when its client paused.
+    pub(super) run_before: u32,
+    /// Of the last message, which is all that may run, so many bytes are still to come.
+    pub(super) half_sent: Option<u32>,
     /// A unit that waits for a standby, which has been told; 0: none.
     pub(super) waiting_unit: u64,
     /// A unit that is let run although it is late; 0: none.
@@ -40,6 +44,7 @@ impl LeaseClock {
     pub(super) fn asked(
         &mut self,
         now_us: u64,
+        ledger: &Ledger,
         limits: impl FnOnce() -> TimeLimits,
     ) -> Option<u32> {
         self.silent_us = None;
@@ -49,7 +54,11 @@ impl LeaseClock {
             self.limited = self.limits.shortest().is_some();
         }
         if self.query_us.is_some() {
-            return None;
+            if ledger.len() != 1 {
+                return None;
+            }
+            // All of the batch so far had been answered: the pause was no statement's.
+            self.run_before = ledger.statements_run();
         }
         self.query_us = Some(now_us);
         self.limits.shortest()
@@ -79,6 +88,7 @@ impl Meter<'_> {
             took_us = self.now_us - since;
             self.counters.queries.observe(took_us);
             clock.query_us = next;
+            clock.run_before = 0;
         }
         if status != TransactionStatus::Idle {
             clock.silent_us = next.is_none().then_some(self.now_us);

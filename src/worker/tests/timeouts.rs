@@ -1,6 +1,7 @@
 //! Limits in time: what strikes when, whom it must not hit, and what its client is told.
 
 mod race;
+mod spared;
 
 use super::super::mail::CancelOutcome;
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
