@@ -15,9 +15,8 @@ use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
-use crate::session::belt::millis;
 use crate::session::params::is_custom;
-use crate::session::{Limit, ParamSet, Pins, TextEffects};
+use crate::session::{ParamSet, Pins, TextEffects};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 pub use asked::Asked;
@@ -306,17 +305,11 @@ impl Server {
 
     /// Whether a limit of the server's own may have expired in so long. The margin is for clocks that
     /// are read once for many messages.
-    #[cold]
+    #[inline]
     fn may_have_expired(&self, took_us: u64) -> bool {
-        let is_over = |limit: Limit| {
-            let setting = self.applied.setting(limit.name().as_bytes());
-            let near = |ms: u32| ms != 0 && took_us.saturating_mul(2) >= u64::from(ms) * 1_000;
-            setting.is_some_and(|setting| millis(setting).is_none_or(near))
-        };
-        took_us >= UNKNOWN_LIMIT_US
-            || self.sets_open
-            || self.sets_limit
-            || Limit::ALL.into_iter().any(is_over)
+        let limit_us = u64::from(self.applied.shortest_limit()) * 1_000;
+        let is_near = limit_us != 0 && took_us.saturating_mul(2) >= limit_us;
+        took_us >= UNKNOWN_LIMIT_US || is_near || self.sets_open || self.sets_limit
     }
 
     /// What to do next so that it becomes clean. The one place that says what "clean" means: last

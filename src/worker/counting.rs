@@ -23,8 +23,6 @@ pub(super) struct LeaseClock {
     pub(super) silent_us: Option<u64>,
     /// What held for the client when its transaction began.
     pub(super) limits: TimeLimits,
-    /// One of them is in force.
-    pub(super) limited: bool,
     /// Statements of the open batch that had been run when its client paused.
     pub(super) run_before: u32,
     /// Of the last message, which is all that may run, so many bytes are still to come.
@@ -38,6 +36,12 @@ pub(super) struct LeaseClock {
 }
 
 impl LeaseClock {
+    /// A limit is in force.
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        self.limits.shortest().is_some()
+    }
+
     /// A message that is owed a reply goes to the server. After how many milliseconds it is to be
     /// looked whether anything is late, if this is the first of a unit.
     #[inline]
@@ -51,7 +55,6 @@ impl LeaseClock {
         if self.transaction_us.is_none() {
             self.transaction_us = Some(now_us);
             self.limits = limits();
-            self.limited = self.limits.shortest().is_some();
         }
         if self.query_us.is_some() {
             if ledger.len() != 1 {

@@ -325,7 +325,7 @@ impl<D: Driver> Engine<D> {
         }
         if header.tag == tag::ERROR_RESPONSE {
             events.refused = server.refusal(body).cloned();
-            if entry.clock.limited && ErrorFields::read(body).sqlstate == b"57014" {
+            if entry.clock.is_limited() && ErrorFields::read(body).sqlstate == b"57014" {
                 let asked = server.asked.as_deref();
                 events.failed = Failed {
                     fingerprint: asked::running(&server.ledger, asked, statements),

@@ -169,9 +169,10 @@ impl<D: Driver> Engine<D> {
         let waits_for_client = running == Running::Nothing
             || (clock.half_sent.is_some() && server.status != TransactionStatus::Idle);
         if waits_for_client && let Some(since_us) = clock.silent_us {
-            let idle =
-                limits.idle_in_transaction.map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
-            let all = limits.transaction.zip(clock.transaction_us);
+            let idle = limits
+                .get(ClockLimit::IdleInTransaction)
+                .map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
+            let all = limits.get(ClockLimit::Transaction).zip(clock.transaction_us);
             let all = all.map(|(ms, since_us)| (ClockLimit::Transaction, ms, since_us));
             let mut next = Deadline::NEVER;
             for (limit, limit_ms, since_us) in idle.into_iter().chain(all) {
@@ -225,7 +226,8 @@ impl<D: Driver> Engine<D> {
             next = next.min(deadline);
         }
         // Maintenance by itself may take as long as that may.
-        if let (Some(limit_ms), Some(since_us)) = (limits.transaction, clock.transaction_us)
+        if let (Some(limit_ms), Some(since_us)) =
+            (limits.get(ClockLimit::Transaction), clock.transaction_us)
             && ending == Ending::No
             && !(is_idle && statements.maintenance)
         {
