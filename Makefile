@@ -7,6 +7,7 @@ MAJOR ?= 18
 TEXTS ?= 1000000
 SESSIONS ?= 100000
 FUZZ_SECONDS ?= 300
+ROUNDS ?= 20000
 # PgBouncer's executable to compare with; without one, pgweir is measured alone.
 export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
 ifeq ($(PGWEIR_BENCH_PGBOUNCER),)
@@ -14,7 +15,8 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-regression test-django test-oracle fuzz build bench bench-counts
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-oracle fuzz build bench \
+	bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +38,11 @@ test-majors: ## the behaviour tests with real Postgres 14 to 18, about 30 minute
 test-sessions: ## generated sessions, twelve on two servers, against Postgres, about 30 minutes (SESSIONS=100000)
 	@.ci/setup test
 	@PGWEIR_SESSIONS=$(SESSIONS) cargo test --release --test it -- --nocapture generated_sessions
+
+test-timeouts: ## statements that end around their limit, 20,000 for each protocol and belt and a million simulated, about 35 minutes (ROUNDS=20000)
+	@.ci/setup test
+	@PGWEIR_SIMULATED_TIMEOUTS=1000000 cargo test --release --lib -- --nocapture timeouts::race
+	@PGWEIR_TIMEOUT_ROUNDS=$(ROUNDS) PGWEIR_TIMEOUTS=long cargo test --release --test it -- --nocapture timeouts::
 
 test-regression: ## Postgres' own regression scripts, straight and through pgweir, about 20 minutes (MAJOR=18, PGWEIR_SQL_CORPUS)
 	@.ci/setup majors

@@ -8,7 +8,9 @@ use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
 use crate::prepared::{Names, StatementId};
-use crate::session::{Belt, Changes, Ending, Limit, NamedUse, ParamSet, ParamSets, Pins, Steps};
+use crate::session::{
+    Belt, Changes, Ending, Limit, NamedUse, ParamSet, ParamSets, Pins, Steps, Timing,
+};
 use crate::sql::{Name, Upkeep};
 use crate::wire::Report;
 
@@ -73,6 +75,8 @@ pub struct Session {
     pub parsed: Option<StatementId>,
     /// What the unnamed portal does to parameters.
     pub portal_steps: Option<Box<Steps>>,
+    /// How what the unnamed portal runs stands to limits of time.
+    pub portal_timing: Timing,
     /// A portal with a name may shape the transaction: when it runs is not followed.
     pub portal_controls: bool,
     /// Its key for cancel requests.
@@ -150,6 +154,7 @@ impl Session {
             listening: None,
             parsed: None,
             portal_steps: None,
+            portal_timing: Timing::Plain,
             portal_controls: false,
             registration,
             greeting: true,

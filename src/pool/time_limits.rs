@@ -3,72 +3,103 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::{Effective, Timeout};
+use crate::config::{ClockLimit, Effective, Timeout};
 
-/// Limits in milliseconds; `None`: none.
+/// Every limit that there is, in the order in which they are kept.
+const ALL: [ClockLimit; 4] = [
+    ClockLimit::Statement,
+    ClockLimit::Maintenance,
+    ClockLimit::Transaction,
+    ClockLimit::IdleInTransaction,
+];
+
+/// Limits in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// For each statement.
-    pub statement: Option<u32>,
-    /// For statements of maintenance, in the place of `statement`.
-    pub maintenance: Option<u32>,
-    /// From the first statement of a transaction to its end.
-    pub transaction: Option<u32>,
-    /// For the silence of a client in an open transaction.
-    pub idle_in_transaction: Option<u32>,
+    /// 0: none.
+    each: [u32; 4],
+    /// Of those that there are; 0: there is none.
+    shortest: u32,
 }
 
 impl TimeLimits {
     /// Those of a role in a database.
     #[must_use]
     pub fn of(settings: &Effective) -> Self {
-        let ms = |timeout: Timeout| timeout.as_millis().and_then(|ms| u32::try_from(ms).ok());
-        TimeLimits {
-            statement: ms(settings.statement_timeout),
-            maintenance: ms(settings.maintenance_timeout),
-            transaction: ms(settings.transaction_timeout),
-            idle_in_transaction: ms(settings.idle_in_transaction_timeout),
+        let ms = |limit: ClockLimit| {
+            let timeout: Timeout = match limit {
+                ClockLimit::Statement => settings.statement_timeout,
+                ClockLimit::Maintenance => settings.maintenance_timeout,
+                ClockLimit::Transaction => settings.transaction_timeout,
+                ClockLimit::IdleInTransaction => settings.idle_in_transaction_timeout,
+            };
+            timeout.as_millis().map_or(0, |ms| u32::try_from(ms).unwrap_or(u32::MAX))
+        };
+        TimeLimits::with(ALL.map(ms))
+    }
+
+    fn with(each: [u32; 4]) -> Self {
+        let shortest = each.into_iter().filter(|ms| *ms != 0).min().unwrap_or(0);
+        TimeLimits { each, shortest }
+    }
+
+    /// One of them, if it is there.
+    #[must_use]
+    pub fn get(&self, limit: ClockLimit) -> Option<u32> {
+        let at = ALL.iter().position(|known| *known == limit)?;
+        Some(self.each[at]).filter(|ms| *ms != 0)
+    }
+
+    /// Which one holds for statements, maintenance or not.
+    #[must_use]
+    pub fn of_statements(&self, maintenance: bool) -> (ClockLimit, Option<u32>) {
+        let limit = if maintenance { ClockLimit::Maintenance } else { ClockLimit::Statement };
+        (limit, self.get(limit))
+    }
+
+    /// From now on there is no such limit.
+    pub fn lift(&mut self, limit: ClockLimit) {
+        let mut each = self.each;
+        for (place, known) in each.iter_mut().zip(ALL) {
+            if known == limit {
+                *place = 0;
+            }
         }
+        *self = TimeLimits::with(each);
     }
 
     /// The shortest of them: nothing is late before that.
     #[must_use]
     #[inline]
     pub fn shortest(&self) -> Option<u32> {
-        let all = [self.statement, self.maintenance, self.transaction, self.idle_in_transaction];
-        all.into_iter().flatten().min()
+        (self.shortest != 0).then_some(self.shortest)
     }
 }
 
 /// The same where a reload changes them while loops read.
 #[derive(Debug)]
 pub(super) struct SharedTimeLimits {
-    /// 0: none.
     each: [AtomicU32; 4],
+    shortest: AtomicU32,
 }
 
 impl SharedTimeLimits {
     pub(super) fn new(limits: TimeLimits) -> Self {
-        let shared = SharedTimeLimits { each: Default::default() };
+        let shared = SharedTimeLimits { each: Default::default(), shortest: AtomicU32::default() };
         shared.store(limits);
         shared
     }
 
     pub(super) fn store(&self, limits: TimeLimits) {
-        let TimeLimits { statement, maintenance, transaction, idle_in_transaction } = limits;
-        let all = [statement, maintenance, transaction, idle_in_transaction];
-        for (place, limit) in self.each.iter().zip(all) {
-            place.store(limit.unwrap_or(0), Ordering::Relaxed);
+        for (place, limit) in self.each.iter().zip(limits.each) {
+            place.store(limit, Ordering::Relaxed);
         }
+        self.shortest.store(limits.shortest, Ordering::Relaxed);
     }
 
     #[inline]
     pub(super) fn load(&self) -> TimeLimits {
-        let [statement, maintenance, transaction, idle_in_transaction] =
-            self.each.each_ref().map(|place| match place.load(Ordering::Relaxed) {
-                0 => None,
-                limit => Some(limit),
-            });
-        TimeLimits { statement, maintenance, transaction, idle_in_transaction }
+        let read = |place: &AtomicU32| place.load(Ordering::Relaxed);
+        TimeLimits { each: self.each.each_ref().map(read), shortest: read(&self.shortest) }
     }
 }

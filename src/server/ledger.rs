@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 pub use super::owed::{Answer, Deliver, Desync, Meaning, Receipt, Sent, Which};
 use crate::prepared::StatementId;
-use crate::session::Ending;
+use crate::session::{Ending, Timing};
 use crate::wire::TransactionStatus;
 use crate::wire::backend::tag;
 
@@ -29,6 +29,8 @@ struct Owed {
     refusal: u16,
     /// Statements in its text.
     statements: u16,
+    /// How what it runs stands to limits of time.
+    timing: Timing,
 }
 
 /// Replies owed by one server, oldest first.
@@ -58,6 +60,10 @@ pub struct Ledger {
     replies: u64,
     /// Statements of the unit at the front that have been run to their end.
     run: u32,
+    /// Of those of its batch, the ones of maintenance.
+    maintained: u32,
+    /// One of its batch has set a limit of time.
+    limit_set: bool,
 }
 
 /// What the server does with the unit at the front.
@@ -67,9 +73,21 @@ pub enum Running {
     Nothing,
     /// All its statements have been run; what follows may be the commit.
     Ending,
-    /// So many statements in all, which may end the transaction like this; `None`: a batch that is
-    /// still open.
-    Statements(u32, Option<Ending>),
+    /// Statements.
+    Statements(Statements),
+}
+
+/// The statements of a unit, those included that have been run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statements {
+    /// How many there are.
+    pub count: u32,
+    /// How they may end the transaction; `None`: of a batch that is still open.
+    pub ending: Option<Ending>,
+    /// All of them are maintenance.
+    pub maintenance: bool,
+    /// One of them sets a limit of time: all together have pgweir's once.
+    pub once: bool,
 }
 
 impl Ledger {
@@ -333,6 +351,7 @@ impl Ledger {
             does: 0,
             refusal: 0,
             statements: 1,
+            timing: Timing::Plain,
         });
         true
     }
@@ -353,6 +372,13 @@ impl Ledger {
         last.does
     }
 
+    /// What the message that was noted last runs stands like this to limits of time.
+    pub fn time_last(&mut self, timing: Timing) {
+        if let Some(last) = self.owed.back_mut() {
+            last.timing = timing;
+        }
+    }
+
     /// The text of the message that was noted last has so many statements.
     pub fn count_last(&mut self, statements: u16) {
         if let Some(last) = self.owed.back_mut() {
@@ -364,16 +390,26 @@ impl Ledger {
     #[must_use]
     pub fn running(&self) -> Running {
         let Some(front) = self.owed.front() else { return Running::Nothing };
+        let is_end = front.timing == Timing::EndsTransaction;
         match front.sent {
+            Sent::Query(_) | Sent::Execute if is_end => Running::Ending,
             Sent::Query(ending) => {
-                let statements = u32::from(front.statements);
-                if self.run >= statements {
-                    Running::Ending
-                } else {
-                    Running::Statements(statements, Some(ending))
+                let once = front.timing == Timing::SetsLimit;
+                let count = u32::from(front.statements);
+                // Of a batch that it joins, how many have been run is not told apart.
+                let count = count + if front.joins_batch { self.run } else { 0 };
+                if self.run >= count {
+                    return Running::Ending;
                 }
+                let maintenance = front.timing == Timing::Maintenance;
+                Running::Statements(Statements { count, ending: Some(ending), maintenance, once })
             }
-            Sent::FunctionCall => Running::Statements(1, Some(Ending::No)),
+            Sent::FunctionCall => Running::Statements(Statements {
+                count: 1,
+                ending: Some(Ending::No),
+                maintenance: false,
+                once: false,
+            }),
             Sent::Sync(_) => Running::Ending,
             Sent::Parse(_)
             | Sent::Bind(_)
@@ -385,16 +421,41 @@ impl Ledger {
             | Sent::CopyEnd
             | Sent::Local(_) => {
                 let batch = self.owed.iter().take_while(|owed| !owed.sent.ends_unit());
-                let executes = batch.filter(|owed| matches!(owed.sent, Sent::Execute)).count();
+                let (mut count, mut maintained) = (self.run, self.maintained);
+                let mut once = self.limit_set;
+                for owed in batch.filter(|owed| matches!(owed.sent, Sent::Execute)) {
+                    count = count.saturating_add(1);
+                    maintained += u32::from(owed.timing == Timing::Maintenance);
+                    once |= owed.timing == Timing::SetsLimit;
+                }
                 let end = self.owed.iter().find(|owed| owed.sent.ends_unit());
                 let ending = end.map(|owed| match owed.sent {
                     Sent::Sync(ending) | Sent::Query(ending) => ending,
                     _ => Ending::Commit,
                 });
-                let executes = u32::try_from(executes).unwrap_or(u32::MAX);
-                Running::Statements(self.run.saturating_add(executes).max(1), ending)
+                Running::Statements(Statements {
+                    count: count.max(1),
+                    ending,
+                    maintenance: maintained == count.max(1),
+                    once,
+                })
             }
         }
+    }
+
+    /// Whether the unit at the front is maintenance and nothing else.
+    #[must_use]
+    pub fn runs_maintenance(&self) -> bool {
+        matches!(self.running(), Running::Statements(Statements { maintenance: true, .. }))
+    }
+
+    /// Whether nothing but the message that was noted last can be running: what stands before it
+    /// has been answered, or only prepares what is to be run.
+    #[must_use]
+    pub fn only_last_may_run(&self) -> bool {
+        let before = self.owed.len().saturating_sub(1);
+        let runs = |owed: &Owed| owed.sent.ends_unit() || matches!(owed.sent, Sent::Execute);
+        !self.owed.range(..before).any(runs)
     }
 
     /// Statements of the unit at the front that have been run to their end.
@@ -446,7 +507,9 @@ impl Ledger {
     /// is answered with is. `false`: nothing is settled, and `received` says what the reply means.
     #[inline]
     pub fn passes(&mut self, reply: u8, mut known: impl FnMut(StatementId) -> bool) -> bool {
-        let Some(&Owed { sent, deliver: Deliver::Client, does: 0, .. }) = self.owed.front() else {
+        let Some(&Owed { sent, deliver: Deliver::Client, does: 0, timing: Timing::Plain, .. }) =
+            self.owed.front()
+        else {
             return false;
         };
         match (reply, sent) {
@@ -497,7 +560,8 @@ impl Ledger {
             };
             return Ok(Receipt { deliver, meaning: Meaning::Asynchronous });
         }
-        let Some(&Owed { sent: front, deliver, joins_batch, .. }) = self.owed.front() else {
+        let Some(&Owed { sent: front, deliver, joins_batch, timing, .. }) = self.owed.front()
+        else {
             // Between units only an error may come: the server says why it ends the connection.
             return match reply {
                 tag::ERROR_RESPONSE => {
@@ -530,6 +594,8 @@ impl Ledger {
                 self.units_done += 1;
                 self.replies = 0;
                 self.run = 0;
+                self.maintained = 0;
+                self.limit_set = false;
                 self.follow_batch(front, joins_batch, status);
                 let meaning = match front {
                     Sent::Query(_) => Meaning::QueryReady(status),
@@ -586,6 +652,8 @@ impl Ledger {
                 Sent::Execute,
             ) => {
                 self.run += 1;
+                self.maintained += u32::from(timing == Timing::Maintenance);
+                self.limit_set |= timing == Timing::SetsLimit;
                 self.pop();
                 plain
             }

@@ -27,6 +27,13 @@ pub use tenant::Tenant;
 #[cfg(test)]
 mod tests;
 
+/// The shortest limit of time that Postgres has, in microseconds.
+const SHORTEST_LIMIT_US: u64 = 1_000;
+
+/// From here on a limit that pgweir does not know of may have expired: one of postgresql.conf, or of ALTER
+/// ROLE where pgweir itself has none.
+const UNKNOWN_LIMIT_US: u64 = 100_000;
+
 /// Who uses a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
@@ -100,8 +107,6 @@ pub struct Server {
     pub first_unit: u64,
     /// A cancel request for it.
     pub cancel: Cancel,
-    /// The last unit of work with a statement of maintenance in it; 0: none.
-    pub maintenance_unit: u64,
     /// A limit in time that has struck.
     pub strike: Option<Box<Strike>>,
     /// What it has been asked to run, where a limit in time holds for that.
@@ -160,8 +165,11 @@ pub struct Server {
     pub tenant: Arc<Tenant>,
     /// DISCARD ALL is running; if it fails, the server is not used again.
     pub discarding: bool,
-    /// A cancel signal was delivered after which no statement has been started and ended.
+    /// A cancel signal was delivered after which no statement has been started and ended; or a limit
+    /// of the server's own may have expired when a statement was as good as over.
     pub needs_barrier: bool,
+    /// A text was sent in this lease that sets a limit of time in a way that is not followed.
+    pub sets_limit: bool,
     /// Why the server says that it ends the connection.
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
@@ -198,7 +206,6 @@ impl Server {
             recalls_another: false,
             first_unit: 1,
             cancel: Cancel::None,
-            maintenance_unit: 0,
             strike: None,
             asked: None,
             cancel_target,
@@ -227,6 +234,7 @@ impl Server {
             tenant: Arc::default(),
             discarding: false,
             needs_barrier: false,
+            sets_limit: false,
             farewell: None,
             own_error: None,
             refusals: Vec::new(),
@@ -261,18 +269,47 @@ impl Server {
         matches!(self.cancel, Cancel::Permitted(_)) || self.strike.is_some()
     }
 
+    /// Whether a cancel request of whoever is on its way to it.
+    #[must_use]
+    pub fn is_cancelling(&self) -> bool {
+        matches!(self.cancel, Cancel::Permitted(_))
+    }
+
     /// Whether the ReadyForQuery that has just ended a unit is kept from its client for now: a
     /// signal that comes late could still abort the transaction that it speaks of.
     #[inline]
     pub fn holds_ready_back(&mut self, status: TransactionStatus) -> bool {
         let Some(strike) = &mut self.strike else { return false };
-        let signalled = matches!(self.cancel, Cancel::Permitted(_)) || self.needs_barrier;
+        // A signal may come where a request is under way, has been delivered, or may have got lost.
+        let signalled =
+            matches!(self.cancel, Cancel::Permitted(_)) || self.needs_barrier || self.doomed;
         strike.ready_due = signalled
             && strike.stage != Stage::Barrier
             && status == TransactionStatus::InTransaction
             && strike.unit == self.ledger.units_done()
             && self.ledger.is_settled();
         strike.ready_due
+    }
+
+    /// A unit of a client's has ended after so long. Postgres leaves a `statement_timeout` or
+    /// `lock_timeout` that expires between a statement's last look at interrupts and its end to
+    /// whatever is sent next: `get_timeout_active` is false by then, so `disable_statement_timeout`
+    /// (postgres.c) does not clear it, and ProcessInterrupts raises it when the next message has been
+    /// read. That must not be another client's.
+    #[inline]
+    pub fn has_taken(&mut self, took_us: u64, status: TransactionStatus) {
+        if took_us >= SHORTEST_LIMIT_US && status == TransactionStatus::Idle {
+            self.needs_barrier |= self.may_have_expired(took_us);
+        }
+    }
+
+    /// Whether a limit of the server's own may have expired in so long. The margin is for clocks that
+    /// are read once for many messages.
+    #[inline]
+    fn may_have_expired(&self, took_us: u64) -> bool {
+        let limit_us = u64::from(self.applied.shortest_limit()) * 1_000;
+        let is_near = limit_us != 0 && took_us.saturating_mul(2) >= limit_us;
+        took_us >= UNKNOWN_LIMIT_US || is_near || self.sets_open || self.sets_limit
     }
 
     /// What to do next so that it becomes clean. The one place that says what "clean" means: last
@@ -319,14 +356,14 @@ impl Server {
         if self.ledger.is_half_ended() {
             return CleanStep::Close;
         }
+        if self.needs_barrier {
+            return CleanStep::Barrier;
+        }
         if self.needs_reset {
             return CleanStep::DiscardAll;
         }
         if self.listens {
             return CleanStep::Unlisten;
-        }
-        if self.needs_barrier {
-            return CleanStep::Barrier;
         }
         if self.look_at_code {
             return CleanStep::LookAtCode;
@@ -367,9 +404,6 @@ impl Server {
     pub fn will_run(&mut self, effects: TextEffects, repeats: &mut Repeats) {
         self.local |= effects.sets_locally;
         self.may_release |= effects.may_release;
-        if effects.maintenance {
-            self.maintenance_unit = self.ledger.building_unit();
-        }
         if effects.notifies {
             self.tenant.notifies();
         }

@@ -335,10 +335,10 @@ fn a_server_is_made_clean_step_by_step() {
     server.cancel = Cancel::None;
     assert_eq!(server.clean_step(), CleanStep::Rollback);
     server.status = Idle;
-    assert_eq!(server.clean_step(), CleanStep::DiscardAll);
-    server.needs_reset = false;
     assert_eq!(server.clean_step(), CleanStep::Barrier);
     server.needs_barrier = false;
+    assert_eq!(server.clean_step(), CleanStep::DiscardAll);
+    server.needs_reset = false;
     assert_eq!(server.clean_step(), CleanStep::Done);
     server.doomed = true;
     assert_eq!(server.clean_step(), CleanStep::Close);

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::TextEffects;
 use super::params::{ParamSet, Setting};
+use super::{TextEffects, Timing};
 use crate::sql::Upkeep;
 
 /// A parameter of Postgres that limits a statement and leaves the session alive when it expires.
@@ -136,6 +136,12 @@ impl Belt {
         self.limits
     }
 
+    /// A limit of statements as pgweir's clock is to keep it; 0: none.
+    #[must_use]
+    pub fn on_the_clock(&self, limit: u32) -> u32 {
+        if self.may_be_anything() { with_own(limit, self.own.statement, self.may) } else { limit }
+    }
+
     /// Whether a session may set them to anything.
     #[must_use]
     pub fn may_be_anything(&self) -> bool {
@@ -154,7 +160,7 @@ impl Belt {
     #[inline]
     pub fn upkeep(&self, effects: &TextEffects) -> Upkeep {
         Upkeep {
-            maintenance: effects.maintenance & self.matters.maintenance,
+            maintenance: (effects.timing == Timing::Maintenance) & self.matters.maintenance,
             ddl: effects.ddl & self.matters.ddl,
         }
     }

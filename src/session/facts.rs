@@ -176,6 +176,20 @@ impl Ending {
     }
 }
 
+/// How a text stands to the limits of time on pgweir's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Each of its statements has the limit of statements.
+    #[default]
+    Plain,
+    /// It is maintenance and what stands around that: each of its statements has that limit.
+    Maintenance,
+    /// It sets a limit that the server keeps, or may: all of it together has pgweir's once.
+    SetsLimit,
+    /// It ends a transaction or prepares that, and does nothing else: it is never cut.
+    EndsTransaction,
+}
+
 /// What a text does to the session that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextEffects {
@@ -205,8 +219,8 @@ pub struct TextEffects {
     pub defines_code: bool,
     /// It may give up what pins a session: locks, temporary objects, cursors.
     pub may_release: bool,
-    /// It has a statement that `maintenance_timeout` is for: [`sql::Upkeep::maintenance`].
-    pub maintenance: bool,
+    /// How it stands to the limits of time on pgweir's clock.
+    pub timing: Timing,
     /// It has DDL that others queue behind, which `ddl_lock_timeout` is for: [`sql::Upkeep::ddl`].
     pub ddl: bool,
     /// How many statements it has: at least 1, and `u16::MAX` for all that are more.
@@ -230,7 +244,7 @@ impl TextEffects {
         controls: false,
         defines_code: false,
         may_release: false,
-        maintenance: false,
+        timing: Timing::Plain,
         ddl: false,
         statements: 1,
         sets_limit_locally: false,
@@ -250,10 +264,10 @@ impl TextEffects {
         controls: true,
         defines_code: true,
         may_release: true,
-        maintenance: false,
+        timing: Timing::SetsLimit,
         ddl: false,
         statements: u16::MAX,
-        sets_limit_locally: false,
+        sets_limit_locally: true,
     };
 }
 
@@ -404,10 +418,7 @@ pub fn effects(text: &[u8]) -> TextEffects {
         let statements = statements(&facts);
         return TextEffects { is_one_query, statements, ..TextEffects::NOTHING };
     }
-    let mut upkeep = sql::Upkeep::default();
-    for statement in facts.statements() {
-        upkeep.add(sql::upkeep(statement, text, LexOptions::default()));
-    }
+    let (timing, ddl) = timing(&facts, text);
     let all_kept = facts.statements().len() == facts.count();
     let mut pinning = if all_kept { EffectSet::NONE } else { facts.effects() };
     facts.statements().iter().for_each(|statement| pinning.add(beside_names(statement)));
@@ -469,8 +480,8 @@ pub fn effects(text: &[u8]) -> TextEffects {
         controls: facts.effects().has(EffectSet::TRANSACTION),
         defines_code: facts.statements().iter().any(|s| code::may_be_defined(s, text)),
         may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
-        maintenance: upkeep.maintenance,
-        ddl: upkeep.ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
+        timing,
+        ddl: ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
         statements: statements(&facts),
         sets_limit_locally: facts
             .statements()
@@ -478,6 +489,37 @@ pub fn effects(text: &[u8]) -> TextEffects {
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
     }
+}
+
+/// How a text stands to limits of time, and whether it has DDL that others queue behind.
+fn timing(facts: &TextFacts, text: &[u8]) -> (Timing, bool) {
+    let (mut maintains, mut only, mut ddl) = (false, true, false);
+    for statement in facts.statements() {
+        let upkeep = sql::upkeep(statement, text, LexOptions::default());
+        maintains |= upkeep.maintenance;
+        ddl |= upkeep.ddl;
+        only &= upkeep.maintenance
+            || matches!(
+                statement.kind,
+                StatementKind::Set | StatementKind::Reset | StatementKind::Transaction(_)
+            );
+    }
+    let all_kept = facts.statements().len() == facts.count();
+    let sets_limit =
+        || Limit::ALL.into_iter().any(|limit| facts.reads_or_sets(limit.name().as_bytes()));
+    let timing = match facts.transaction_control() {
+        Some(
+            TransactionControl::Commit { .. }
+            | TransactionControl::Rollback { .. }
+            | TransactionControl::PrepareTransaction
+            | TransactionControl::CommitPrepared
+            | TransactionControl::RollbackPrepared,
+        ) => Timing::EndsTransaction,
+        _ if maintains && only && all_kept => Timing::Maintenance,
+        _ if !all_kept || sets_limit() => Timing::SetsLimit,
+        _ => Timing::Plain,
+    };
+    (timing, ddl)
 }
 
 fn sets_limit_locally(used: &ParameterUse) -> bool {
@@ -529,25 +571,41 @@ fn ending(facts: &TextFacts) -> Ending {
     if let Some(TransactionControl::Rollback { chain: false }) = facts.transaction_control() {
         return Ending::Rollback;
     }
-    let may_commit = facts.statements().iter().any(|statement| match &statement.kind {
-        StatementKind::Transaction(control) => match control {
-            TransactionControl::Commit { .. }
-            | TransactionControl::PrepareTransaction
-            | TransactionControl::CommitPrepared => true,
-            TransactionControl::Begin(_)
-            | TransactionControl::Rollback { .. }
-            | TransactionControl::Savepoint(_)
-            | TransactionControl::Release(_)
-            | TransactionControl::RollbackTo(_)
-            | TransactionControl::RollbackPrepared
-            | TransactionControl::SetTransaction(_) => false,
-        },
-        // Whatever the procedure does.
-        StatementKind::Call => true,
-        // Code that ends transactions.
-        _ => statement.effects.has(EffectSet::TRANSACTION),
-    });
-    if may_commit { Ending::Commit } else { Ending::No }
+    // What stands behind a ROLLBACK is committed at the end of the text, but for what BEGIN takes up.
+    let (mut rolled_back, mut writes) = (false, false);
+    for statement in facts.statements() {
+        let may_commit = match &statement.kind {
+            StatementKind::Transaction(control) => match control {
+                TransactionControl::Commit { .. }
+                | TransactionControl::PrepareTransaction
+                | TransactionControl::CommitPrepared => true,
+                TransactionControl::Begin(_) => {
+                    (rolled_back, writes) = (false, false);
+                    false
+                }
+                TransactionControl::Rollback { chain } => {
+                    (rolled_back, writes) = (!chain, false);
+                    false
+                }
+                TransactionControl::Savepoint(_)
+                | TransactionControl::Release(_)
+                | TransactionControl::RollbackTo(_)
+                | TransactionControl::RollbackPrepared
+                | TransactionControl::SetTransaction(_) => false,
+            },
+            // Whatever the procedure does.
+            StatementKind::Call => true,
+            // Code that ends transactions.
+            _ => {
+                writes |= rolled_back;
+                statement.effects.has(EffectSet::TRANSACTION)
+            }
+        };
+        if may_commit {
+            return Ending::Commit;
+        }
+    }
+    if writes { Ending::Commit } else { Ending::No }
 }
 
 /// The transaction control of a text's first statement, and whether it is the only one.
@@ -746,7 +804,7 @@ mod tests {
         let check = |text: &str, maintenance: bool, ddl: bool, statements: u16| {
             let found = effects(text.as_bytes());
             assert_eq!(
-                (found.maintenance, found.ddl, found.statements),
+                (found.timing == Timing::Maintenance, found.ddl, found.statements),
                 (maintenance, ddl, statements),
                 "{}",
                 &text[..text.len().min(80)]
@@ -762,8 +820,38 @@ mod tests {
         check("begin; truncate t; select 1", false, true, 3);
         check("selec 1; selec 2", false, false, 2);
         check(&"select 1;".repeat(70_000), false, false, u16::MAX);
+        check("select 1; analyze t", false, false, 2);
+        check("begin; analyze t; commit", true, false, 3);
         let many = "select 1;".repeat(10_000);
         check(&format!("{many} begin; alter table t add a int"), false, true, 10_002);
+    }
+
+    #[test]
+    fn texts_that_set_limits_or_end_transactions_are_known_to_the_clock() {
+        let check = |text: &str, timing: Timing, ending: Ending| {
+            let found = effects(text.as_bytes());
+            assert_eq!((found.timing, found.ending), (timing, ending), "{text}");
+        };
+        for text in [
+            "set statement_timeout = 0",
+            "set local lock_timeout = 5",
+            "select 1; reset all",
+            "select set_config('statement_timeout', '0', false), pg_sleep(8)",
+            "select set_config($1, $2, false)",
+            "do $$ begin perform set_config('statement_timeout', '0', false); end $$; select 1",
+            "discard all",
+        ] {
+            check(text, Timing::SetsLimit, effects(text.as_bytes()).ending);
+        }
+        check("set work_mem = '1MB'; select 1", Timing::Plain, Ending::No);
+        check("commit", Timing::EndsTransaction, Ending::Commit);
+        check("rollback", Timing::EndsTransaction, Ending::Rollback);
+        check("prepare transaction 'x'", Timing::EndsTransaction, Ending::Commit);
+        check("commit; select 1", Timing::Plain, Ending::Commit);
+        check("call p()", Timing::SetsLimit, Ending::Commit);
+        check("rollback; insert into t values (1)", Timing::Plain, Ending::Commit);
+        check("rollback; begin; insert into t values (1)", Timing::Plain, Ending::No);
+        check("rollback and chain; insert into t values (1)", Timing::Plain, Ending::No);
     }
 
     #[test]

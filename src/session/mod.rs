@@ -10,5 +10,5 @@ pub mod params;
 pub use belt::{Belt, Limit, MaySet, OwnLimits, PerLimit, Startup};
 pub use changes::{Changes, Steps};
 pub use code::CODE_THAT_SETS;
-pub use facts::{Control, Ending, NamedUse, Pins, TextEffects};
+pub use facts::{Control, Ending, NamedUse, Pins, TextEffects, Timing};
 pub use params::{ParamSet, ParamSets, Setting};

@@ -31,9 +31,12 @@ pub enum Setting {
 pub struct ParamSet {
     pairs: Vec<(Vec<u8>, Setting)>,
     dialect: Vec<u8>,
+    /// The shortest limit of time that they may set for statements and waits for locks, in
+    /// milliseconds; 0: none.
+    shortest_limit: u32,
 }
 
-// The dialect follows from the pairs.
+// Everything else follows from the pairs.
 impl PartialEq for ParamSet {
     fn eq(&self, other: &Self) -> bool {
         self.pairs == other.pairs
@@ -82,7 +85,7 @@ impl ParamSet {
             name.make_ascii_lowercase();
             set.put(&name, Setting::Value(value));
         }
-        set.find_dialect();
+        set.find_the_rest();
         set
     }
 
@@ -101,7 +104,16 @@ impl ParamSet {
         self.pairs.binary_search_by(|(known, _)| known.as_slice().cmp(name))
     }
 
-    fn find_dialect(&mut self) {
+    fn find_the_rest(&mut self) {
+        self.shortest_limit = 0;
+        for limit in Limit::ALL {
+            let setting = self.setting(limit.name().as_bytes());
+            // One that is not understood may be any.
+            let ms = setting.map_or(0, |setting| belt::millis(setting).unwrap_or(1));
+            if ms != 0 && (self.shortest_limit == 0 || ms < self.shortest_limit) {
+                self.shortest_limit = ms;
+            }
+        }
         self.dialect.clear();
         for (name, setting) in &self.pairs {
             if WITHOUT_MEANING.contains(&&name[..]) || is_custom(name) {
@@ -154,6 +166,14 @@ impl ParamSet {
         self.setting(limit.name().as_bytes()).map(|setting| belt::millis(setting).unwrap_or(0))
     }
 
+    /// The shortest limit of time for statements or waits for locks that a server with these may
+    /// keep, in milliseconds; 0: none.
+    #[must_use]
+    #[inline]
+    pub fn shortest_limit(&self) -> u32 {
+        self.shortest_limit
+    }
+
     /// Whether what is created without a schema may be temporary: `search_path` names the schema of
     /// temporary objects.
     #[must_use]
@@ -191,9 +211,9 @@ impl ParamSet {
     /// These, and `name` (in lower case) set.
     #[must_use]
     pub fn with(&self, name: &[u8], setting: Setting) -> Self {
-        let mut set = ParamSet { pairs: self.pairs.clone(), dialect: Vec::new() };
+        let mut set = ParamSet { pairs: self.pairs.clone(), ..ParamSet::default() };
         set.put(name, setting);
-        set.find_dialect();
+        set.find_the_rest();
         set
     }
 
@@ -203,7 +223,7 @@ impl ParamSet {
         let mut set = self.clone();
         if let Ok(at) = set.find(name) {
             set.pairs.remove(at);
-            set.find_dialect();
+            set.find_the_rest();
         }
         set
     }
@@ -236,7 +256,7 @@ impl ParamSet {
                 set.pairs.remove(at);
             }
         }
-        set.find_dialect();
+        set.find_the_rest();
         set
     }
 

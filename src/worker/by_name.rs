@@ -11,8 +11,8 @@ use super::stand::{Need, Way};
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::{PREFIX, StatementId, Step};
 use crate::server::ledger::{Answer, Deliver, OF_NAMES, Sent, Which};
+use crate::session::Pins;
 use crate::session::facts::{self, NameStep, NamedUse, TextEffects};
-use crate::session::{Ending, Pins};
 use crate::wire::build;
 use crate::wire::frontend::{BindNames, ParseView};
 
@@ -45,13 +45,13 @@ impl<D: Driver> Engine<D> {
         session.standing = None;
         session.pins = session.pins.and(effects.pins);
         session.batch_sets_unnamed = false;
-        session.batch_ending = Ending::No;
+        let ending = std::mem::take(&mut session.batch_ending).and(effects.ending);
         session.bound = None;
         session.portal_does = None;
         session.unnamed_does = None;
         entry.server.will_run(effects, &mut self.repeats);
         self.follow_query(id, server, text, effects);
-        let query = Sent::Query(effects.ending);
+        let query = Sent::Query(ending);
         match used.only() {
             Some(NameStep::DeallocateAll) => {
                 self.note(id, server, query, Deliver::Client);
@@ -62,14 +62,20 @@ impl<D: Driver> Engine<D> {
                 self.note(id, server, query, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
             }
-            Some(_) | None => self.note_with_steps(id, server, query, used),
+            Some(_) | None => self.note_with_steps(id, server, (query, effects), used),
         }
         self.remember_query(server, text);
         Next::Forward
     }
 
     /// Notes a Query, and what each of its statements does to names.
-    fn note_with_steps(&mut self, id: ClientId, server: ServerId, query: Sent, used: NamedUse) {
+    fn note_with_steps(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        (query, effects): (Sent, TextEffects),
+        used: NamedUse,
+    ) {
         let mut steps = Vec::new();
         let pinned = self.clients.get(id).is_some_and(|client| !client.session.pins.is_none());
         for (number, step) in used.steps {
@@ -97,7 +103,6 @@ impl<D: Driver> Engine<D> {
             }
         }
         let epoch = self.repeats.redefinitions();
-        let statements = u16::try_from(used.statements).unwrap_or(u16::MAX);
         let owed = self.note(id, server, query, Deliver::Client);
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
@@ -106,7 +111,8 @@ impl<D: Driver> Engine<D> {
         if !owed {
             return;
         }
-        entry.server.ledger.count_last(statements);
+        entry.server.ledger.count_last(effects.statements);
+        entry.server.ledger.time_last(effects.timing);
         if steps.is_empty() {
             return;
         }

@@ -12,7 +12,7 @@ use crate::client::State;
 use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{CancelId, ClientId, ServerId};
-use crate::server::{Cancel, User};
+use crate::server::{Cancel, Stage, User};
 
 impl<D: Driver> Engine<D> {
     /// Orders the cancelling of what a server runs now, if it runs anything.
@@ -63,6 +63,13 @@ impl<D: Driver> Engine<D> {
             server.cancel = Cancel::Permitted(cancel);
         } else {
             server.cancel = Cancel::None;
+            if let Some(strike) = &server.strike
+                && strike.unit == server.ledger.current_unit()
+                && matches!(strike.stage, Stage::Cancelled(_))
+            {
+                // It was in the way of the one for what runs now.
+                self.order_cancel(cancel.server);
+            }
             // What runs now may be the next that nobody wants.
             self.clean(cancel.server);
         }

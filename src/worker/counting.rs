@@ -23,8 +23,10 @@ pub(super) struct LeaseClock {
     pub(super) silent_us: Option<u64>,
     /// What held for the client when its transaction began.
     pub(super) limits: TimeLimits,
-    /// One of them is in force.
-    pub(super) limited: bool,
+    /// Statements of the open batch that had been run when its client paused.
+    pub(super) run_before: u32,
+    /// Of the last message, which is all that may run, so many bytes are still to come.
+    pub(super) half_sent: Option<u32>,
     /// A unit that waits for a standby, which has been told; 0: none.
     pub(super) waiting_unit: u64,
     /// A unit that is let run although it is late; 0: none.
@@ -34,22 +36,32 @@ pub(super) struct LeaseClock {
 }
 
 impl LeaseClock {
+    /// A limit is in force.
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        self.limits.shortest().is_some()
+    }
+
     /// A message that is owed a reply goes to the server. After how many milliseconds it is to be
     /// looked whether anything is late, if this is the first of a unit.
     #[inline]
     pub(super) fn asked(
         &mut self,
         now_us: u64,
+        ledger: &Ledger,
         limits: impl FnOnce() -> TimeLimits,
     ) -> Option<u32> {
         self.silent_us = None;
         if self.transaction_us.is_none() {
             self.transaction_us = Some(now_us);
             self.limits = limits();
-            self.limited = self.limits.shortest().is_some();
         }
         if self.query_us.is_some() {
-            return None;
+            if ledger.len() != 1 {
+                return None;
+            }
+            // All of the batch so far had been answered: the pause was no statement's.
+            self.run_before = ledger.statements_run();
         }
         self.query_us = Some(now_us);
         self.limits.shortest()
@@ -63,19 +75,23 @@ pub(super) struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// A ReadyForQuery came. Those to pgweir's own messages find no clock running.
+    /// A ReadyForQuery came. How long its unit took, in microseconds; 0 for those of pgweir's own, which
+    /// find no clock running.
     #[inline]
     pub(super) fn answered(
         &mut self,
         clock: &mut LeaseClock,
         ledger: &Ledger,
         status: TransactionStatus,
-    ) {
+    ) -> u64 {
         // What was sent behind it runs from now on.
         let next = (!ledger.owes_nothing_since_ready()).then_some(self.now_us);
+        let mut took_us = 0;
         if let Some(since) = clock.query_us {
-            self.counters.queries.observe(self.now_us - since);
+            took_us = self.now_us - since;
+            self.counters.queries.observe(took_us);
             clock.query_us = next;
+            clock.run_before = 0;
         }
         if status != TransactionStatus::Idle {
             clock.silent_us = next.is_none().then_some(self.now_us);
@@ -83,6 +99,7 @@ impl Meter<'_> {
             self.counters.transactions.observe(self.now_us - since);
             clock.transaction_us = next;
         }
+        took_us
     }
 }
 

@@ -15,7 +15,7 @@ use crate::server::User;
 use crate::server::ledger::{Deliver, Sent, Which};
 use crate::session::changes;
 use crate::session::facts::{self, TextEffects};
-use crate::session::{Ending, Pins};
+use crate::session::{Ending, Pins, Timing};
 use crate::sql;
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REQUEST};
 use crate::wire::frontend::{BindNames, Named, ParseView, query_text, tag};
@@ -468,7 +468,7 @@ impl<D: Driver> Engine<D> {
         let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
         let too_long = is_text && header.body_len as usize > self.max_statement_size;
         let whole = message.len() == header.frame_len() && !too_long;
-        let mut statements = 1;
+        let (mut statements, mut timing) = (1, Timing::Plain);
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
             // ends the connection over it.
@@ -508,10 +508,10 @@ impl<D: Driver> Engine<D> {
                 {
                     return self.query_using_names(id, server, text, effects, before);
                 }
-                statements = effects.statements;
+                (statements, timing) = (effects.statements, effects.timing);
                 session.pins = session.pins.and(effects.pins);
                 session.batch_sets_unnamed = false;
-                session.batch_ending = Ending::No;
+                let ending = std::mem::take(&mut session.batch_ending).and(effects.ending);
                 session.bound = None;
                 entry.server.will_run(effects, &mut self.repeats);
                 match text {
@@ -519,7 +519,7 @@ impl<D: Driver> Engine<D> {
                     // It may do anything.
                     None => session.stop_following(Pins::UNREAD_TEXT),
                 }
-                Sent::Query(effects.ending)
+                Sent::Query(ending)
             }
             tag::PARSE if !whole => {
                 session.stop_following(Pins::UNREAD_TEXT);
@@ -579,6 +579,9 @@ impl<D: Driver> Engine<D> {
                     }
                     self.follow_portal(id, server);
                 }
+                if unnamed && let Some(client) = self.clients.get(id) {
+                    timing = client.session.portal_timing;
+                }
                 Sent::Execute
             }
             tag::FLUSH if header.body_len == 0 => Sent::Flush,
@@ -608,10 +611,11 @@ impl<D: Driver> Engine<D> {
         };
         let owed = self.note(id, server, sent, Deliver::Client);
         if owed
-            && statements > 1
+            && (statements > 1 || timing != Timing::Plain)
             && let Some(entry) = self.servers.get_mut(server)
         {
             entry.server.ledger.count_last(statements);
+            entry.server.ledger.time_last(timing);
         }
         match sent {
             Sent::Query(_) if owed => self.remember_query(server, text.unwrap_or(body)),
@@ -651,7 +655,9 @@ impl<D: Driver> Engine<D> {
         }
         if owed && deliver == Deliver::Client {
             let spec = &client.spec;
-            if let Some(limit) = entry.clock.asked(self.now_us, || spec.time_limits()) {
+            if let Some(limit) =
+                entry.clock.asked(self.now_us, &entry.server.ledger, || spec.time_limits())
+            {
                 let late = Deadline::after(self.now, Some(u64::from(limit) + GRACE_MS));
                 self.next_check = self.next_check.min(late);
             }

@@ -8,7 +8,7 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
-use super::struck::words_for;
+use super::struck::{Failed, words_for};
 use super::timeouts::closes_client;
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
@@ -18,7 +18,6 @@ use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, OF_NAMES, Sent, Which};
 use crate::server::{Server, User, asked};
 use crate::session::{Ending, Pins, TextEffects};
-use crate::sql::Fingerprint;
 use crate::wire::backend::{ErrorFields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
@@ -64,7 +63,7 @@ struct Events {
     /// A unit has ended in a session that changes its parameters.
     parameters: bool,
     /// What the cancelled statement reads like.
-    failed: Option<Fingerprint>,
+    failed: Failed,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
     /// A limit in time has struck that closes its client: the reason. Nothing after it is told.
@@ -222,7 +221,7 @@ impl<D: Driver> Engine<D> {
                     _ if refused.is_some() => refused.map(|report| report.to_bytes().to_vec()),
                     (tag::ERROR_RESPONSE, Some(client)) if deliver => {
                         let error = ErrorFields::read(body);
-                        let failed = events.failed.take();
+                        let failed = std::mem::take(&mut events.failed);
                         match words_for(entry, &client.spec, self.now_us, &error, failed) {
                             Some((struck, report)) => {
                                 if let Some(struck) = struck {
@@ -326,9 +325,12 @@ impl<D: Driver> Engine<D> {
         }
         if header.tag == tag::ERROR_RESPONSE {
             events.refused = server.refusal(body).cloned();
-            if entry.clock.limited && ErrorFields::read(body).sqlstate == b"57014" {
+            if entry.clock.is_limited() && ErrorFields::read(body).sqlstate == b"57014" {
                 let asked = server.asked.as_deref();
-                events.failed = asked::running(&server.ledger, asked, statements);
+                events.failed = Failed {
+                    fingerprint: asked::running(&server.ledger, asked, statements),
+                    maintenance: server.ledger.runs_maintenance(),
+                };
             }
         }
         let mut changes_skipped = 0;
@@ -498,8 +500,9 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Ready(status) => {
-                meter.answered(&mut entry.clock, &server.ledger, status);
+                let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
+                server.has_taken(took_us, status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
@@ -507,8 +510,9 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::QueryReady(status) => {
-                meter.answered(&mut entry.clock, &server.ledger, status);
+                let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
+                server.has_taken(took_us, status);
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);

@@ -136,6 +136,7 @@ impl<D: Driver> Engine<D> {
         entry.server.lease += 1;
         entry.server.statuses_before = None;
         entry.server.touched = Vec::new();
+        entry.server.sets_limit = false;
         client.session.changes = None;
         client.session.portal_steps = None;
         client.session.portal_controls = false;

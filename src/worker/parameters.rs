@@ -152,7 +152,11 @@ impl<D: Driver> Engine<D> {
         text: &[u8],
         effects: TextEffects,
     ) {
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
+        else {
+            return;
+        };
+        entry.server.sets_limit |= effects.sets_limit_locally;
         client.session.portal_steps = None;
         client.session.parsed = None;
         let unlistens = effects.unlistens && client.session.listening.is_some();
@@ -182,10 +186,13 @@ impl<D: Driver> Engine<D> {
         }
         let Some(statement) = statement else { return };
         let effects = self.statements.effects(statement);
-        if effects.maintenance
+        if is_unnamed {
+            session.portal_timing = effects.timing;
+        }
+        if effects.sets_limit_locally
             && let Some(entry) = self.servers.get_mut(server)
         {
-            entry.server.maintenance_unit = entry.server.ledger.building_unit();
+            entry.server.sets_limit = true;
         }
         if (effects.sets_locally || !effects.sets.is_none()) && names_temp_schema(body) {
             // It may be the search path that a value is for, and the next table be a temporary one.

@@ -16,7 +16,7 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn remember_query(&mut self, server: ServerId, text: &[u8]) {
         let Some(entry) = self.servers.get_mut(server) else { return };
-        if entry.clock.limited {
+        if entry.clock.is_limited() {
             let server = &mut entry.server;
             let asked = server.asked.get_or_insert_default();
             asked.query(server.lease, &server.ledger, text);
@@ -30,7 +30,7 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
-        if !entry.clock.limited {
+        if !entry.clock.is_limited() {
             return;
         }
         let session = &client.session;
@@ -52,7 +52,7 @@ impl<D: Driver> Engine<D> {
     #[inline]
     pub(super) fn remember_execute(&mut self, server: ServerId, body: &[u8]) {
         let Some(entry) = self.servers.get_mut(server) else { return };
-        if entry.clock.limited {
+        if entry.clock.is_limited() {
             let portal = split_cstr(body).map_or(&b""[..], |(portal, _)| portal);
             let server = &mut entry.server;
             let asked = server.asked.get_or_insert_default();

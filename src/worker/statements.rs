@@ -15,7 +15,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::{Names, PREFIX, RowFormat, Standing, StatementId};
 use crate::server::ledger::{Answer, Deliver, Sent, Which};
 use crate::session::facts;
-use crate::session::{Pins, TextEffects};
+use crate::session::{Pins, TextEffects, Timing};
 use crate::wire::frame::{self, HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, Named, ParseView, tag};
 use crate::wire::{TransactionStatus, build};
@@ -301,6 +301,7 @@ impl<D: Driver> Engine<D> {
         session.bound = None;
         if names.portal.is_empty() {
             session.portal_steps = None;
+            session.portal_timing = Timing::Plain;
         }
         if names.statement.is_empty()
             && let Some(statement) = session.batch_repeats

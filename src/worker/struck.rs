@@ -13,6 +13,7 @@ use crate::errors;
 use crate::ids::ServerId;
 use crate::pool::PoolSpec;
 use crate::server::{Stage, Strike, asked};
+use crate::session::Limit;
 use crate::sql::Fingerprint;
 use crate::wire::Report;
 use crate::wire::backend::ErrorFields;
@@ -33,6 +34,14 @@ pub(super) struct Struck {
     pub(super) belt: Belt,
     pub(super) outcome: Outcome,
     pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// What has failed with a 57014.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failed {
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// It is maintenance, and has that limit.
+    pub(super) maintenance: bool,
 }
 
 /// The last ones of a loop, the oldest first.
@@ -135,13 +144,13 @@ impl<D: Driver> Engine<D> {
 
 /// What a client is told in the place of a 57014 that a limit of pgweir's has brought about, by a cancel
 /// request or by the server's own `statement_timeout`; and what is to be recorded of it, unless that has
-/// been. `fingerprint` is that of what has failed.
+/// been.
 pub(super) fn words_for<S>(
     entry: &mut ServerConn<S>,
     spec: &PoolSpec,
     now_us: u64,
     error: &ErrorFields<'_>,
-    fingerprint: Option<Fingerprint>,
+    failed: Failed,
 ) -> Option<(Option<Struck>, Report)> {
     if error.sqlstate != b"57014" {
         return None;
@@ -157,18 +166,17 @@ pub(super) fn words_for<S>(
             (strike.ended(Outcome::Cancelled), is_new)
         }
         Some(_) | None => {
-            let is_maintenance = server.maintenance_unit == unit;
-            let (limit, limit_ms) = if is_maintenance {
-                (ClockLimit::Maintenance, clock.limits.maintenance?)
-            } else {
-                (ClockLimit::Statement, clock.limits.statement?)
-            };
-            let (limit_ms, since_us) = (u64::from(limit_ms), clock.query_us?);
+            let (limit, limit_ms) = clock.limits.of_statements(failed.maintenance);
+            let since_us = clock.query_us?;
+            // A session may have a lower one of its own, and somebody may have cancelled it.
+            let is_ours = limit_ms.is_some() && server.applied.limit(Limit::Statement) == limit_ms;
+            let limit_ms = u64::from(limit_ms?);
             let late = now_us.saturating_sub(since_us) >= limit_ms * 1_000;
-            if !late || error.message == CANCELLED_BY_USER {
+            if !is_ours || !late || error.message == CANCELLED_BY_USER {
                 return None;
             }
             let (belt, outcome) = (Belt::Server, Outcome::Cancelled);
+            let fingerprint = failed.fingerprint;
             (Struck { limit, limit_ms, since_us, belt, outcome, fingerprint }, true)
         }
     };

@@ -81,21 +81,26 @@ impl<D: Driver> Engine<D> {
     fn check_time(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let User::Client(client) = entry.server.user else { return };
-        match entry.server.ledger.running() {
-            // A batch without Sync of which everything has been answered.
-            Running::Nothing => {
-                entry.clock.silent_us.get_or_insert(self.now_us);
-            }
-            // What has not come whole from its client does not run.
-            Running::Statements(..) if entry.server.ledger.len() == 1 => {
-                let half_sent = self.clients.get(client).is_some_and(|client| client.conn.skip > 0);
-                if half_sent {
-                    entry.clock.query_us = Some(self.now_us);
+        let (clock, ledger) = (&mut entry.clock, &entry.server.ledger);
+        // What has not come whole from its client does not run.
+        let half_sent = ledger.owes_replies() && !ledger.copy_in() && ledger.only_last_may_run();
+        let to_come = self.clients.get(client).map_or(0, |client| client.conn.skip);
+        clock.half_sent = match to_come {
+            0 => None,
+            to_come if half_sent => {
+                if clock.half_sent != Some(to_come) {
+                    clock.silent_us = Some(self.now_us);
                 }
+                clock.query_us = Some(self.now_us);
+                Some(to_come)
             }
-            Running::Statements(..) | Running::Ending => {}
+            _ => None,
+        };
+        // A batch without Sync of which everything has been answered.
+        if ledger.running() == Running::Nothing {
+            clock.silent_us.get_or_insert(self.now_us);
         }
-        let unit = entry.server.ledger.current_unit();
+        let unit = ledger.current_unit();
         match self.late(id) {
             Late::Not(until) => self.check_at(until),
             Late::Running { limit, limit_ms, since_us, may_commit } => {
@@ -115,6 +120,11 @@ impl<D: Driver> Engine<D> {
                 };
                 if action == Some(TimeoutAction::Report) {
                     self.record_struck(id, strike.ended(Outcome::Reported));
+                    if let Some(entry) = self.servers.get_mut(id)
+                        && limit == ClockLimit::Transaction
+                    {
+                        entry.clock.limits.lift(limit);
+                    }
                     return self.let_run(id, unit);
                 }
                 self.strike(id, strike, may_commit);
@@ -132,7 +142,8 @@ impl<D: Driver> Engine<D> {
                 if action == Some(TimeoutAction::Report) {
                     self.record_struck(id, Struck { outcome: Outcome::Reported, ..struck });
                     if let Some(entry) = self.servers.get_mut(id) {
-                        entry.clock.silent_us = Some(self.now_us);
+                        // Once is enough for a transaction.
+                        entry.clock.limits.lift(limit);
                     }
                     return self.watch_time(id);
                 }
@@ -155,10 +166,13 @@ impl<D: Driver> Engine<D> {
             Deadline::after(Tick(since_us / 1_000), Some(limit.saturating_add(GRACE_MS)))
         };
         let running = server.ledger.running();
-        if let (Running::Nothing, Some(since_us)) = (running, clock.silent_us) {
-            let idle =
-                limits.idle_in_transaction.map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
-            let all = limits.transaction.zip(clock.transaction_us);
+        let waits_for_client = running == Running::Nothing
+            || (clock.half_sent.is_some() && server.status != TransactionStatus::Idle);
+        if waits_for_client && let Some(since_us) = clock.silent_us {
+            let idle = limits
+                .get(ClockLimit::IdleInTransaction)
+                .map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
+            let all = limits.get(ClockLimit::Transaction).zip(clock.transaction_us);
             let all = all.map(|(ms, since_us)| (ClockLimit::Transaction, ms, since_us));
             let mut next = Deadline::NEVER;
             for (limit, limit_ms, since_us) in idle.into_iter().chain(all) {
@@ -171,10 +185,13 @@ impl<D: Driver> Engine<D> {
             }
             return Late::Not(next);
         }
-        let Running::Statements(count, ending) = running else {
+        let Running::Statements(statements) = running else {
             // What may be the commit is never cut.
             return Late::Not(Deadline::NEVER);
         };
+        if clock.half_sent.is_some() {
+            return Late::Not(Deadline::after(self.now, limits.shortest().map(u64::from)));
+        }
         let unit = server.ledger.current_unit();
         if unit == clock.spared_unit {
             return Late::Not(Deadline::NEVER);
@@ -183,30 +200,36 @@ impl<D: Driver> Engine<D> {
             return Late::Not(Deadline::after(look_again, Some(0)));
         }
         let client = server.client().and_then(|client| self.clients.get(client));
-        let is_maintenance = server.maintenance_unit == unit;
-        let own = client.and_then(|client| client.session.free_limit(Limit::Statement));
-        let (limit, each) = if is_maintenance {
-            (ClockLimit::Maintenance, limits.maintenance)
-        } else if let Some(own) = own {
-            // Where that may be anything, it stands in the place of the role's.
-            (ClockLimit::Statement, (own != 0).then_some(own))
-        } else {
-            (ClockLimit::Statement, limits.statement)
-        };
+        let (limit, mut each) = limits.of_statements(statements.maintenance);
+        if let Some(session) = client.map(|client| &client.session)
+            && session.belt.may_be_anything()
+            && !statements.maintenance
+        {
+            // What it has set stands in the place of the role's, or what ALTER ROLE has.
+            let own = session.free_limit(Limit::Statement);
+            let own = own.unwrap_or_else(|| session.belt.on_the_clock(each.unwrap_or(0)));
+            each = (own != 0).then_some(own);
+        }
         let mut next = Deadline::NEVER;
         let batch_ending = client.map_or(Ending::Commit, |client| client.session.batch_ending);
-        let ending = ending.unwrap_or(batch_ending);
-        let may_commit = server.status == TransactionStatus::Idle || ending != Ending::No;
+        let ending = statements.ending.unwrap_or(batch_ending);
+        let is_idle = server.status == TransactionStatus::Idle;
+        let may_commit = is_idle || ending != Ending::No;
         if let (Some(each), Some(since_us)) = (each, clock.query_us) {
             let limit_ms = u64::from(each);
+            let since_then = statements.count.saturating_sub(clock.run_before).max(1);
+            let count = if statements.once { 1 } else { since_then };
             let deadline = after(since_us, limit_ms.saturating_mul(u64::from(count)));
             if deadline.reached(self.now) {
                 return Late::Running { limit, limit_ms, since_us, may_commit };
             }
             next = next.min(deadline);
         }
-        if let (Some(limit_ms), Some(since_us)) = (limits.transaction, clock.transaction_us)
+        // Maintenance by itself may take as long as that may.
+        if let (Some(limit_ms), Some(since_us)) =
+            (limits.get(ClockLimit::Transaction), clock.transaction_us)
             && ending == Ending::No
+            && !(is_idle && statements.maintenance)
         {
             let (limit, limit_ms) = (ClockLimit::Transaction, u64::from(limit_ms));
             let deadline = after(since_us, limit_ms);
@@ -296,6 +319,16 @@ impl<D: Driver> Engine<D> {
             let next = strike.next;
             return self.check_at(next);
         }
+        let waits_for_client = match entry.server.user {
+            User::Client(client) => self.clients.get(client).is_some_and(|c| c.conn.has_unsent()),
+            User::Nobody | User::Preparing(_) | User::Asking(_) | User::Cleaning(_) => false,
+        };
+        if waits_for_client && matches!(strike.stage, Stage::Cancelled(_) | Stage::Barrier) {
+            // It does not look at signals while it writes: it waits for its client, as pgweir does.
+            strike.next = Deadline::after(self.now, Some(FIRST_CANCEL_MS));
+            let next = strike.next;
+            return self.check_at(next);
+        }
         match strike.stage {
             Stage::Looking => self.cancel_struck(id, 1),
             Stage::Cancelled(1) => self.cancel_struck(id, 2),
@@ -354,6 +387,10 @@ impl<D: Driver> Engine<D> {
             return;
         }
         if server.ledger.current_unit() <= strike.unit && server.ledger.owes_replies() {
+            let was_cancelled = matches!(strike.stage, Stage::Cancelled(_));
+            if was_cancelled && server.ledger.copy_in() && !server.is_cancelling() {
+                self.end_copy(id);
+            }
             return;
         }
         match server.cancel {
@@ -387,13 +424,33 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// A server that waits for CopyData of its client does not look at signals: it is told that
+    /// there are no more. What its client sends yet is ignored.
+    fn end_copy(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        let client = entry.server.client().and_then(|client| self.clients.get(client));
+        if client.is_none_or(|client| client.conn.skip > 0) {
+            // It is in the middle of a CopyData.
+            return;
+        }
+        entry.server.ledger.sent(Sent::CopyEnd, Deliver::Swallow);
+        let mut message = Vec::new();
+        build::copy_fail(&mut message, "a limit in time has struck");
+        if let Err(error) = self.send_to_server(id, &message) {
+            self.server_lost(id, Some(&error));
+        }
+    }
+
     /// The server serves on.
     fn strike_is_over(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get_mut(id) else { return };
-        let doomed = entry.server.doomed;
-        if entry.server.strike.as_ref().is_some_and(|strike| strike.ready_due && doomed) {
-            // A signal may come at any time, and the transaction lives on this server only.
-            return self.server_lost(id, None);
+        if entry.server.doomed {
+            let client = entry.server.client().and_then(|client| self.clients.get(client));
+            let is_pinned = client.is_some_and(|client| !client.session.pins.is_none());
+            if is_pinned || entry.server.status != TransactionStatus::Idle {
+                // A signal may come at any time, and its client would stay here.
+                return self.server_lost(id, None);
+            }
         }
         let Some(strike) = entry.server.strike.take() else { return };
         let User::Client(client) = entry.server.user else { return };

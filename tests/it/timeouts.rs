@@ -1,5 +1,6 @@
 //! Limits in time on a real Postgres: what is stopped, what is not, and who is never hit.
 
+mod as_postgres;
 mod race;
 mod visible;
 
@@ -62,12 +63,16 @@ fn a_statement_over_its_limit_is_stopped_and_its_session_and_server_go_on() {
         message::execute("", 0),
         message::sync(),
     ];
-    for request in [message::query(sleep), batch.concat()] {
+    let mut fastest = [Duration::MAX; 2];
+    // Three of each, as a busy machine may be late once.
+    for turn in 0..6 {
+        let request = if turn % 2 == 0 { message::query(sleep) } else { batch.concat() };
         let began = Instant::now();
         client.send(&request).unwrap();
         let frames = client.until_ready();
         let took = began.elapsed();
-        assert!(took >= secs(2) && took < Duration::from_millis(2_600), "{took:?}");
+        assert!(took >= secs(2) && took < secs(4), "{took:?}");
+        fastest[turn % 2] = fastest[turn % 2].min(took);
         let error = error_of(&frames);
         assert_eq!(error.sqlstate().as_deref(), Some("57014"));
         assert_eq!(error.field(b'M').unwrap(), "canceling statement due to statement timeout");
@@ -81,6 +86,7 @@ fn a_statement_over_its_limit_is_stopped_and_its_session_and_server_go_on() {
         assert_eq!(active(&cluster, "web"), 0, "nothing goes on behind its client's back");
         assert_eq!(client.ask_value("select pg_backend_pid()"), server, "the server is used on");
     }
+    assert!(fastest.iter().all(|took| took.as_millis() <= 2_100), "{fastest:?}");
     // In a transaction that is the error of any statement.
     client.ask("begin");
     assert_eq!(client.ask(sleep).last().unwrap().status(), Some('E'));
@@ -248,8 +254,10 @@ fn a_write_that_waits_for_a_standby_is_not_cut() {
     let server = client.ask_value("select pg_backend_pid()");
     client.send(&message::query("insert into t values (1)")).unwrap();
     wait_until("it waits", secs(10), || waits(&server).as_deref() == Some("SyncRep"));
-    std::thread::sleep(secs(4));
-    assert!(!client.has_unread(), "it was cut");
+    client.set_deadline(secs(4));
+    let nothing = client.reply();
+    assert!(nothing.is_err(), "it was cut: {nothing:?}");
+    client.set_deadline(secs(20));
     primary.add_conf("synchronous_standby_names = ''").unwrap();
     primary.reload().unwrap();
     let frames = client.until_ready();

@@ -1,6 +1,7 @@
 //! Limits in time: what strikes when, whom it must not hit, and what its client is told.
 
 mod race;
+mod spared;
 
 use super::super::mail::CancelOutcome;
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
@@ -163,7 +164,58 @@ fn whoever_waits_for_a_ready_for_query_that_is_held_back_is_told_when_the_server
         let tags: String = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
         assert_eq!((tags.as_str(), frames[1].1.as_slice()), ("EZ", b"E".as_slice()));
         assert_eq!(world.ask(client, "COMMIT"), "CZ", "told before, so a ROLLBACK");
+        if !server_ends {
+            world.advance(60_000);
+            world.process_is_there(false);
+        }
         assert_eq!(world.ask(client, "select next"), "DCZ");
+    }
+}
+
+#[test]
+fn a_limit_of_the_servers_own_that_expires_as_a_statement_ends_hits_nobodys_next() {
+    // pgweir's limit; what the client sets; how long its statement takes; whether that may be over a limit.
+    let cases = [
+        ("150ms", None, 74, false),
+        ("150ms", None, 75, true),
+        ("10s", None, 99, false),
+        ("10s", None, 100, true),
+        ("off", None, 100, true),
+        ("10s", Some("set statement_timeout = 20"), 9, false),
+        ("10s", Some("set statement_timeout = 20"), 10, true),
+        ("10s", Some("set lock_timeout = '20ms'"), 10, true),
+        ("10s", Some("begin; set local statement_timeout = 20"), 1, true),
+        ("off", Some("begin; set local statement_timeout = 20"), 1, true),
+        ("off", Some("begin; set local lock_timeout = 20"), 1, true),
+        ("off", Some("begin; set statement_timeout = 20"), 1, true),
+        ("off", Some("begin; set local work_mem = '1MB'"), 99, false),
+        ("off", Some("begin"), 99, false),
+    ];
+    for (limit, sets, takes_ms, expires) in cases {
+        let mut world = World::new(1, &format!("statement_timeout = \"{limit}\""));
+        let (client, next) = (world.client(), world.client());
+        world.ask(client, "select first");
+        let before: Vec<_> = sets.into_iter().collect();
+        before.iter().for_each(|text| assert!(world.ask(client, text).ends_with('Z')));
+        let ends =
+            if before.iter().any(|text| text.starts_with("begin")) { "COMMIT" } else { "select x" };
+        world.servers[0].silent = true;
+        world.send(client, &query(ends));
+        world.run();
+        world.send(next, &query("select next"));
+        world.advance(takes_ms);
+        world.answer_one(0);
+        assert!(world.tags(client).ends_with("CZ"), "it has ended well");
+        if expires {
+            assert_eq!(world.servers[0].input, sync(), "{limit} {sets:?} {takes_ms}");
+            let late = Report::error(b"57014", "canceling statement due to statement timeout");
+            world.front_fails(0, &late);
+        }
+        world.servers[0].silent = false;
+        world.run();
+        assert_eq!(rows(&mut world, next), ["select next"], "{limit} {sets:?} {takes_ms}");
+        assert_eq!(world.dials, 1);
+        world.check_accounts();
     }
 }
 

@@ -542,7 +542,7 @@ impl FakeServer {
         if self.status == TransactionStatus::InTransaction {
             self.status = TransactionStatus::Failed;
         }
-        if message[0] == b'Q' {
+        if matches!(message[0], b'Q' | b'S') {
             build::ready_for_query(out, self.status);
         } else {
             self.skipping = true;

@@ -35,7 +35,7 @@ enum Asked {
     Nothing,
     Statement(String),
     /// BEGIN, COMMIT, ROLLBACK.
-    Control,
+    Control(&'static str),
 }
 
 #[derive(Default)]
@@ -166,7 +166,7 @@ fn ask_next(world: &mut World, dice: &mut Dice, race: &mut Race, client: &mut Cl
         _ => None,
     };
     if let Some(control) = control {
-        client.asked = Asked::Control;
+        client.asked = Asked::Control(control);
         return world.send(end, &query(control));
     }
     if !more {
@@ -200,9 +200,9 @@ fn hear(world: &mut World, race: &mut Race, client: &mut Client) {
                         assert_eq!(errors, ["57014"], "{text}");
                         race.failed += 1;
                     }
-                    Asked::Control if errors.is_empty() => {}
-                    Asked::Control => {
-                        assert_eq!(errors, ["57014"]);
+                    Asked::Control(_) if errors.is_empty() => {}
+                    Asked::Control(control) => {
+                        assert_eq!((control, &errors[..]), ("BEGIN", &["57014".to_owned()][..]));
                         race.failed += 1;
                     }
                     Asked::Nothing => panic!("a ReadyForQuery that nobody asked for"),
