@@ -227,6 +227,8 @@ pub struct TextEffects {
     pub statements: u16,
     /// It sets a limit of time until the end of the transaction, or may.
     pub sets_limit_locally: bool,
+    /// It may hold commands that the guard's rules judge: it is not [`sql::is_ordinary`].
+    pub commands: bool,
 }
 
 impl TextEffects {
@@ -248,6 +250,7 @@ impl TextEffects {
         ddl: false,
         statements: 1,
         sets_limit_locally: false,
+        commands: false,
     };
 
     /// A text that nobody has read.
@@ -268,6 +271,7 @@ impl TextEffects {
         ddl: false,
         statements: u16::MAX,
         sets_limit_locally: true,
+        commands: true,
     };
 }
 
@@ -416,7 +420,8 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.statements().is_empty() {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
         let statements = statements(&facts);
-        return TextEffects { is_one_query, statements, ..TextEffects::NOTHING };
+        let commands = !sql::is_ordinary(text, LexOptions::default());
+        return TextEffects { is_one_query, statements, commands, ..TextEffects::NOTHING };
     }
     let (timing, ddl) = timing(&facts, text);
     let all_kept = facts.statements().len() == facts.count();
@@ -488,6 +493,7 @@ pub fn effects(text: &[u8]) -> TextEffects {
             .iter()
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
+        commands: !sql::is_ordinary(text, LexOptions::default()),
     }
 }
 

@@ -27,7 +27,7 @@ mod transaction;
 mod upkeep;
 mod vacated;
 
-pub use commands::{Command, Commands, commands};
+pub use commands::{Command, Commands, commands, is_ordinary};
 pub use cursor::Cursor;
 pub use effects::{EffectSet, PinReason, PinReasons};
 pub use encoding::Encoding;
