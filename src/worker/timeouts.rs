@@ -117,6 +117,7 @@ impl<D: Driver> Engine<D> {
                     next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
                     ready_due: false,
                     told: false,
+                    unconfirmed: false,
                     fingerprint,
                 };
                 if action == Some(TimeoutAction::Report) {
@@ -461,7 +462,9 @@ impl<D: Driver> Engine<D> {
             self.send_to_client(client, &ready);
         }
         if !strike.told && strike.stage != Stage::Looking {
-            self.record_struck(id, strike.ended(Outcome::LostRace));
+            let unconfirmed = strike.unconfirmed;
+            let outcome = if unconfirmed { Outcome::Unconfirmed } else { Outcome::LostRace };
+            self.record_struck(id, strike.ended(outcome));
         }
         let Some(entry) = self.servers.get(id) else { return };
         let is_failed = entry.server.status == TransactionStatus::Failed;

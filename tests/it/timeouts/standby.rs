@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pgweir::cluster::Cluster;
 
 use super::limit;
+use crate::console::{console, show};
 use crate::harness::await_event::{secs, wait_until};
 use crate::harness::message;
 use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
@@ -71,4 +72,23 @@ fn many_writes_that_wait_for_a_standby_are_not_cut_where_each_question_takes_its
     wait_until("nobody asks any more", secs(20), || {
         count("application_name = 'pgweir inquiry'") == 0
     });
+}
+
+#[test]
+fn a_write_whose_wait_was_cut_as_nobody_could_say_is_told_as_what_it_is() {
+    let (cluster, _proxy, options) = without_standby();
+    let options = options.set("admin", "admins = [\"dba\"]");
+    let pgweir = limit(options, "web", "statement_timeout", "500ms").start();
+    let mut client = pgweir.client(&Login::new("web", "app"));
+    client.ask("select 1");
+    // No room for a connection that asks.
+    cluster.primary().sql("postgres", "alter role web connection limit 1").unwrap();
+    let frames = client.ask("insert into t values (1)");
+    let tags: String = frames.iter().map(|frame| char::from(frame.tag)).collect();
+    assert_eq!(tags, "NCZ");
+    // The signal has to be known to have passed first.
+    pgweir.wait_for_log("unconfirmed", secs(10));
+    let table = show(&mut console(&pgweir), "TIMEOUTS");
+    assert_eq!(table.value(&[("user", "web")], "outcome"), "unconfirmed");
+    assert!(pgweir.log().contains("too many connections for role"));
 }
