@@ -52,7 +52,7 @@ fn many_writes_that_wait_for_a_standby_are_not_cut_where_each_question_takes_its
     };
     let waiting = || count("wait_event = 'SyncRep'");
     wait_until("all of them wait", secs(30), || waiting() == WRITES);
-    proxy.to_server(|flow| flow.delay(Duration::from_millis(100)));
+    proxy.to_server(|flow| flow.delay(Duration::from_millis(200)));
     let struck =
         || pgweir.log().lines().filter(|line| line.contains("waits_for_standby")).count() == WRITES;
     wait_until("all of them are found to wait", secs(30), struck);
