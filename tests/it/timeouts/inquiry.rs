@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgweir::cancel::{Asker, CancelTarget};
-use pgweir::cluster::Cluster;
+use pgweir::cluster::{Cluster, Shutdown};
 use pgweir::config::Config;
 use pgweir::dial::Dialler;
 use pgweir::net::socket::Socket;
 use pgweir::pool::PoolSpec;
 use pgweir::worker::mail::{NewServer, StandbyWait};
 
+use super::{error_of, limit};
 use crate::harness::await_event::{secs, wait_until};
+use crate::harness::pgweir_process::Pgweir;
+use crate::harness::raw::Login;
 
 /// What a pool is told of its servers.
 fn settings(cluster: &Cluster, role: &str) -> Arc<pgweir::config::Effective> {
@@ -109,4 +112,26 @@ async fn postgres_says_whether_anything_can_wait_for_a_standby() {
     // Whose number it is now is not known, and it may wait.
     let other = known_for_longer(&server, secs(20));
     assert_eq!(asker.standby_wait(pool, other).await, None);
+}
+
+#[test]
+fn what_does_not_react_to_a_cancel_request_is_ended_on_the_host_that_it_is_on() {
+    let (first, second) = (with_role("web"), with_role("web"));
+    first.primary().stop(Shutdown::Fast).unwrap();
+    let hosts = [&first, &second].map(|cluster| cluster.primary().address().to_string());
+    let url = format!("postgres://{}/postgres?sslmode=disable", hosts.join(","));
+    let options = Pgweir::options().database("app", &url).set("auth", "method = \"trust\"");
+    let pgweir = limit(options.role("web", "x"), "web", "statement_timeout", "500ms").start();
+    let mut client = pgweir.client(&Login::new("web", "app"));
+    let server = client.ask_value("select pg_backend_pid()").parse().unwrap();
+    assert!(is_alive(&second, server));
+    // From now on whoever dials the pool's primary comes to another host.
+    first.primary().start().unwrap();
+    client.set_deadline(secs(30));
+    let frames = client.ask(
+        "do $$ begin loop begin perform pg_sleep(600); \
+         exception when query_canceled then end; end loop; end $$",
+    );
+    assert_eq!(error_of(&frames).sqlstate().as_deref(), Some("57014"));
+    wait_until("it is gone", secs(10), || !is_alive(&second, server));
 }
