@@ -467,7 +467,6 @@ impl<D: Driver> Engine<D> {
             self.pools[entry.pool.0 as usize].pool.remove_idle(id);
         }
         let at_rest = entry.server.ledger.is_settled();
-        let pid = entry.server.cancel_target.as_ref().map(|target| target.pid);
-        self.bury(id, entry.conn, entry.pool, (at_rest, pid));
+        self.bury(id, entry.conn, entry.pool, (at_rest, entry.server.cancel_target));
     }
 }

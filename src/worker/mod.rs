@@ -442,7 +442,9 @@ impl<D: Driver> Engine<D> {
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::IsThere { server, yes } => self.zombie_seen(server, yes),
-            Mail::Looked { cancel, waits } => self.looked(cancel, waits),
+            Mail::Looked { cancel, waits } => {
+                self.looked(cancel, waits.map(|waits| waits == mail::StandbyWait::Waits));
+            }
             Mail::Open(spec) => self.open_pool(&spec),
             Mail::Server(traveller) => self.server_came(*traveller),
             Mail::Give { pool, to } => self.asked_for_server(pool, to),

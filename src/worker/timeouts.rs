@@ -27,8 +27,9 @@ use crate::wire::{TransactionStatus, build};
 /// How much later than a limit pgweir strikes, so that the server's own comes first.
 pub(super) const GRACE_MS: u64 = 100;
 
-/// How long the answer may take whether a statement waits for a standby.
-const LOOK_LIMIT_MS: u64 = 1_000;
+/// How long the answer may take whether a statement waits for a standby. The hall gives one sooner, be it that
+/// nobody can say (`cancel::Asker`).
+pub(super) const LOOK_LIMIT_MS: u64 = 10_000;
 /// How soon a statement that waits for a standby is looked at again.
 const LOOK_AGAIN_MS: u64 = 1_000;
 /// How long after the first cancel request the second is sent.
@@ -116,6 +117,7 @@ impl<D: Driver> Engine<D> {
                     next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
                     ready_due: false,
                     told: false,
+                    unconfirmed: false,
                     fingerprint,
                 };
                 if action == Some(TimeoutAction::Report) {
@@ -262,7 +264,7 @@ impl<D: Driver> Engine<D> {
         match &server.cancel_target {
             Some(target) if may_commit => {
                 let pool = self.pools[entry.pool.0 as usize].spec.clone();
-                self.orders.push(Order::Look { cancel, pool, pid: target.pid });
+                self.orders.push(Order::Look { cancel, pool, target: target.clone() });
             }
             Some(_) => self.cancel_struck(id, 1),
             // It cannot be cancelled: some poolers and proxies give no key.
@@ -340,7 +342,7 @@ impl<D: Driver> Engine<D> {
                 entry.server.doomed = true;
                 if let Some(target) = &entry.server.cancel_target {
                     let pool = self.pools[entry.pool.0 as usize].spec.clone();
-                    self.orders.push(Order::Terminate { pool, pid: target.pid });
+                    self.orders.push(Order::Terminate { pool, target: target.clone() });
                 }
                 self.check_at(next);
             }
@@ -460,7 +462,9 @@ impl<D: Driver> Engine<D> {
             self.send_to_client(client, &ready);
         }
         if !strike.told && strike.stage != Stage::Looking {
-            self.record_struck(id, strike.ended(Outcome::LostRace));
+            let unconfirmed = strike.unconfirmed;
+            let outcome = if unconfirmed { Outcome::Unconfirmed } else { Outcome::LostRace };
+            self.record_struck(id, strike.ended(outcome));
         }
         let Some(entry) = self.servers.get(id) else { return };
         let is_failed = entry.server.status == TransactionStatus::Failed;

@@ -18,7 +18,7 @@ use super::driver::{Driver, Edge, Token};
 use super::listing::Listing;
 use super::mail::{
     Admission, CancelOutcome, DialFailure, Handed, Inspection, Listened, LoopSettings, Mail,
-    NewClient, NewServer, Notified, Order,
+    NewClient, NewServer, Notified, Order, StandbyWait,
 };
 use crate::cancel::CancelRegistry;
 use crate::client::Notification;
@@ -532,7 +532,7 @@ impl World {
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Look { cancel, .. } => self.looks.push((seat, cancel)),
                     Order::IsThere { server, .. } => self.zombies_asked.push((seat, server)),
-                    Order::Terminate { pid, .. } => self.terminated.push(pid),
+                    Order::Terminate { target, .. } => self.terminated.push(target.pid),
                     Order::Listen { pool, place, channel, ticket } => {
                         let asked = Listen { seat, pool, place, channel, ticket };
                         self.listens.retain(|one| one.seat != seat || one.channel != asked.channel);
@@ -633,6 +633,7 @@ impl World {
     /// Postgres says whether what it was asked about waits for a standby.
     pub(super) fn looked(&mut self, waits: Option<bool>) {
         let (seat, cancel) = self.looks.remove(0);
+        let waits = waits.map(|waits| if waits { StandbyWait::Waits } else { StandbyWait::NotNow });
         self.mail_to(seat, Mail::Looked { cancel, waits });
         self.run();
     }
