@@ -57,8 +57,9 @@ pub struct Session {
     pub params: Arc<ParamSet>,
     /// Its role's limits of time, as far as servers keep them.
     pub belt: Belt,
-    /// Which limits those are; see [`PoolSpec::belt_version`](crate::pool::PoolSpec::belt_version).
-    pub belt_version: u64,
+    /// Which limits those are: [`PoolSpec::belt_version`](crate::pool::PoolSpec::belt_version) of its role's own pool, and
+    /// of that whose servers it has.
+    pub belt_version: (u64, u64),
     /// Which of them its last text wanted.
     pub upkeep: Upkeep,
     /// What its server is to have for that: `params` under the limits.
@@ -144,7 +145,7 @@ impl Session {
             state: State::Idle,
             base: params.clone(),
             belt: Belt::default(),
-            belt_version: u64::MAX,
+            belt_version: (u64::MAX, u64::MAX),
             upkeep: Upkeep::default(),
             wanted: params.clone(),
             wanted_covers: false,
