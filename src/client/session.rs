@@ -249,6 +249,12 @@ impl Session {
         self.listening.as_ref().is_some_and(|listening| listening.awaits)
     }
 
+    /// Whether it has sent a message that waits for something of pgweir's: it is not silent.
+    #[must_use]
+    pub fn waits_for_us(&self) -> bool {
+        self.held || self.awaits_listener()
+    }
+
     /// Whether its pool tells it of this channel.
     #[must_use]
     pub fn is_told_of(&self, channel: &[u8]) -> bool {

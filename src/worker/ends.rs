@@ -190,9 +190,12 @@ impl<D: Driver> Engine<D> {
             self.leave_queue(id);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
+        let server = client.session.server();
         let before = std::mem::replace(&mut client.session.state, State::Closing);
-        if let State::Attached(server) = before {
-            self.disown(server, mid_message, true);
+        if let Some(server) = server {
+            // Of one whose transaction was lost nothing runs but the ROLLBACK.
+            let runs = matches!(before, State::Attached(_));
+            self.disown(server, mid_message, runs);
         }
         if let Some(report) = report {
             if let Some(client) = self.clients.get(id) {
@@ -388,6 +391,7 @@ impl<D: Driver> Engine<D> {
         if client.conn.skip > 0 {
             client.conn.rest = Rest::Drop;
         }
+        client.active_at = self.now;
         let lost = || {
             farewell
                 .clone()

@@ -269,7 +269,8 @@ impl<D: Driver> Engine<D> {
             return;
         }
         if let State::Lost(_) = client.session.state {
-            return;
+            // It may be silent for as long as any that keeps its server.
+            return self.watch_pin(client_id, id);
         }
         if entry.server.status != TransactionStatus::Idle {
             return;

@@ -8,6 +8,7 @@ mod parameters;
 mod pins;
 mod prepared;
 mod refuse;
+mod silence;
 mod standing;
 mod struck;
 mod timeouts;
