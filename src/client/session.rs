@@ -135,6 +135,9 @@ pub struct Session {
     /// Its connection has been closed at the other end without Terminate: it is taken for gone
     /// then, unless bytes move until then.
     pub gone_at: Deadline,
+    /// Its own cancel request came while its server was not ready for its message: that is cancelled when it
+    /// has been sent.
+    pub cancel_due: bool,
 }
 
 impl Session {
@@ -183,6 +186,7 @@ impl Session {
             retries: 0,
             held: false,
             gone_at: Deadline::NEVER,
+            cancel_due: false,
         }
     }
 

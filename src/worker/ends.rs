@@ -315,6 +315,7 @@ impl<D: Driver> Engine<D> {
             }
             User::Cleaning(_) => self.drop_server(id),
             User::Preparing(client) if at_rest => {
+                tracing::warn!(%database, %role, reason, error, "server closed its connection before it was used");
                 self.drop_server(id);
                 self.ask_again(client, farewell);
             }
@@ -326,7 +327,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether any other server would do for a server's client as well.
-    fn is_at_rest(&self, id: ServerId) -> bool {
+    pub(super) fn is_at_rest(&self, id: ServerId) -> bool {
         let Some(entry) = self.servers.get(id) else { return true };
         let client = entry.server.client().and_then(|client| self.clients.get(client));
         entry.server.status == TransactionStatus::Idle

@@ -4,6 +4,7 @@ mod fairness;
 mod limits;
 mod listen;
 mod loops;
+mod own;
 mod parameters;
 mod pins;
 mod prepared;
