@@ -1,6 +1,7 @@
 //! Limits in time on a real Postgres: what is stopped, what is not, and who is never hit.
 
 mod as_postgres;
+mod own;
 mod race;
 mod visible;
 
