@@ -117,14 +117,10 @@ impl<D: Driver> Engine<D> {
                 self.fail_request(id, errors::cancelled_while_waiting());
             }
             State::Attached(server) => {
-                let own = self.servers.get(server).is_some_and(|entry| match entry.server.user {
-                    User::Client(_) => true,
-                    User::Nobody | User::Preparing(_) | User::Asking(_) | User::Cleaning(_) => {
-                        false
-                    }
-                });
-                if own {
-                    self.order_cancel(server);
+                match self.servers.get(server).map(|entry| entry.server.user) {
+                    Some(User::Client(_)) => self.order_cancel(server),
+                    Some(User::Preparing(_) | User::Asking(_)) => self.cancel_unsent(id, server),
+                    Some(User::Nobody | User::Cleaning(_)) | None => {}
                 }
             }
             State::Idle | State::Waiting | State::Lost(_) | State::Closing => {}

@@ -25,6 +25,7 @@ pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod own;
 mod parameters;
 mod pins;
 mod provide;
@@ -576,6 +577,7 @@ impl<D: Driver> Engine<D> {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
         self.check_times();
+        self.check_answers();
         self.check_vacating();
         for id in self.all_pools() {
             self.check_waiters(id);

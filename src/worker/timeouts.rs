@@ -100,6 +100,9 @@ impl<D: Driver> Engine<D> {
         // A batch without Sync of which everything has been answered.
         if ledger.running() == Running::Nothing {
             clock.silent_us.get_or_insert(self.now_us);
+            if self.clients.get(client).is_some_and(|client| client.session.waits_for_us()) {
+                clock.silent_us = Some(self.now_us);
+            }
         }
         let unit = ledger.current_unit();
         match self.late(id) {
@@ -482,7 +485,7 @@ impl<D: Driver> Engine<D> {
 
     /// Ends the transaction of a client on its server. The client has a failed one until it says
     /// that it knows; a session that needs its server keeps it.
-    fn roll_back(&mut self, id: ServerId, client_id: ClientId, mut lost: Lost) {
+    pub(super) fn roll_back(&mut self, id: ServerId, client_id: ClientId, mut lost: Lost) {
         let (Some(entry), Some(client)) =
             (self.servers.get_mut(id), self.clients.get_mut(client_id))
         else {
@@ -494,8 +497,11 @@ impl<D: Driver> Engine<D> {
             entry.server.farewell = lost.take_report();
             return self.server_lost(id, None);
         }
+        client.active_at = self.now;
         client.session.changes = None;
         client.session.held = false;
+        // It has been told of an error in its batch, and hears nothing more up to its Sync.
+        client.session.skip_to_sync |= entry.server.ledger.is_skipping();
         entry.server.touched = Vec::new();
         if client.session.pins.is_none() {
             client.session.state = State::Lost(Box::new(lost));

@@ -557,7 +557,7 @@ impl World {
         }
     }
 
-    fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
+    pub(super) fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
         self.dials += 1;
         if let Some(failure) = self.dial_failures.pop_front() {
             let failed = Mail::Dialled { pool: spec.clone(), outcome: Err(failure) };

@@ -2,6 +2,7 @@
 
 mod as_postgres;
 mod inquiry;
+mod own;
 mod race;
 mod standby;
 mod visible;
