@@ -279,7 +279,9 @@ impl<D: Driver> Engine<D> {
     pub(super) fn looked(&mut self, cancel: CancelId, waits: Option<bool>) {
         let Some(entry) = self.servers.get_mut(cancel.server) else { return };
         let server = &mut entry.server;
-        let Some(strike) = &server.strike else { return };
+        let Some(strike) = &server.strike else {
+            return self.looked_at_unwanted(cancel, waits);
+        };
         if strike.stage != Stage::Looking
             || strike.unit != cancel.unit
             || server.lease != cancel.lease

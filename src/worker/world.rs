@@ -615,8 +615,12 @@ impl World {
         self.run();
     }
 
-    /// The cancel connection for the oldest order is ready: is it permitted?
+    /// The cancel connection for the oldest order is ready: is it permitted? A question that stands
+    /// before any order is answered: nothing waits for a standby.
     pub(super) fn cancel_is_permitted(&mut self) -> (CancelId, bool) {
+        if self.cancels.is_empty() {
+            self.looked(Some(false));
+        }
         let (seat, cancel) = self.cancels.remove(0);
         let (answer, mut question) = tokio::sync::oneshot::channel();
         self.mail_to(seat, Mail::CancelReady { cancel, answer });
