@@ -91,6 +91,12 @@ pub fn server_lost() -> Report {
         .hint("Whether the statement took effect is not known unless it was part of a transaction.")
 }
 
+/// 57P01 FATAL: the server does not answer what pgweir asks it. Told as the reason why it was given up. Fault: server.
+#[must_use]
+pub fn server_silent() -> Report {
+    Report::fatal(b"57P01", "the server did not answer pgweir in time")
+}
+
 /// 0A000: a prepared statement's rows would look otherwise than its client was told. Postgres' own
 /// words, for that is what it says where it notices. Session goes on. Fault: nobody; prepare again.
 #[must_use]

@@ -25,6 +25,7 @@ fn every_error_of_a_session_is_explained() {
         errors::limit_stays(Limit::Lock, 63, MaySet::Lower),
         errors::server_unavailable(&cause),
         errors::server_lost(),
+        errors::server_silent(),
         errors::result_type_changed(),
         errors::commit_unknown(),
         errors::transaction_lost(None),

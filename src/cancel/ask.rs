@@ -1,84 +1,144 @@
 //! What only another connection can find out about a server process, or do to it.
 //!
-//! These connections are pgweir's own beside the pools', a few at a time and for one question each:
-//! they are made only when a limit in time has struck.
+//! These connections are pgweir's own beside the pools', made only when a limit in time has struck. They go
+//! where the server's own goes, never to where its pool leads now. There is one for each role, database and
+//! address: it asks about all processes that anybody wants to know of in one question, so that nobody waits
+//! for a connection while others have theirs.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::dial::{Dialler, Row, ask, leave};
+use super::CancelTarget;
+use super::desk::{Desk, Want, Wish};
+use crate::dial::ServerAddress;
 use crate::pool::PoolSpec;
+use crate::worker::mail::StandbyWait;
 
-/// Such connections open at once; more wait.
-const OPEN: usize = 8;
-/// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// `SyncRep`: the backend has committed and waits for a standby to confirm (`syncrep.c`).
-const WAITS: &str = "SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE pid = $1::integer";
-/// A process of another role with the same number is another one.
-const IS_THERE: &str = "SELECT 1 FROM pg_catalog.pg_stat_activity \
-                        WHERE pid = $1::integer AND usename = current_user";
-/// Anybody may do this to a process of their own role.
-const TERMINATE: &str = "SELECT pg_catalog.pg_terminate_backend($1::integer)";
+/// Logins under way at once; more wait.
+const LOGINS: usize = 64;
 
 /// Asks about server processes. One for the process.
 #[derive(Debug)]
 pub struct Asker {
-    dialler: Arc<Dialler>,
-    open: Semaphore,
+    desks: Mutex<HashMap<Place, UnboundedSender<Wish>>>,
+    pub(super) logins: Semaphore,
+}
+
+/// What one connection can be asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    address: ServerAddress,
+    /// The name on its certificate; `None`: without TLS.
+    tls: Option<String>,
+    pub(super) role: String,
+    database: String,
+}
+
+impl Place {
+    fn of(target: &CancelTarget) -> Self {
+        Place {
+            address: target.address.clone(),
+            tls: target.tls.as_ref().map(|tls| tls.host.clone()),
+            role: target.account.role.clone(),
+            database: target.account.database.clone(),
+        }
+    }
+}
+
+impl Default for Asker {
+    fn default() -> Self {
+        Asker { desks: Mutex::default(), logins: Semaphore::new(LOGINS) }
+    }
 }
 
 impl Asker {
-    /// One that dials with this.
-    #[must_use]
-    pub fn new(dialler: Arc<Dialler>) -> Self {
-        Asker { dialler, open: Semaphore::new(OPEN) }
-    }
-
-    /// Whether a process waits for a standby; `None`: nobody could say.
+    /// Whether what a process runs waits for a standby; `None`: nobody could say.
     ///
-    /// Cancel safe: dropping it closes what was opened.
-    pub async fn waits_for_standby(&self, pool: &PoolSpec, pid: i32) -> Option<bool> {
-        let rows = self.ask(pool, WAITS, pid).await?;
-        Some(rows == [[Some(b"SyncRep".to_vec())]])
+    /// Cancel safe.
+    pub async fn standby_wait(
+        self: &Arc<Self>,
+        pool: Arc<PoolSpec>,
+        target: Arc<CancelTarget>,
+    ) -> Option<StandbyWait> {
+        let (answer, answered) = oneshot::channel();
+        self.wish(Wish { pool, target, want: Want::Look(answer) });
+        answered.await.ok()?.wait
     }
 
     /// Whether there is such a process; `None`: nobody could say.
     ///
-    /// Cancel safe: dropping it closes what was opened.
-    pub async fn is_there(&self, pool: &PoolSpec, pid: i32) -> Option<bool> {
-        Some(!self.ask(pool, IS_THERE, pid).await?.is_empty())
+    /// Cancel safe.
+    pub async fn is_there(
+        self: &Arc<Self>,
+        pool: Arc<PoolSpec>,
+        target: Arc<CancelTarget>,
+    ) -> Option<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.wish(Wish { pool, target, want: Want::Look(answer) });
+        Some(answered.await.ok()?.is_there)
     }
 
-    /// Ends a process.
-    pub async fn terminate(&self, pool: &PoolSpec, pid: i32) {
-        if self.ask(pool, TERMINATE, pid).await.is_some() {
-            tracing::warn!(
+    /// Ends a process. Whether it was there to be ended; `None`: nobody could do it.
+    ///
+    /// Cancel safe: it is ended all the same.
+    pub async fn terminate(
+        self: &Arc<Self>,
+        pool: Arc<PoolSpec>,
+        target: Arc<CancelTarget>,
+    ) -> Option<bool> {
+        let pid = target.pid;
+        let (answer, answered) = oneshot::channel();
+        self.wish(Wish { pool, target, want: Want::End(answer) });
+        let ended = answered.await.ok();
+        match ended {
+            Some(true) => tracing::warn!(
                 pid,
                 "asked Postgres to end a process that did not react to being cancelled"
-            );
+            ),
+            Some(false) => {
+                tracing::warn!(pid, "a process that did not react to being cancelled is not there");
+            }
+            None => {
+                tracing::warn!(
+                    pid,
+                    "a process does not react to being cancelled, and nobody ends it"
+                );
+            }
         }
+        ended
     }
 
-    async fn ask(&self, pool: &PoolSpec, text: &str, pid: i32) -> Option<Vec<Row>> {
-        let asking = async {
-            let _open = self.open.acquire().await.ok()?;
-            // The dialler has logged why not.
-            let (mut connected, _) = Box::pin(self.dialler.connect_for(pool)).await.ok()?;
-            let answer = ask(&mut connected, text, &[pid.to_string().as_bytes()]).await;
-            leave(connected).await;
-            match answer {
-                Ok(rows) => Some(rows),
-                Err(error) => {
-                    tracing::warn!(pid, "cannot ask Postgres about a process: {error}");
-                    None
-                }
-            }
+    /// Puts a wish before the desk that it is for.
+    fn wish(self: &Arc<Self>, wish: Wish) {
+        let place = Place::of(&wish.target);
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        let wish = match desks.get(&place) {
+            Some(desk) => match desk.send(wish) {
+                Ok(()) => return,
+                // Its task has panicked.
+                Err(back) => back.0,
+            },
+            None => wish,
         };
-        timeout(LIMIT, asking).await.ok().flatten()
+        let (desk, wishes) = unbounded_channel();
+        let _ = desk.send(wish);
+        desks.insert(place.clone(), desk);
+        tokio::spawn(Desk::new(self.clone(), place, wishes).serve());
+    }
+
+    /// A desk wants to close. Not while there are wishes.
+    pub(super) fn close(&self, place: &Place, wishes: &UnboundedReceiver<Wish>) -> bool {
+        // Whoever wishes holds the lock.
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if wishes.is_empty() {
+            desks.remove(place);
+        }
+        wishes.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

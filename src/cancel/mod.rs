@@ -1,6 +1,8 @@
 //! Cancel requests: the registry of clients' keys, and the connections that carry them to Postgres.
 
 mod ask;
+mod desk;
+mod processes;
 pub mod registry;
 mod send;
 #[cfg(test)]

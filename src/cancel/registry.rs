@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use tokio::time::Instant;
 
+use crate::dial::{Account, ServerAddress, ServerTls};
 use crate::ids::ClientId;
 
 /// Bytes of a secret on protocol 3.2 and newer; 3.0 has room for four.
@@ -120,16 +122,21 @@ impl Drop for Registration {
 }
 
 /// Where a server's statements are cancelled: the very address that was dialled, its TLS
-/// settings, and the key that the server gave.
+/// settings, and the key that the server gave. Questions about its process go the same way.
+#[derive(Clone)]
 pub struct CancelTarget {
     /// The address that was dialled, not the name: after a failover the name may lead elsewhere.
-    pub address: crate::dial::ServerAddress,
+    pub address: ServerAddress,
     /// TLS, exactly as the server's own connection has it.
-    pub tls: Option<crate::dial::ServerTls>,
+    pub tls: Option<ServerTls>,
     /// Process id from BackendKeyData.
     pub pid: i32,
     /// Secret from BackendKeyData.
     pub secret: Vec<u8>,
+    /// A moment when that process was there: who has its number and is younger is another one.
+    pub since: Instant,
+    /// Who the server was logged in as. Nobody else sees all of its process, or may end it.
+    pub account: Account,
 }
 
 impl std::fmt::Debug for CancelTarget {
@@ -155,8 +162,9 @@ pub(crate) mod tests {
 
     /// Some target; nothing is listening there.
     pub(crate) fn any_target() -> CancelTarget {
-        let address = crate::dial::ServerAddress::Unix("/nowhere".into());
-        CancelTarget { address, tls: None, pid: 1, secret: vec![1; 4] }
+        let address = ServerAddress::Unix("/nowhere".into());
+        let (since, account) = (Instant::now(), Account::any());
+        CancelTarget { address, tls: None, pid: 1, secret: vec![1; 4], since, account }
     }
 
     #[test]

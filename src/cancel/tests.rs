@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::registry::tests::any_target;
 use super::*;
 use crate::dial::ServerAddress;
 use crate::dial::tests::fake::Fake;
@@ -17,7 +18,7 @@ const CANCEL: CancelId =
     CancelId { server: ServerId(Key { index: 1, generation: 1 }), lease: 2, unit: 3 };
 
 fn target(address: ServerAddress) -> Arc<CancelTarget> {
-    Arc::new(CancelTarget { address, tls: None, pid: 4711, secret: vec![1, 2, 3, 4] })
+    Arc::new(CancelTarget { address, pid: 4711, secret: vec![1, 2, 3, 4], ..any_target() })
 }
 
 /// A loop that answers each permit with `permit` and keeps the outcomes.
@@ -174,6 +175,7 @@ async fn a_request_goes_encrypted_where_the_servers_connection_is() {
             tls: Some(tls.clone()),
             pid: 1,
             secret: vec![1; 32],
+            ..any_target()
         });
         let outcome = carry_out(target, Some(true)).await;
         let expected = if speaks_tls {

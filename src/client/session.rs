@@ -57,8 +57,9 @@ pub struct Session {
     pub params: Arc<ParamSet>,
     /// Its role's limits of time, as far as servers keep them.
     pub belt: Belt,
-    /// Which limits those are; see [`PoolSpec::belt_version`](crate::pool::PoolSpec::belt_version).
-    pub belt_version: u64,
+    /// Which limits those are: [`PoolSpec::belt_version`](crate::pool::PoolSpec::belt_version) of its role's own pool, and
+    /// of that whose servers it has.
+    pub belt_version: (u64, u64),
     /// Which of them its last text wanted.
     pub upkeep: Upkeep,
     /// What its server is to have for that: `params` under the limits.
@@ -134,6 +135,9 @@ pub struct Session {
     /// Its connection has been closed at the other end without Terminate: it is taken for gone
     /// then, unless bytes move until then.
     pub gone_at: Deadline,
+    /// Its own cancel request came while its server was not ready for its message: that is cancelled when it
+    /// has been sent.
+    pub cancel_due: bool,
 }
 
 impl Session {
@@ -144,7 +148,7 @@ impl Session {
             state: State::Idle,
             base: params.clone(),
             belt: Belt::default(),
-            belt_version: u64::MAX,
+            belt_version: (u64::MAX, u64::MAX),
             upkeep: Upkeep::default(),
             wanted: params.clone(),
             wanted_covers: false,
@@ -182,6 +186,7 @@ impl Session {
             retries: 0,
             held: false,
             gone_at: Deadline::NEVER,
+            cancel_due: false,
         }
     }
 
@@ -246,6 +251,12 @@ impl Session {
     #[inline]
     pub fn awaits_listener(&self) -> bool {
         self.listening.as_ref().is_some_and(|listening| listening.awaits)
+    }
+
+    /// Whether it has sent a message that waits for something of pgweir's: it is not silent.
+    #[must_use]
+    pub fn waits_for_us(&self) -> bool {
+        self.held || self.awaits_listener()
     }
 
     /// Whether its pool tells it of this channel.

@@ -219,6 +219,11 @@ impl DialError {
         matches!(self, Self::Server(report) if report.sqlstate == *b"28000")
     }
 
+    /// Whether the server does not take what proves the role.
+    pub(super) fn is_wrong_password(&self) -> bool {
+        matches!(self, Self::Server(report) if report.sqlstate == *b"28P01")
+    }
+
     fn report(&self) -> Report {
         let unreachable = |detail: &'static str| {
             Report::fatal(b"08001", "cannot connect to the database server").detail(detail)

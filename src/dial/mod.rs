@@ -3,6 +3,7 @@
 //! Hosts and addresses are tried in order under one time limit, with libpq's meaning of `sslmode`.
 //! Deliberately absent: pools, and everything after the first ReadyForQuery.
 
+mod account;
 mod catalog;
 pub mod error;
 pub mod frame;
@@ -28,10 +29,11 @@ use crate::pool::PoolSpec;
 use crate::session::Startup;
 use crate::worker::mail::{DialFailure, Handed, NewServer};
 
+pub use account::{Account, log_in_beside};
 pub use error::{Chain, DialError, Step};
 pub use login::{Identity, LoggedIn, log_in};
 pub use place::{ServerAddress, ServerTls};
-pub use question::{AnswerError, Row, ask, leave};
+pub use question::{AnswerError, Row, ask, ask_rows, leave};
 pub use trust::TlsContexts;
 
 /// Unread bytes that a server may have sent before it is asked: an error of the largest size.
@@ -59,6 +61,15 @@ pub struct Connected {
     pub address: ServerAddress,
     /// TLS, when it is on.
     pub tls: Option<ServerTls>,
+}
+
+/// A connection for a pool.
+struct Reached {
+    connected: Connected,
+    /// Who it is logged in as.
+    account: Account,
+    /// What [`PoolSpec::place`] was when the dial began.
+    place: u64,
 }
 
 /// One way to try an address.
@@ -115,10 +126,11 @@ impl Dialler {
     /// What the loop and its clients are to know. The whole story is logged here.
     pub async fn dial_for(&self, pool: &PoolSpec) -> Result<NewServer<Socket>, DialFailure> {
         let server = async {
-            let (connected, place, startup) = self.connect_with_limits(pool).await?;
+            let (reached, startup) = self.connect_with_limits(pool).await?;
+            let Reached { connected, account, place } = reached;
             let (connected, startup) = limits::look_at_limits(pool, connected, startup).await?;
             let connected = catalog::look_at_code(pool, connected).await?;
-            connected.into_server(place, startup)
+            Reached { connected, account, place }.into_server(startup)
         };
         server.await.map_err(|error| failure(pool, &error))
     }
@@ -126,18 +138,15 @@ impl Dialler {
     /// With the pool's limits of time in the startup packet, unless the server takes none there.
     ///
     /// Cancel safe: dropping it closes what was opened.
-    async fn connect_with_limits(
-        &self,
-        pool: &PoolSpec,
-    ) -> Result<(Connected, u64, Startup), DialError> {
+    async fn connect_with_limits(&self, pool: &PoolSpec) -> Result<(Reached, Startup), DialError> {
         let startup = pool.startup();
         match self.connect(pool, startup).await {
             Err(error) if !startup.is_none() && limits::is_about_limits(&error) => {
                 limits::startup_refused(pool, &Chain(&error).to_string());
-                let (connected, place) = self.connect(pool, Startup::default()).await?;
-                Ok((connected, place, Startup::default()))
+                let reached = self.connect(pool, Startup::default()).await?;
+                Ok((reached, Startup::default()))
             }
-            connected => connected.map(|(connected, place)| (connected, place, startup)),
+            reached => reached.map(|reached| (reached, startup)),
         }
     }
 
@@ -149,33 +158,24 @@ impl Dialler {
     /// As [`Dialler::dial_for`].
     pub async fn connect_for(&self, pool: &PoolSpec) -> Result<(Connected, u64), DialFailure> {
         // It runs nothing that takes time.
-        let connected = self.connect(pool, Startup::default()).await;
-        connected.map_err(|error| failure(pool, &error))
+        let reached = self.connect(pool, Startup::default()).await;
+        let reached = reached.map_err(|error| failure(pool, &error))?;
+        Ok((reached.connected, reached.place))
     }
 
-    async fn connect(
-        &self,
-        pool: &PoolSpec,
-        startup: Startup,
-    ) -> Result<(Connected, u64), DialError> {
+    async fn connect(&self, pool: &PoolSpec, startup: Startup) -> Result<Reached, DialError> {
         // Before the settings: when a reload comes in between, the server counts as an old one.
         let place = pool.place();
         let settings = pool.settings.load_full();
-        let role = settings.server_role.clone().unwrap_or_else(|| pool.role.clone());
-        let target = &settings.database.primary;
+        let account = Account::of(pool, &settings);
         let limits = limits::values(startup);
-        let limits = limits.iter().map(|(limit, value)| (limit.name(), value.as_str()));
         let errand = Errand {
-            target,
-            identity: Identity {
-                role: &role,
-                database: &settings.database.server_database,
-                credential: pool.credential(),
-                parameters: target_parameters(target).into_iter().chain(limits).collect(),
-            },
+            target: &settings.database.primary,
+            identity: account.identity(&limits),
             limit: settings.connect_timeout.as_duration(),
         };
-        self.dial(errand).await.map(|connected| (connected, place))
+        let connected = self.dial(errand).await?;
+        Ok(Reached { connected, account, place })
     }
 
     /// Dials, trying each host and each of its addresses until one serves.
@@ -235,10 +235,10 @@ fn failure(pool: &PoolSpec, error: &DialError) -> DialFailure {
 }
 
 /// What the operator put into the connection string for the server's process.
-fn target_parameters(target: &Target) -> Vec<(&str, &str)> {
+fn target_parameters(target: &Target) -> impl Iterator<Item = (&'static str, &str)> {
     let options = target.options.as_deref().map(|options| ("options", options));
     let name = target.application_name.as_deref().map(|name| ("application_name", name));
-    options.into_iter().chain(name).collect()
+    options.into_iter().chain(name)
 }
 
 /// An equal share of the time left for each of `count` attempts, so that one black hole does not
@@ -276,7 +276,7 @@ async fn try_address(
     let ways = attempts(errand.target.sslmode, is_unix);
     let mut result = Err(DialError::TimedOut { doing: Step::Connecting });
     for &attempt in ways {
-        result = try_once(errand, address, tls, attempt, deadline).await;
+        result = try_once(&errand.identity, address, tls, attempt, deadline).await;
         match &result {
             Err(error) if calls_for_next_attempt(attempt, error) => {
                 tracing::debug!(%address, ?attempt, "trying the other way: {}", Chain(error));
@@ -288,7 +288,7 @@ async fn try_address(
 }
 
 async fn try_once(
-    errand: &Errand<'_>,
+    identity: &Identity<'_>,
     address: &ServerAddress,
     tls: Option<&ServerTls>,
     attempt: Attempt,
@@ -311,7 +311,7 @@ async fn try_once(
         }
     }
     let private = secured.is_some() || address.is_local();
-    let login = log_in(&mut link, &errand.identity, private);
+    let login = log_in(&mut link, identity, private);
     let login = within(deadline, Step::LoggingIn, login).await?;
     Ok(Connected { link, login, address: address.clone(), tls: secured })
 }
@@ -342,13 +342,16 @@ fn host_name(host: &Host) -> String {
     }
 }
 
-impl Connected {
+impl Reached {
     /// Hands the connection over to a loop.
-    fn into_server(self, place: u64, startup: Startup) -> Result<NewServer<Socket>, DialError> {
-        let parts = self.link.into_parts();
+    fn into_server(self, startup: Startup) -> Result<NewServer<Socket>, DialError> {
+        let Reached { connected, account, place } = self;
+        let Connected { link, login, address, tls } = connected;
+        let parts = link.into_parts();
         let socket = parts.io.into_socket().map_err(DialError::Write)?;
-        let cancel = self.login.key.map(|(pid, secret)| {
-            Arc::new(CancelTarget { address: self.address, tls: self.tls, pid, secret })
+        let since = Instant::now();
+        let cancel = login.key.map(|(pid, secret)| {
+            Arc::new(CancelTarget { address, tls, pid, secret, since, account })
         });
         Ok(NewServer {
             handed: Handed {
@@ -357,7 +360,7 @@ impl Connected {
                 undecrypted: parts.undecrypted,
                 unread: parts.unread,
             },
-            statuses: self.login.statuses,
+            statuses: login.statuses,
             cancel,
             place,
             startup,

@@ -58,13 +58,28 @@ pub async fn ask(
     text: &str,
     values: &[&[u8]],
 ) -> Result<Vec<Row>, AnswerError> {
+    ask_rows(connected, text, values, ROWS_LIMIT).await
+}
+
+/// The same with at most `limit` rows.
+///
+/// Not cancel safe: give the connection up.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_rows(
+    connected: &mut Connected,
+    text: &str,
+    values: &[&[u8]],
+    limit: u32,
+) -> Result<Vec<Row>, AnswerError> {
     let mut request = Vec::new();
     let mut text_and_types = text.as_bytes().to_vec();
     // End of the text, and no types: the server infers them.
     text_and_types.extend_from_slice(&[0, 0, 0]);
     build::parse(&mut request, b"", &text_and_types);
     handshake::bind_texts(&mut request, values);
-    handshake::execute(&mut request, ROWS_LIMIT);
+    handshake::execute(&mut request, limit);
     build::sync(&mut request);
     let link = &mut connected.link;
     link.write_all(&request).await.map_err(DialError::Write)?;
@@ -75,7 +90,7 @@ pub async fn ask(
             .await
             .map_err(|source| DialError::Read { doing: Step::Asking, source })?;
         match message.tag {
-            tag::DATA_ROW if rows.len() < ROWS_LIMIT as usize => {
+            tag::DATA_ROW if rows.len() < limit as usize => {
                 let row = handshake::data_row(&message.body)
                     .ok_or(DialError::Protocol("a row that is none"))?;
                 rows.push(row.into_iter().map(|column| column.map(<[u8]>::to_vec)).collect());

@@ -43,7 +43,7 @@ pub async fn serve(
     pools: Arc<Pools>,
 ) {
     let canceller = Arc::new(Canceller::default());
-    let asker = Arc::new(Asker::new(dialler.clone()));
+    let asker = Arc::new(Asker::default());
     let listeners = Listeners::new(dialler.clone(), loops.clone());
     let mut running = loops.len();
     while running > 0 {
@@ -66,26 +66,26 @@ pub async fn serve(
                     Box::pin(canceller.carry_out(cancel, target, send)).await;
                 });
             }
-            Order::Look { cancel, pool, pid } => {
+            Order::Look { cancel, pool, target } => {
                 let asker = asker.clone();
                 tokio::spawn(async move {
                     // No answer is one, too: the loop does not wait for ever.
-                    let waits = asker.waits_for_standby(&pool, pid).await;
+                    let waits = asker.standby_wait(pool, target).await;
                     mailbox.send(Mail::Looked { cancel, waits });
                 });
             }
-            Order::IsThere { server, pool, pid } => {
+            Order::IsThere { server, pool, target } => {
                 let asker = asker.clone();
                 tokio::spawn(async move {
                     // Without an answer the loop asks again.
-                    if let Some(yes) = asker.is_there(&pool, pid).await {
+                    if let Some(yes) = asker.is_there(pool, target).await {
                         mailbox.send(Mail::IsThere { server, yes });
                     }
                 });
             }
-            Order::Terminate { pool, pid } => {
+            Order::Terminate { pool, target } => {
                 let asker = asker.clone();
-                tokio::spawn(async move { asker.terminate(&pool, pid).await });
+                tokio::spawn(async move { asker.terminate(pool, target).await });
             }
             Order::Listen { pool, place, channel, ticket } => {
                 listeners.listen(home, (pool, place), channel, ticket);

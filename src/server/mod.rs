@@ -174,6 +174,10 @@ pub struct Server {
     pub farewell: Option<Report>,
     /// An exchange of pgweir's own failed with this.
     pub own_error: Option<Report>,
+    /// The last unit of pgweir's own that its client waits for, or would; see [`Server::owes_own`].
+    pub own_unit: u64,
+    /// When that must have been answered.
+    pub own_until: Deadline,
     /// What clients are told in the place of the server's errors where a text of theirs was
     /// refused, in the order of the numbers that the ledger has.
     pub refusals: Vec<Report>,
@@ -237,6 +241,8 @@ impl Server {
             sets_limit: false,
             farewell: None,
             own_error: None,
+            own_unit: 0,
+            own_until: Deadline::NEVER,
             refusals: Vec::new(),
             may_release: false,
             left: None,
@@ -260,6 +266,12 @@ impl Server {
     #[inline]
     pub fn is_asked(&self) -> bool {
         matches!(self.user, User::Asking(_))
+    }
+
+    /// Whether it has not answered what pgweir has sent it for its client.
+    #[must_use]
+    pub fn owes_own(&self) -> bool {
+        self.client().is_some() && self.ledger.current_unit() <= self.own_unit
     }
 
     /// Whether statements may be sent to it now.

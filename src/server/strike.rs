@@ -46,6 +46,8 @@ pub struct Strike {
     pub ready_due: bool,
     /// The client has been told that the limit struck.
     pub told: bool,
+    /// It has ended a wait for a standby: the server has said that what ran is committed there only.
+    pub unconfirmed: bool,
     /// What ran, where that is known.
     pub fingerprint: Option<Fingerprint>,
 }

@@ -7,6 +7,7 @@ use super::conn::{Conn, Scratch};
 use super::driver::Driver;
 use super::mail::{Mail, Order};
 use super::{Engine, Phase, PoolEntry, Todo};
+use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{PoolId, ServerId};
 use crate::pool::PoolSpec;
@@ -45,7 +46,7 @@ pub(super) struct Zombie<S> {
     conn: Conn<S>,
     pool: PoolId,
     /// Its process, which Postgres can be asked about.
-    pid: Option<i32>,
+    target: Option<Arc<CancelTarget>>,
     until: Deadline,
 }
 
@@ -363,14 +364,14 @@ impl<D: Driver> Engine<D> {
         id: ServerId,
         mut conn: Conn<D::Socket>,
         pool: PoolId,
-        (at_rest, pid): (bool, Option<i32>),
+        (at_rest, target): (bool, Option<Arc<CancelTarget>>),
     ) {
         conn.end(&mut self.driver);
         self.pools[pool.0 as usize].pool.became_zombie();
         let limit = if at_rest { GOODBYE_LIMIT_MS } else { ABANDONED_LIMIT_MS };
         let until = Deadline::after(self.now, Some(limit));
         self.check_at(until);
-        self.zombies.insert(id, Zombie { conn, pool, pid, until });
+        self.zombies.insert(id, Zombie { conn, pool, target, until });
         // Its end may be there already. Looked at later: whoever closes a server goes on with its
         // pool, and what follows from a free place must not come between.
         self.todo.push_back(Todo::Server(id));
@@ -419,14 +420,14 @@ impl<D: Driver> Engine<D> {
         for id in late {
             let again = Deadline::after(now, Some(ASK_AGAIN_MS));
             let Some(zombie) = self.zombies.get_mut(&id) else { continue };
-            let Some(pid) = zombie.pid else {
+            let Some(target) = zombie.target.clone() else {
                 tracing::warn!("a server that was given up does not end; it is no longer counted");
                 self.zombie_gone(id);
                 continue;
             };
             zombie.until = again;
             let pool = self.pools[zombie.pool.0 as usize].spec.clone();
-            self.orders.push(Order::IsThere { server: id, pool, pid });
+            self.orders.push(Order::IsThere { server: id, pool, target });
         }
         if let Some(next) = self.zombies.values().map(|zombie| zombie.until).min() {
             self.check_at(next);

@@ -12,7 +12,10 @@ use crate::client::State;
 use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{CancelId, ClientId, ServerId};
+use crate::server::ledger::Running;
 use crate::server::{Cancel, Stage, User};
+use crate::session::Ending;
+use crate::wire::TransactionStatus;
 
 impl<D: Driver> Engine<D> {
     /// Orders the cancelling of what a server runs now, if it runs anything.
@@ -39,13 +42,49 @@ impl<D: Driver> Engine<D> {
         if server.cancel != Cancel::None || unit >= server.unwanted.end {
             return;
         }
-        if unit >= server.unwanted.start || server.cancel_again_at.reached(now) {
+        let is_new = unit >= server.unwanted.start;
+        if is_new || server.cancel_again_at.reached(now) {
             server.unwanted.start = unit + 1;
             server.cancel_again_at = Deadline::after(now, Some(CANCEL_AGAIN_MS));
-            self.order_cancel(id);
+            match server.ledger.running() {
+                // COMMIT, or what is as good as that, is let run.
+                Running::Ending => {}
+                Running::Statements(statements)
+                    if statements.ending.is_some_and(|ending| {
+                        ending != Ending::No || server.status == TransactionStatus::Idle
+                    }) =>
+                {
+                    self.look_before_cancel(id);
+                }
+                Running::Statements(_) | Running::Nothing => self.order_cancel(id),
+            }
         }
         if let Some(entry) = self.servers.get(id) {
             self.check_at(entry.server.cancel_again_at);
+        }
+    }
+
+    /// Postgres is asked whether what a client that is gone left running waits for a standby: then it
+    /// has committed.
+    fn look_before_cancel(&mut self, id: ServerId) {
+        let Some(entry) = self.servers.get(id) else { return };
+        let server = &entry.server;
+        let Some(target) = server.cancel_target.clone() else { return };
+        let cancel =
+            CancelId { server: id, lease: server.lease, unit: server.ledger.current_unit() };
+        let pool = self.pools[entry.pool.0 as usize].spec.clone();
+        self.orders.push(Order::Look { cancel, pool, target });
+    }
+
+    /// Postgres has said so of what a client that is gone left running; `None`: it could not be asked.
+    pub(super) fn looked_at_unwanted(&mut self, cancel: CancelId, waits: Option<bool>) {
+        let Some(entry) = self.servers.get(cancel.server) else { return };
+        let server = &entry.server;
+        let is_this = server.lease == cancel.lease
+            && server.ledger.current_unit() == cancel.unit
+            && cancel.unit < server.unwanted.end;
+        if is_this && matches!(server.user, User::Cleaning(_)) && waits != Some(true) {
+            self.order_cancel(cancel.server);
         }
     }
 
@@ -117,14 +156,10 @@ impl<D: Driver> Engine<D> {
                 self.fail_request(id, errors::cancelled_while_waiting());
             }
             State::Attached(server) => {
-                let own = self.servers.get(server).is_some_and(|entry| match entry.server.user {
-                    User::Client(_) => true,
-                    User::Nobody | User::Preparing(_) | User::Asking(_) | User::Cleaning(_) => {
-                        false
-                    }
-                });
-                if own {
-                    self.order_cancel(server);
+                match self.servers.get(server).map(|entry| entry.server.user) {
+                    Some(User::Client(_)) => self.order_cancel(server),
+                    Some(User::Preparing(_) | User::Asking(_)) => self.cancel_unsent(id, server),
+                    Some(User::Nobody | User::Cleaning(_)) | None => {}
                 }
             }
             State::Idle | State::Waiting | State::Lost(_) | State::Closing => {}

@@ -190,9 +190,12 @@ impl<D: Driver> Engine<D> {
             self.leave_queue(id);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
+        let server = client.session.server();
         let before = std::mem::replace(&mut client.session.state, State::Closing);
-        if let State::Attached(server) = before {
-            self.disown(server, mid_message, true);
+        if let Some(server) = server {
+            // Of one whose transaction was lost nothing runs but the ROLLBACK.
+            let runs = matches!(before, State::Attached(_));
+            self.disown(server, mid_message, runs);
         }
         if let Some(report) = report {
             if let Some(client) = self.clients.get(id) {
@@ -312,6 +315,7 @@ impl<D: Driver> Engine<D> {
             }
             User::Cleaning(_) => self.drop_server(id),
             User::Preparing(client) if at_rest => {
+                tracing::warn!(%database, %role, reason, error, "server closed its connection before it was used");
                 self.drop_server(id);
                 self.ask_again(client, farewell);
             }
@@ -323,7 +327,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether any other server would do for a server's client as well.
-    fn is_at_rest(&self, id: ServerId) -> bool {
+    pub(super) fn is_at_rest(&self, id: ServerId) -> bool {
         let Some(entry) = self.servers.get(id) else { return true };
         let client = entry.server.client().and_then(|client| self.clients.get(client));
         entry.server.status == TransactionStatus::Idle
@@ -388,6 +392,7 @@ impl<D: Driver> Engine<D> {
         if client.conn.skip > 0 {
             client.conn.rest = Rest::Drop;
         }
+        client.active_at = self.now;
         let lost = || {
             farewell
                 .clone()
@@ -467,7 +472,6 @@ impl<D: Driver> Engine<D> {
             self.pools[entry.pool.0 as usize].pool.remove_idle(id);
         }
         let at_rest = entry.server.ledger.is_settled();
-        let pid = entry.server.cancel_target.as_ref().map(|target| target.pid);
-        self.bury(id, entry.conn, entry.pool, (at_rest, pid));
+        self.bury(id, entry.conn, entry.pool, (at_rest, entry.server.cancel_target));
     }
 }

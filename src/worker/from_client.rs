@@ -109,6 +109,9 @@ impl<D: Driver> Engine<D> {
             self.feed_client(id, &stash);
         }
         self.read_client(id);
+        if self.clients.get(id).is_some_and(|client| client.session.cancel_due) {
+            self.cancel_if_due(id);
+        }
     }
 
     /// Reads what the socket has, up to the turn's share.
@@ -402,6 +405,9 @@ impl<D: Driver> Engine<D> {
         }
         let refuses = client.session.refuses_state();
         let server = match client.session.state {
+            State::Attached(_) if client.session.refuse.is_some() => {
+                return self.refuse_message(id, header.tag);
+            }
             State::Attached(server) => server,
             State::Idle => {
                 if client.session.refuse.is_some() {
@@ -653,7 +659,8 @@ impl<D: Driver> Engine<D> {
         {
             entry.server.ledger.number_last(number);
         }
-        if owed && deliver == Deliver::Client {
+        // What is inserted into its batch is part of the client's statement.
+        if owed && deliver != Deliver::Swallow {
             let spec = &client.spec;
             if let Some(limit) =
                 entry.clock.asked(self.now_us, &entry.server.ledger, || spec.time_limits())

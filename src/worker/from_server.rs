@@ -18,7 +18,7 @@ use crate::prepared::{RowFormat, StatementId, Statements};
 use crate::server::ledger::{Answer, Deliver, Meaning, OF_NAMES, Sent, Which};
 use crate::server::{Server, User, asked};
 use crate::session::{Ending, Pins, TextEffects};
-use crate::wire::backend::{ErrorFields, parameter_status, tag};
+use crate::wire::backend::{ErrorFields, error_fields, parameter_status, tag};
 use crate::wire::frame::{self, HEADER_LEN, Header, LONGEST_REPLY};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 
@@ -434,6 +434,12 @@ impl<D: Driver> Engine<D> {
                 if header.tag == tag::PARAMETER_STATUS {
                     let (name, value) = parameter_status(body)?;
                     server.status_reported(name, value);
+                }
+                if let Some(strike) = &mut server.strike
+                    && header.tag == tag::NOTICE_RESPONSE
+                    && is_of_a_cut_wait(body)
+                {
+                    strike.unconfirmed = true;
                 }
             }
             Meaning::Parsed(Which::Own) | Meaning::Closed(Which::Own | Which::Repeated(_)) => {}
@@ -860,6 +866,12 @@ fn describes_unknown_rows(server: &Server) -> bool {
     }
 }
 
+/// Whether a notice says that a wait for a standby has been cancelled. Its words are in the language of the server, the
+/// routine is not.
+fn is_of_a_cut_wait(notice: &[u8]) -> bool {
+    error_fields(notice).any(|field| field == (b'R', b"SyncRepWaitForLSN"))
+}
+
 /// How much of a message a decision reads.
 fn bytes_wanted(header: Header, server: &Server) -> usize {
     let body = match header.tag {
@@ -873,6 +885,7 @@ fn bytes_wanted(header: Header, server: &Server) -> usize {
         tag::NOTIFICATION_RESPONSE => LONGEST_CHANNEL,
         tag::DATA_ROW if server.is_asked() => pins::LONGEST_ANSWER,
         tag::ERROR_RESPONSE => ERROR_FRONT,
+        tag::NOTICE_RESPONSE if server.strike.is_some() => ERROR_FRONT,
         tag::PARAMETER_STATUS => LONGEST_PARAMETER_STATUS,
         tag::PARAMETER_DESCRIPTION => LONGEST_DESCRIPTION,
         _ => 0,

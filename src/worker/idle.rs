@@ -74,13 +74,18 @@ impl<D: Driver> Engine<D> {
     /// Whether a client has no transaction and is owed nothing; a pinned session may be idle too.
     pub(super) fn is_idle(&self, id: ClientId) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
-        let between = match client.session.state {
-            State::Idle => true,
-            State::Attached(server) => self.servers.get(server).is_some_and(|entry| {
+        let is_free = |server| {
+            self.servers.get(server).is_some_and(|entry| {
                 let server = &entry.server;
                 server.ledger.is_settled() && server.status == TransactionStatus::Idle
-            }),
-            State::Waiting | State::Lost(_) | State::Closing => false,
+            })
+        };
+        let between = match &client.session.state {
+            State::Idle => true,
+            State::Attached(server) => is_free(*server),
+            // Its transaction is over, though it does not know.
+            State::Lost(lost) => lost.kept().is_none_or(is_free),
+            State::Waiting | State::Closing => false,
         };
         between && client.session.leaving == Leaving::No && client.conn.stash.is_empty()
     }

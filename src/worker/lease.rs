@@ -4,10 +4,11 @@ use super::conn::Conn;
 use super::counting::LeaseClock;
 use super::driver::{Driver, Token};
 use super::mail::{DialFailure, Errand, Mail, NewServer};
+use super::own::OWN_LIMIT_MS;
 use super::parameters::wanted_there;
 use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
-use crate::client::{Leaving, State};
+use crate::client::{Leaving, Lost, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors::{self, Queue};
 use crate::ids::{ClientId, PoolId, ServerId};
@@ -189,8 +190,9 @@ impl<D: Driver> Engine<D> {
         entry.server.ledger.sent(sent, Deliver::Swallow);
         entry.server.own_error = None;
         if let Err(error) = self.send_to_server(id, message) {
-            self.server_lost(id, Some(&error));
+            return self.server_lost(id, Some(&error));
         }
+        self.expect_answer(id, Some(OWN_LIMIT_MS));
     }
 
     /// Everything that was sent to a server has been answered.
@@ -222,17 +224,7 @@ impl<D: Driver> Engine<D> {
             return self.resume_client(client_id);
         }
         if let Some(report) = entry.server.own_error.take() {
-            client.session.state = State::Idle;
-            client.session.changes = None;
-            // A limit that the session before had set cut it short.
-            let cut_short = report.sqlstate == *b"57014" && !client.session.greeting;
-            let in_transaction = entry.server.status != TransactionStatus::Idle;
-            entry.server.doomed |= cut_short;
-            self.start_cleaning(id);
-            if cut_short && !in_transaction {
-                return self.ask_again(client_id, Some(report));
-            }
-            return self.fail_request(client_id, report);
+            return self.not_prepared(id, client_id, report);
         }
         entry.server.user = User::Client(client_id);
         if let Some(changes) = &mut client.session.changes {
@@ -254,6 +246,38 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// The client's parameters could not be set: the message that waits for that fails with it.
+    fn not_prepared(&mut self, id: ServerId, client_id: ClientId, report: Report) {
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
+        let session = &mut client.session;
+        entry.server.coming = None;
+        if entry.server.status != TransactionStatus::Idle {
+            // What waits behind it must not run by itself.
+            entry.server.user = User::Client(client_id);
+            self.todo.push_back(Todo::Client(client_id));
+            return self.roll_back(id, client_id, Lost::unreported(report));
+        }
+        if session.pinned.is_some() {
+            entry.server.user = User::Client(client_id);
+            session.refuse = Some(Box::new(report));
+            return self.resume_client(client_id);
+        }
+        session.state = State::Idle;
+        session.changes = None;
+        // A limit that the session before had set cut it short.
+        let cut_short = report.sqlstate == *b"57014" && !session.greeting;
+        entry.server.doomed |= cut_short;
+        self.start_cleaning(id);
+        if cut_short {
+            return self.ask_again(client_id, Some(report));
+        }
+        self.fail_request(client_id, report);
+    }
+
     /// A client's server has answered everything: does the client keep it?
     fn client_settled(&mut self, id: ServerId, client_id: ClientId) {
         let (Some(entry), Some(client)) =
@@ -262,6 +286,7 @@ impl<D: Driver> Engine<D> {
             return;
         };
         client.active_at = self.now;
+        client.session.retries = 0;
         if client.session.leaving != Leaving::No {
             return self.leave_when_settled(client_id);
         }
@@ -269,7 +294,8 @@ impl<D: Driver> Engine<D> {
             return;
         }
         if let State::Lost(_) = client.session.state {
-            return;
+            // It may be silent for as long as any that keeps its server.
+            return self.watch_pin(client_id, id);
         }
         if entry.server.status != TransactionStatus::Idle {
             return;

@@ -44,6 +44,8 @@ impl Belt {
 pub enum Outcome {
     /// What ran was cancelled.
     Cancelled,
+    /// What was cancelled was its wait for a standby, so it was told as a success: it has committed, unconfirmed.
+    Unconfirmed,
     /// It had ended before the cancel request took effect.
     LostRace,
     /// The transaction of a silent client was rolled back.
@@ -62,6 +64,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Cancelled => "cancelled",
+            Outcome::Unconfirmed => "unconfirmed",
             Outcome::LostRace => "lost_race",
             Outcome::RolledBack => "rolled_back",
             Outcome::GivenUp => "given_up",

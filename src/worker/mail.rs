@@ -201,8 +201,8 @@ pub enum Mail<S> {
     Looked {
         /// The statement.
         cancel: CancelId,
-        /// Whether it waits for a standby; `None`: Postgres could not be asked.
-        waits: Option<bool>,
+        /// Whether it waits for a standby; `None`: nobody could say.
+        waits: Option<StandbyWait>,
     },
     /// The answer to [`Order::IsThere`], where Postgres could be asked.
     IsThere {
@@ -389,6 +389,17 @@ pub enum CancelOutcome {
     Unknown,
 }
 
+/// What Postgres says of a statement that may be committing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandbyWait {
+    /// It has committed and waits for a standby to confirm.
+    Waits,
+    /// It does not at this moment.
+    NotNow,
+    /// It cannot: there are no synchronous standbys.
+    Never,
+}
+
 /// From a loop to the hall.
 #[derive(Debug)]
 pub enum Order {
@@ -409,8 +420,8 @@ pub enum Order {
         cancel: CancelId,
         /// Whose server it is.
         pool: Arc<PoolSpec>,
-        /// Its process.
-        pid: i32,
+        /// Its process, and where that is.
+        target: Arc<CancelTarget>,
     },
     /// Ask Postgres whether the process of a connection that was given up is still there.
     IsThere {
@@ -418,15 +429,15 @@ pub enum Order {
         server: ServerId,
         /// Whose it was.
         pool: Arc<PoolSpec>,
-        /// Its process.
-        pid: i32,
+        /// Its process, and where that is.
+        target: Arc<CancelTarget>,
     },
     /// End a server process that does not react to being cancelled.
     Terminate {
         /// Whose server it is.
         pool: Arc<PoolSpec>,
-        /// Its process.
-        pid: i32,
+        /// Its process, and where that is.
+        target: Arc<CancelTarget>,
     },
     /// A client of this loop wants a channel. Answered by one [`Mail::Listening`], unless it is taken
     /// back before.

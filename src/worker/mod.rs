@@ -25,6 +25,7 @@ pub mod listing;
 pub mod mail;
 mod mailbox;
 mod mio_driver;
+mod own;
 mod parameters;
 mod pins;
 mod provide;
@@ -445,7 +446,9 @@ impl<D: Driver> Engine<D> {
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::IsThere { server, yes } => self.zombie_seen(server, yes),
-            Mail::Looked { cancel, waits } => self.looked(cancel, waits),
+            Mail::Looked { cancel, waits } => {
+                self.looked(cancel, waits.map(|waits| waits == mail::StandbyWait::Waits));
+            }
             Mail::Open(spec) => self.open_pool(&spec),
             Mail::Server(traveller) => self.server_came(*traveller),
             Mail::Give { pool, to } => self.asked_for_server(pool, to),
@@ -577,6 +580,7 @@ impl<D: Driver> Engine<D> {
         self.next_check = Deadline::NEVER;
         self.check_zombies();
         self.check_times();
+        self.check_answers();
         self.check_vacating();
         for id in self.all_pools() {
             self.check_waiters(id);

@@ -134,7 +134,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let owner = &self.pools[client.pool.0 as usize].spec;
         let session = &mut client.session;
-        let version = client.spec.belt_version().wrapping_add(owner.belt_version());
+        let version = (client.spec.belt_version(), owner.belt_version());
         if session.belt_version == version && session.upkeep == Upkeep::default() {
             return;
         }

@@ -8,7 +8,7 @@ use super::driver::Driver;
 use super::from_client::Next;
 use super::lease::FORGET_SEQUENCES;
 use super::{Client, Engine, Todo};
-use crate::client::Pinned;
+use crate::client::{Pinned, State};
 use crate::config::SessionStateMode;
 use crate::deadline::{Deadline, Tick};
 use crate::errors;
@@ -135,6 +135,10 @@ impl<D: Driver> Engine<D> {
         if let (true, Some(limit_ms)) = (expires.reached(self.now), limit_ms) {
             let reasons = session.pins.in_words();
             return self.end_client(id, Some(errors::pin_idle(limit_ms, &reasons)));
+        }
+        if matches!(session.state, State::Lost(_)) {
+            // It is to be told of that before anything else.
+            return self.look_at_pins(expires);
         }
         if std::mem::take(&mut entry.server.may_release) {
             pinned.may_be_over();

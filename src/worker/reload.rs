@@ -114,7 +114,7 @@ impl<D: Driver> Engine<D> {
         self.pool(pool).clients += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.pool = pool;
-        client.session.belt_version = u64::MAX;
+        client.session.belt_version = (u64::MAX, u64::MAX);
         client.occupancy = spec.board().occupy(self.seat);
         let greeting = client.session.greeting;
         if waited && greeting {

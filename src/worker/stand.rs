@@ -168,11 +168,12 @@ impl<D: Driver> Engine<D> {
 
     /// An exchange of pgweir's own, before the message that waits for it, and fails with it.
     fn stand_first(&mut self, id: ClientId, server: ServerId, todo: Vec<Todo>) -> Next {
+        let count = todo.len();
         let mut bytes = Vec::new();
         for (name, close, put) in todo {
             self.put(id, server, &name, (close, put), Deliver::Swallow, &mut bytes);
         }
-        self.send_first(id, server, bytes, Vec::new())
+        self.send_first(id, server, (bytes, count), Vec::new())
     }
 
     /// The same of what the message can do without: each in a unit of its own, that fails alone.
@@ -203,7 +204,8 @@ impl<D: Driver> Engine<D> {
             self.run_beside(id, server, ROLLBACK_TO, Deliver::Swallow, &mut bytes);
             self.run_beside(id, server, RELEASE, Deliver::Swallow, &mut bytes);
         }
-        self.send_first(id, server, bytes, tries)
+        let count = tries.len();
+        self.send_first(id, server, (bytes, count), tries)
     }
 
     fn end_unit(&mut self, id: ClientId, server: ServerId, out: &mut Vec<u8>) {
@@ -211,12 +213,12 @@ impl<D: Driver> Engine<D> {
         self.note(id, server, Sent::Sync(Ending::No), Deliver::Swallow);
     }
 
-    /// Sends an exchange of pgweir's own with the Sync that ends it.
+    /// Sends an exchange of pgweir's own, for so many statements, with the Sync that ends it.
     fn send_first(
         &mut self,
         id: ClientId,
         server: ServerId,
-        mut bytes: Vec<u8>,
+        (mut bytes, count): (Vec<u8>, usize),
         tries: Vec<(u64, Box<[u8]>)>,
     ) -> Next {
         build::sync(&mut bytes);
@@ -228,6 +230,7 @@ impl<D: Driver> Engine<D> {
             entry.server.user = User::Preparing(id);
         }
         self.send_own(server, Sent::Sync(Ending::No), &bytes);
+        self.expect_statements(server, count);
         Next::Pause
     }
 

@@ -103,7 +103,7 @@ impl<D: Driver> Engine<D> {
         let Some(entry) = self.servers.get(id) else { return };
         let counters = &mut self.pools[entry.pool.0 as usize].counters;
         match struck.outcome {
-            Outcome::Cancelled | Outcome::RolledBack | Outcome::GivenUp => {
+            Outcome::Cancelled | Outcome::Unconfirmed | Outcome::RolledBack | Outcome::GivenUp => {
                 counters.timeouts.count(1 << struck.limit as u32);
             }
             Outcome::LostRace => counters.timeouts_lost_race += 1,

@@ -27,8 +27,9 @@ use crate::wire::{TransactionStatus, build};
 /// How much later than a limit pgweir strikes, so that the server's own comes first.
 pub(super) const GRACE_MS: u64 = 100;
 
-/// How long the answer may take whether a statement waits for a standby.
-const LOOK_LIMIT_MS: u64 = 1_000;
+/// How long the answer may take whether a statement waits for a standby. The hall gives one sooner, be it that
+/// nobody can say (`cancel::Asker`).
+pub(super) const LOOK_LIMIT_MS: u64 = 10_000;
 /// How soon a statement that waits for a standby is looked at again.
 const LOOK_AGAIN_MS: u64 = 1_000;
 /// How long after the first cancel request the second is sent.
@@ -99,6 +100,9 @@ impl<D: Driver> Engine<D> {
         // A batch without Sync of which everything has been answered.
         if ledger.running() == Running::Nothing {
             clock.silent_us.get_or_insert(self.now_us);
+            if self.clients.get(client).is_some_and(|client| client.session.waits_for_us()) {
+                clock.silent_us = Some(self.now_us);
+            }
         }
         let unit = ledger.current_unit();
         match self.late(id) {
@@ -116,6 +120,7 @@ impl<D: Driver> Engine<D> {
                     next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
                     ready_due: false,
                     told: false,
+                    unconfirmed: false,
                     fingerprint,
                 };
                 if action == Some(TimeoutAction::Report) {
@@ -262,7 +267,7 @@ impl<D: Driver> Engine<D> {
         match &server.cancel_target {
             Some(target) if may_commit => {
                 let pool = self.pools[entry.pool.0 as usize].spec.clone();
-                self.orders.push(Order::Look { cancel, pool, pid: target.pid });
+                self.orders.push(Order::Look { cancel, pool, target: target.clone() });
             }
             Some(_) => self.cancel_struck(id, 1),
             // It cannot be cancelled: some poolers and proxies give no key.
@@ -274,7 +279,9 @@ impl<D: Driver> Engine<D> {
     pub(super) fn looked(&mut self, cancel: CancelId, waits: Option<bool>) {
         let Some(entry) = self.servers.get_mut(cancel.server) else { return };
         let server = &mut entry.server;
-        let Some(strike) = &server.strike else { return };
+        let Some(strike) = &server.strike else {
+            return self.looked_at_unwanted(cancel, waits);
+        };
         if strike.stage != Stage::Looking
             || strike.unit != cancel.unit
             || server.lease != cancel.lease
@@ -340,7 +347,7 @@ impl<D: Driver> Engine<D> {
                 entry.server.doomed = true;
                 if let Some(target) = &entry.server.cancel_target {
                     let pool = self.pools[entry.pool.0 as usize].spec.clone();
-                    self.orders.push(Order::Terminate { pool, pid: target.pid });
+                    self.orders.push(Order::Terminate { pool, target: target.clone() });
                 }
                 self.check_at(next);
             }
@@ -460,7 +467,9 @@ impl<D: Driver> Engine<D> {
             self.send_to_client(client, &ready);
         }
         if !strike.told && strike.stage != Stage::Looking {
-            self.record_struck(id, strike.ended(Outcome::LostRace));
+            let unconfirmed = strike.unconfirmed;
+            let outcome = if unconfirmed { Outcome::Unconfirmed } else { Outcome::LostRace };
+            self.record_struck(id, strike.ended(outcome));
         }
         let Some(entry) = self.servers.get(id) else { return };
         let is_failed = entry.server.status == TransactionStatus::Failed;
@@ -478,7 +487,7 @@ impl<D: Driver> Engine<D> {
 
     /// Ends the transaction of a client on its server. The client has a failed one until it says
     /// that it knows; a session that needs its server keeps it.
-    fn roll_back(&mut self, id: ServerId, client_id: ClientId, mut lost: Lost) {
+    pub(super) fn roll_back(&mut self, id: ServerId, client_id: ClientId, mut lost: Lost) {
         let (Some(entry), Some(client)) =
             (self.servers.get_mut(id), self.clients.get_mut(client_id))
         else {
@@ -490,8 +499,11 @@ impl<D: Driver> Engine<D> {
             entry.server.farewell = lost.take_report();
             return self.server_lost(id, None);
         }
+        client.active_at = self.now;
         client.session.changes = None;
         client.session.held = false;
+        // It has been told of an error in its batch, and hears nothing more up to its Sync.
+        client.session.skip_to_sync |= entry.server.ledger.is_skipping();
         entry.server.touched = Vec::new();
         if client.session.pins.is_none() {
             client.session.state = State::Lost(Box::new(lost));

@@ -18,7 +18,7 @@ use super::driver::{Driver, Edge, Token};
 use super::listing::Listing;
 use super::mail::{
     Admission, CancelOutcome, DialFailure, Handed, Inspection, Listened, LoopSettings, Mail,
-    NewClient, NewServer, Notified, Order,
+    NewClient, NewServer, Notified, Order, StandbyWait,
 };
 use crate::cancel::CancelRegistry;
 use crate::client::Notification;
@@ -532,7 +532,7 @@ impl World {
                     Order::Cancel { cancel, .. } => self.cancels.push((seat, cancel)),
                     Order::Look { cancel, .. } => self.looks.push((seat, cancel)),
                     Order::IsThere { server, .. } => self.zombies_asked.push((seat, server)),
-                    Order::Terminate { pid, .. } => self.terminated.push(pid),
+                    Order::Terminate { target, .. } => self.terminated.push(target.pid),
                     Order::Listen { pool, place, channel, ticket } => {
                         let asked = Listen { seat, pool, place, channel, ticket };
                         self.listens.retain(|one| one.seat != seat || one.channel != asked.channel);
@@ -557,7 +557,7 @@ impl World {
         }
     }
 
-    fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
+    pub(super) fn dial(&mut self, seat: usize, spec: &Arc<PoolSpec>, place: u64) {
         self.dials += 1;
         if let Some(failure) = self.dial_failures.pop_front() {
             let failed = Mail::Dialled { pool: spec.clone(), outcome: Err(failure) };
@@ -615,8 +615,12 @@ impl World {
         self.run();
     }
 
-    /// The cancel connection for the oldest order is ready: is it permitted?
+    /// The cancel connection for the oldest order is ready: is it permitted? A question that stands
+    /// before any order is answered: nothing waits for a standby.
     pub(super) fn cancel_is_permitted(&mut self) -> (CancelId, bool) {
+        if self.cancels.is_empty() {
+            self.looked(Some(false));
+        }
         let (seat, cancel) = self.cancels.remove(0);
         let (answer, mut question) = tokio::sync::oneshot::channel();
         self.mail_to(seat, Mail::CancelReady { cancel, answer });
@@ -633,6 +637,7 @@ impl World {
     /// Postgres says whether what it was asked about waits for a standby.
     pub(super) fn looked(&mut self, waits: Option<bool>) {
         let (seat, cancel) = self.looks.remove(0);
+        let waits = waits.map(|waits| if waits { StandbyWait::Waits } else { StandbyWait::NotNow });
         self.mail_to(seat, Mail::Looked { cancel, waits });
         self.run();
     }

@@ -1,7 +1,10 @@
 //! Limits in time on a real Postgres: what is stopped, what is not, and who is never hit.
 
 mod as_postgres;
+mod inquiry;
+mod own;
 mod race;
+mod standby;
 mod visible;
 
 use std::time::{Duration, Instant};

@@ -46,7 +46,7 @@ async fn trust_needs_nothing_and_the_startup_packet_says_only_who_and_where() {
     assert_eq!(connected.login.key, Some((4711, vec![1, 2, 3, 4])));
     assert_eq!(connected.login.statuses.len(), 2);
     assert_eq!(connected.address, ServerAddress::Tcp(fake.address));
-    let server = connected.into_server(0, Startup::default()).unwrap();
+    let server = handed_over(connected);
     assert_eq!(server.cancel.unwrap().pid, 4711);
     assert!(server.handed.tls.is_none() && server.handed.undecrypted.is_empty());
 }
@@ -63,10 +63,7 @@ async fn what_came_behind_ready_for_query_is_handed_over() {
     })
     .await;
     let connected = dial(&fake.target("sslmode=disable"), None).await.unwrap();
-    assert_eq!(
-        connected.into_server(0, Startup::default()).unwrap().handed.unread,
-        b"S\0\0\0\x08a\0b\0N\0\0"
-    );
+    assert_eq!(handed_over(connected).handed.unread, b"S\0\0\0\x08a\0b\0N\0\0");
 }
 
 #[tokio::test]
@@ -185,7 +182,7 @@ async fn scram_is_bound_to_its_tls_connection() {
     let target = fake.target(&format!("sslmode=verify-full&sslrootcert={}", roots.display()));
     let connected = dial(&target, password("secret")).await.unwrap();
     assert!(connected.tls.is_some());
-    let server = connected.into_server(0, Startup::default()).unwrap();
+    let server = handed_over(connected);
     assert!(server.handed.tls.is_some() && server.cancel.unwrap().tls.is_some());
 }
 

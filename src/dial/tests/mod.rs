@@ -35,3 +35,9 @@ async fn dial(
 async fn failure(target: &Target, credential: Option<ServerCredential>) -> DialFailure {
     dial(target, credential).await.unwrap_err().failure()
 }
+
+/// As a loop gets it.
+fn handed_over(connected: Connected) -> NewServer<Socket> {
+    let reached = Reached { connected, account: Account::any(), place: 0 };
+    reached.into_server(Startup::default()).unwrap()
+}

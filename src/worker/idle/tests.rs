@@ -61,23 +61,42 @@ fn an_answer_of_pgweirs_own_counts_as_well() {
     let mut world = world(10);
     let settings = "pool_size = 1\npool_wait_timeout = \"25s\"";
     let (holder, waiting, lost) = (world.client(), world.client(), world.client());
-    // A transaction whose server is gone.
     assert_eq!(world.ask(lost, "BEGIN"), "DCZ");
-    world.kill_server(0, None);
-    world.run();
+    assert_eq!(world.ask(holder, "BEGIN"), "DCZ");
     world.reload(settings);
     world.set_client_idle(Some(10_000));
-    assert_eq!(world.ask(holder, "BEGIN"), "DCZ");
     assert_eq!(world.ask(waiting, "select 1"), "");
     world.advance(20_000);
     world.advance(5_000);
     assert_eq!(sqlstates(&mut world, waiting), ["53300"]);
+    // A transaction whose server is gone.
+    world.kill_server(0, None);
+    world.run();
     assert_eq!(world.ask(lost, "ROLLBACK"), "CZ");
     world.advance(6_000);
     world.advance(3_000);
     assert!(!world.is_closed(waiting) && !world.is_closed(lost));
     world.advance(2_000);
     assert!(world.is_closed(waiting) && world.is_closed(lost) && !world.is_closed(holder));
+}
+
+#[test]
+fn who_says_nothing_after_its_transaction_was_lost_is_idle_from_then_on() {
+    let mut world = world(10);
+    let (lost, other) = (world.client(), world.client());
+    assert_eq!(world.ask(lost, "BEGIN"), "DCZ");
+    // Scans are ten seconds apart: one comes between the loss and the end of the client's patience.
+    world.advance(60_000);
+    assert!(world.is_closed(other));
+    world.advance(5_000);
+    world.kill_server(0, None);
+    world.run();
+    world.advance(5_500);
+    world.advance(4_000);
+    assert!(!world.is_closed(lost));
+    world.advance(1_500);
+    assert_eq!(sqlstates(&mut world, lost), ["57P05"]);
+    world.check_quiet();
 }
 
 #[test]

@@ -126,6 +126,48 @@ fn what_a_vanished_client_left_running_is_cancelled_before_the_server_is_reused(
 }
 
 #[test]
+fn what_a_vanished_client_left_waiting_for_a_standby_is_let_wait() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.servers[0].silent = true;
+    world.send(a, &query("insert x"));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(1_000);
+    for _ in 0..3 {
+        assert!(world.cancels.is_empty());
+        world.looked(Some(true));
+        assert!(world.cancels.is_empty(), "it has committed");
+        world.advance(500);
+    }
+    world.looked(None);
+    assert_eq!(world.cancels.len(), 1, "it may just as well be stuck");
+}
+
+#[test]
+fn the_commit_of_a_vanished_client_is_not_cancelled() {
+    let mut world = World::new(1, "");
+    let a = world.client();
+    world.ask(a, "BEGIN");
+    world.ask(a, "insert x");
+    world.servers[0].silent = true;
+    world.send(a, &query("COMMIT"));
+    world.run();
+    world.hang_up(a);
+    world.run();
+    world.advance(1_000);
+    world.advance(2_000);
+    assert_eq!((world.looks.len(), world.cancels.len()), (0, 0));
+    world.answer_one(0);
+    world.servers[0].silent = false;
+    world.run();
+    let b = world.client();
+    assert_eq!(world.ask(b, "select b"), "DCZ");
+    assert_eq!(world.dials, 1);
+}
+
+#[test]
 fn everything_that_a_vanished_client_had_sent_ahead_is_cancelled_bit_by_bit() {
     let mut world = World::new(1, "");
     let a = world.client();
@@ -315,5 +357,6 @@ fn a_client_that_closed_its_own_end_is_there_as_long_as_it_reads() {
     }
     world.advance(1_000);
     world.advance(1_000);
+    world.looked(Some(false));
     assert_eq!(world.cancels.len(), 1);
 }

@@ -345,3 +345,63 @@ fn servers_that_take_no_limits_at_startup_are_given_them() {
     let given = ran(&mut world).iter().filter(|text| text.contains("set_config")).count();
     assert_eq!(given, 1, "once for each server");
 }
+
+/// A client whose transaction could not be given a limit for its DDL, with more sent behind it; the tags and errors of
+/// what it gets.
+fn limit_that_cannot_be_set(settings: &str) -> (World, ClientEnd) {
+    let mut world = World::new(1, &format!("ddl_lock_timeout = \"5s\"\n{settings}"));
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.ask(client, "insert first");
+    world.servers[0].silent = true;
+    let all = [query("ALTER TABLE t ADD a int"), query("insert second"), query("COMMIT")];
+    world.send(client, &all.concat());
+    world.run();
+    world.front_fails(0, &Report::error(b"57014", "canceling statement due to statement timeout"));
+    world.servers[0].silent = false;
+    world.run();
+    (world, client)
+}
+
+#[test]
+fn behind_limits_that_could_not_be_set_the_transaction_has_failed() {
+    for settings in ["", "pool_mode = \"session\""] {
+        let (mut world, client) = limit_that_cannot_be_set(settings);
+        let frames = world.frames(client);
+        let tags: String = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
+        assert_eq!(tags, "EZEZCZ", "{settings}");
+        let codes: Vec<_> = [0, 2].map(|n| Report::from_server(&frames[n].1)).into();
+        assert_eq!([codes[0].sqlstate(), codes[1].sqlstate()], ["57014", "25P02"]);
+        assert_eq!([&frames[1].1, &frames[3].1, &frames[5].1], [b"E", b"E", b"I"]);
+        assert_eq!(frames[4].1, b"ROLLBACK\0");
+        assert_eq!(ran(&mut world).last().unwrap(), "ROLLBACK");
+        for text in ["BEGIN", "ALTER TABLE t ADD a int", "COMMIT"] {
+            assert_eq!(world.ask(client, text), "DCZ", "{settings}");
+        }
+        assert_eq!(world.dials, 1);
+        world.check_accounts();
+    }
+}
+
+#[test]
+fn a_session_with_tables_of_its_own_keeps_them_where_a_limit_cannot_be_set() {
+    let mut world = World::new(1, "maintenance_timeout = \"1h\"\nstatement_timeout = \"15s\"");
+    let client = world.client();
+    world.ask(client, "select 1");
+    world.servers[0].left = Some([true, false, false]);
+    world.ask(client, "CREATE TEMP TABLE t ()");
+    world.servers[0].silent = true;
+    world.send(client, &[query("VACUUM x"), query("select next")].concat());
+    world.run();
+    world.front_fails(0, &Report::error(b"57014", "canceling statement due to user request"));
+    world.servers[0].silent = false;
+    world.run();
+    let frames = world.frames(client);
+    let tags: String = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
+    assert_eq!((tags.as_str(), frames[1].1.as_slice()), ("EZDCZ", b"I".as_slice()));
+    let ran = ran(&mut world);
+    assert!(!ran.iter().any(|text| text == "DISCARD ALL" || text == "VACUUM x"), "{ran:?}");
+    assert_eq!(world.ask(client, "VACUUM x"), "DCZ");
+    assert_eq!(world.dials, 1);
+    world.check_accounts();
+}

@@ -6,7 +6,7 @@ use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use super::sqlstates;
 use crate::config::ClockLimit;
 use crate::sql::Fingerprint;
-use crate::wire::Report;
+use crate::wire::{Report, handshake};
 
 fn server_has_cancelled() -> Report {
     Report::error(b"57014", "canceling statement due to statement timeout")
@@ -143,6 +143,29 @@ fn every_end_has_its_word() {
     self::cancel(&mut world);
     assert_eq!(lines(&mut world)[0].0, Outcome::Cancelled);
     assert_eq!(lines(&mut world).len(), 2);
+
+    // Nobody could say, and it did wait: it has committed, and says so.
+    let mut world = World::new(1, "statement_timeout = \"2s\"");
+    let client = world.client();
+    world.ask(client, "select first");
+    world.servers[0].silent = true;
+    world.send(client, &query("insert x"));
+    world.run();
+    world.advance(2_100);
+    world.looked(None);
+    let (cancel, permitted) = world.cancel_is_permitted();
+    assert!(permitted);
+    let mut warning =
+        b"SWARNUNG\0VWARNING\0C01000\0MWarten abgebrochen\0Fsyncrep.c\0L300\0".to_vec();
+    warning.extend_from_slice(b"RSyncRepWaitForLSN\0\0");
+    let mut notice = Vec::new();
+    handshake::message(&mut notice, b'N', &warning);
+    world.server_says(0, &notice);
+    world.servers[0].silent = false;
+    world.run();
+    world.cancel_finished(cancel, CancelOutcome::Delivered);
+    assert_eq!(world.tags(client), "NDCZ");
+    assert_eq!(lines(&mut world), [(Outcome::Unconfirmed, Belt::Pgweir, of("insert x"))]);
 
     // The server cannot be cancelled and is lost.
     let mut world = World::new(1, "statement_timeout = \"2s\"");
