@@ -1,0 +1,179 @@
+//! From commands to a verdict: each command meets each rule, in the state that those before it leave.
+
+use std::borrow::Cow;
+
+use super::case::{Case, Fault, Rule};
+use super::context::Context;
+use super::history::{History, Scene};
+use super::judgement::{Finding, Judgement};
+use super::rules::{self, RULES};
+use crate::rules::Action;
+use crate::sql::Span;
+use crate::sql::commands::{Command, Commands, Found, Offset, Place};
+
+/// More findings than this in one text are not told; a refusal always is.
+const FINDINGS_MAX: usize = 100;
+
+/// What the policy says to `text`, whose commands these are, from a session with this history.
+///
+/// Nothing to judge costs nothing: callers ask [`Commands::is_empty`] and [`History::minds_ordinary`] first.
+#[must_use]
+pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Context) -> Judgement {
+    if commands.is_empty() && !history.minds_ordinary() {
+        return Judgement::default();
+    }
+    let mut court = Court::new(context);
+    if court.rules.is_empty() {
+        return court.judgement;
+    }
+    let mut state = Cow::Borrowed(history.state());
+    let mut scene = Scene::new(text, context);
+    let found = commands.found();
+    let alone = commands.statements() <= 1;
+    for (number, one) in found.iter().enumerate() {
+        if !scene.failed {
+            let makes_unnamed = one.place == Place::Assembled && makes_unnamed(found, one);
+            let (state, scene) = (&*state, &scene);
+            let case = Case { found: one, state, scene, context, alone, makes_unnamed };
+            court.hear(&case);
+        }
+        if number + 1 < found.len() || commands.beyond().any {
+            state.to_mut().apply(one, &mut scene);
+        }
+    }
+    if !scene.failed {
+        rules::beyond(commands, &mut |rule, fault| {
+            let statement = commands.statements().saturating_sub(1);
+            court.note(rule, fault, statement, Span { start: 0, end: text.len() });
+        });
+        if found.is_empty() && history.minds_ordinary() {
+            let (rule, fault) = rules::after_exclusive();
+            court.note(rule, fault, 0, Span { start: 0, end: text.len() });
+        }
+    }
+    court.close()
+}
+
+/// True where the statement of `one` makes relations under names that cannot be read.
+fn makes_unnamed(found: &[Found], one: &Found) -> bool {
+    found.iter().any(|other| {
+        let unnamed = matches!(&other.command, Command::CreateTable(made) if made.name.is_none());
+        other.statement == one.statement && other.place == Place::Assembled && unnamed
+    })
+}
+
+/// The rules of a policy that are not off, and what they have said so far.
+struct Court<'a> {
+    context: &'a Context<'a>,
+    rules: Vec<(&'static Rule, Action)>,
+    judgement: Judgement,
+    /// A refusal stands that no answer of the catalog would take back.
+    certain: bool,
+}
+
+impl<'a> Court<'a> {
+    fn new(context: &'a Context<'a>) -> Self {
+        let action = |rule: &'static Rule| (rule, context.policy.action(rule.name));
+        let awake = |(rule, action): &(&Rule, Action)| {
+            *action != Action::Off || rules::may_be_index_ddl(rule)
+        };
+        let rules = RULES.iter().map(action).filter(awake).collect();
+        Self { context, rules, judgement: Judgement::default(), certain: false }
+    }
+
+    fn hear(&mut self, case: &Case) {
+        let rules = std::mem::take(&mut self.rules);
+        for (rule, _) in &rules {
+            if let Some(fault) = (rule.judge)(case) {
+                self.note(rule.name, fault, case.found.statement, case.found.span);
+            }
+        }
+        self.rules = rules;
+    }
+
+    fn note(&mut self, rule: &'static str, fault: Fault, statement: usize, span: Span) {
+        let policy = self.context.policy;
+        let mut action = policy.action(rule);
+        if fault.as_index_ddl {
+            action =
+                rules::INDEX_RULES.iter().map(|rule| policy.action(rule)).fold(action, Action::max);
+        }
+        let rejects = action == Action::Reject;
+        let full = self.judgement.findings.len() >= FINDINGS_MAX;
+        if action == Action::Off || full && (!rejects || self.certain) {
+            return;
+        }
+        if rejects && !self.certain {
+            self.certain = fault.questions.is_empty();
+            self.judgement.questions.extend(fault.questions);
+        }
+        self.judgement.findings.push(Finding {
+            rule,
+            action,
+            statement,
+            span,
+            message: fault.message,
+            detail: self.detail(rule, action, fault.lock),
+            hint: self.hint(fault.hint),
+        });
+    }
+
+    fn detail(&self, rule: &str, action: Action, lock: &str) -> String {
+        let policy = self.context.policy;
+        let does = match action {
+            Action::Off => "ignores",
+            Action::Log => "logs",
+            Action::Warn => "warns of",
+            Action::Reject => "rejects",
+        };
+        let colon = if lock.is_empty() { "" } else { ": " };
+        let (name, origin) = (&policy.name, policy.origin(rule));
+        let from = if self.context.origin.is_empty() {
+            String::new()
+        } else {
+            format!("; policy set at {}", self.context.origin)
+        };
+        format!("Rule {rule}{colon}{lock}. Guard policy \"{name}\" {does} it ({origin}{from}).")
+    }
+
+    fn hint(&self, hint: String) -> String {
+        match &self.context.policy.hint_url {
+            Some(url) if hint.is_empty() => format!("See {url}"),
+            Some(url) => format!("{hint} See {url}"),
+            None => hint,
+        }
+    }
+
+    /// The verdict. Questions are worth asking only where their answers would take back every refusal.
+    fn close(mut self) -> Judgement {
+        if self.certain {
+            self.judgement.questions.clear();
+        }
+        let mut asked = Vec::new();
+        self.judgement.questions.retain(|question| {
+            let new = !asked.contains(question);
+            if new {
+                asked.push(question.clone());
+            }
+            new
+        });
+        self.judgement
+    }
+}
+
+/// The parameters (`$1` is 1) whose Bind values [`bound_offset`] has to see.
+pub fn offset_parameters(commands: &Commands) -> impl Iterator<Item = u32> {
+    commands.found().iter().filter_map(|found| match found.command {
+        Command::Offset(Offset::Param(number)) => Some(number),
+        _ => None,
+    })
+}
+
+/// What the policy says to an OFFSET of this value, bound to a parameter. None: nothing.
+#[must_use]
+pub fn bound_offset(value: u64, text: &[u8], context: &Context) -> Option<Finding> {
+    let (rule, fault) = rules::offset_of(value)?;
+    let mut court = Court::new(context);
+    court.note(rule, fault, 0, Span { start: 0, end: text.len() });
+    court.judgement.findings.pop()
+}
