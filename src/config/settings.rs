@@ -97,7 +97,7 @@ macro_rules! settings {
             pub role: String,
             /// The policy that `guard` names.
             pub policy: Arc<GuardPolicy>,
-            /// Where the limits in time come from, for those whom they strike.
+            /// Where the limits in time and the policy come from, for those whom they strike.
             pub limit_origins: Arc<[(&'static str, Origin)]>,
             $($(#[$doc])* pub $name: $type,)+
         }
@@ -115,7 +115,7 @@ macro_rules! settings {
                 Effective { database, role: role.to_owned(), policy, limit_origins, $($name: settings.$name,)+ }
             }
 
-            /// Where the value of a limit in time comes from, in words.
+            /// Where the value of a limit in time, or of `guard`, comes from, in words.
             pub fn origin_of(&self, limit: &str) -> String {
                 let known = self.limit_origins.iter().find(|(key, _)| *key == limit);
                 known.map_or(&Origin::BuiltIn, |(_, origin)| origin).to_string()

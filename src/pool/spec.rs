@@ -52,6 +52,8 @@ pub struct PoolSpec {
     limits_there: Mutex<LimitsThere>,
     /// Counts what changes the limits of its clients.
     belt_version: AtomicU64,
+    /// Its clients' texts are judged.
+    guarded: AtomicBool,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -76,6 +78,7 @@ impl PoolSpec {
             database,
             role,
             time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
+            guarded: AtomicBool::new(!settings.policy.is_off()),
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
@@ -192,6 +195,7 @@ impl PoolSpec {
     pub fn follow(&self, settings: Arc<Effective>) {
         let before = self.settings.swap(settings.clone());
         self.time_limits.store(TimeLimits::of(&settings));
+        self.guarded.store(!settings.policy.is_off(), Ordering::Relaxed);
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -309,6 +313,13 @@ impl PoolSpec {
             resets: settings.reset_on_handover == crate::config::ResetOnHandover::Always,
             resets_for_code: settings.reset_on_handover == crate::config::ResetOnHandover::UserCode,
         }
+    }
+
+    /// Whether its clients' texts are judged by a policy of the guard.
+    #[must_use]
+    #[inline]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed)
     }
 
     /// How long its clients may take.

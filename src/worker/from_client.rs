@@ -404,6 +404,8 @@ impl<D: Driver> Engine<D> {
             return self.skip_until_sync(id, header.tag);
         }
         let refuses = client.session.refuses_state();
+        let guards =
+            client.spec.is_guarded() && matches!(header.tag, tag::QUERY | tag::PARSE);
         let server = match client.session.state {
             State::Attached(_) if client.session.refuse.is_some() => {
                 return self.refuse_message(id, header.tag);
@@ -422,6 +424,9 @@ impl<D: Driver> Engine<D> {
                 if refuses && let Some(next) = self.refuse_here(id, header, message) {
                     return next;
                 }
+                if guards && let Some(next) = self.guard(id, None, header, message, before) {
+                    return next;
+                }
                 match self.check_out(id) {
                     Some(server) if self.is_preparing(server) => return Next::Pause,
                     Some(server) => server,
@@ -432,6 +437,9 @@ impl<D: Driver> Engine<D> {
             State::Waiting | State::Closing => return Next::Pause,
         };
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
+            return next;
+        }
+        if guards && let Some(next) = self.guard(id, Some(server), header, message, before) {
             return next;
         }
         self.judge_attached(id, server, header, message, before, after)
@@ -624,9 +632,15 @@ impl<D: Driver> Engine<D> {
             entry.server.ledger.time_last(timing);
         }
         match sent {
-            Sent::Query(_) if owed => self.remember_query(server, text.unwrap_or(body)),
+            Sent::Query(_) if owed => {
+                self.remember_query(server, text.unwrap_or(body));
+                self.record_query(id, server, text.unwrap_or_default());
+            }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);
+                if body.first() == Some(&0) {
+                    self.record_execute(id, server);
+                }
             }
             _ => {}
         }

@@ -31,10 +31,10 @@ const ANYTHING: &[u8] = b"SELECT";
 const NOBODY: &[u8] = b"_pgweir_refused";
 
 /// A text that may not run.
-struct Refused {
-    report: Report,
+pub(super) struct Refused {
+    pub(super) report: Report,
     /// It begins, ends or shapes a transaction.
-    controls: bool,
+    pub(super) controls: bool,
 }
 
 impl<D: Driver> Engine<D> {
@@ -45,7 +45,32 @@ impl<D: Driver> Engine<D> {
         header: Header,
         message: &[u8],
     ) -> Option<Next> {
-        let Refused { report, .. } = self.refused(header, message)?;
+        let refused = self.refused(header, message)?;
+        self.answer_refused(id, header, message, refused)
+    }
+
+    /// Refuses a message, here or there.
+    pub(super) fn refuse(
+        &mut self,
+        id: ClientId,
+        server: Option<ServerId>,
+        (header, message): (Header, &[u8]),
+        before: &[u8],
+        refused: Refused,
+    ) -> Option<Next> {
+        match server {
+            Some(server) => self.replace_refused(id, server, (header, message), before, refused),
+            None => self.answer_refused(id, header, message, refused),
+        }
+    }
+
+    fn answer_refused(
+        &mut self,
+        id: ClientId,
+        header: Header,
+        message: &[u8],
+        Refused { report, .. }: Refused,
+    ) -> Option<Next> {
         let client = self.clients.get_mut(id)?;
         let drops_unnamed = match header.tag {
             tag::QUERY => true,
@@ -72,7 +97,18 @@ impl<D: Driver> Engine<D> {
         message: &[u8],
         before: &[u8],
     ) -> Option<Next> {
-        let Refused { report, controls } = self.refused(header, message)?;
+        let refused = self.refused(header, message)?;
+        self.replace_refused(id, server, (header, message), before, refused)
+    }
+
+    fn replace_refused(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        (header, message): (Header, &[u8]),
+        before: &[u8],
+        Refused { report, controls }: Refused,
+    ) -> Option<Next> {
         let (client, entry) = (self.clients.get_mut(id)?, self.servers.get(server)?);
         let ledger = &entry.server.ledger;
         if ledger.is_skipping() || ledger.copy_in() {
@@ -92,6 +128,12 @@ impl<D: Driver> Engine<D> {
         self.to_server.extend_from_slice(before);
         let unnamed = message.get(HEADER_LEN) == Some(&0);
         let sent = match header.tag {
+            // No error of a Bind could be told from others: a Parse that fails stands for it.
+            tag::BIND => {
+                build::parse(&mut self.to_server, NOBODY, &[text, b"\0\0\0"].concat());
+                session.bound = None;
+                Sent::Parse(Which::Own)
+            }
             tag::PARSE => {
                 let name = if unnamed { &b""[..] } else { NOBODY };
                 build::parse(&mut self.to_server, name, &[text, b"\0\0\0"].concat());

@@ -311,7 +311,7 @@ impl<D: Driver> Engine<D> {
             return self.write_bind(header, names, name.as_bytes(), before);
         }
         if names.statement.is_empty() {
-            return self.bind_unnamed(id, server, names, values, before);
+            return self.bind_unnamed(id, server, (header, names, values), before);
         }
         if names.portal.is_empty() {
             session.portal_does = None;
@@ -334,6 +334,13 @@ impl<D: Driver> Engine<D> {
             };
         };
         let effects = self.statements.effects(statement);
+        let is_unnamed = names.portal.is_empty();
+        if (effects.commands || self.has_guarded_portal(id))
+            && let Some(next) =
+                self.guard_bind(id, server, (statement, is_unnamed), (header, body), before)
+        {
+            return next;
+        }
         if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
             return next;
         }
