@@ -420,7 +420,7 @@ pub fn effects(text: &[u8]) -> TextEffects {
     if facts.statements().is_empty() {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
         let statements = statements(&facts);
-        let commands = !sql::is_ordinary(text, LexOptions::default());
+        let commands = has_commands(&facts, text);
         return TextEffects { is_one_query, statements, commands, ..TextEffects::NOTHING };
     }
     let (timing, ddl) = timing(&facts, text);
@@ -493,8 +493,13 @@ pub fn effects(text: &[u8]) -> TextEffects {
             .iter()
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
-        commands: !sql::is_ordinary(text, LexOptions::default()),
+        commands: has_commands(&facts, text),
     }
+}
+
+/// Whether the guard's rules have anything to look for: nearly every text is told by its facts.
+fn has_commands(facts: &TextFacts, text: &[u8]) -> bool {
+    !facts.is_ordinary() && !sql::is_ordinary(text, LexOptions::default())
 }
 
 /// How a text stands to limits of time, and whether it has DDL that others queue behind.

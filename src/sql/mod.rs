@@ -19,6 +19,7 @@ mod lexer;
 mod literal;
 mod names;
 mod parameters;
+mod plain;
 mod portals;
 mod split;
 mod statements;

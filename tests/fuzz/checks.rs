@@ -61,6 +61,7 @@ pub fn recognisers(data: &[u8]) {
     }
     let _ = vacated(text, options);
     let found = commands(text, options);
+    assert!(!known.is_ordinary() || is_ordinary(text, options), "its facts say ordinary");
     if is_ordinary(text, options) {
         let longer = [b"analyze;", text].concat();
         assert_eq!(commands(&longer, options).found().len(), 1, "not ordinary after all");

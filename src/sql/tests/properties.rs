@@ -28,6 +28,39 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// Queries, or nearly: every token that a look at queries tells apart.
+fn query() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(TOKENS.split(' ').collect::<Vec<_>>());
+    let begins = prop::sample::select(BEGINNINGS.to_vec());
+    let rest = prop::collection::vec(token, 0..12).prop_map(|tokens| tokens.join(" "));
+    let list = prop_oneof![9 => Just(0_usize), 1 => 90..110_usize];
+    let statement = (begins, rest, list)
+        .prop_map(|(begins, rest, commas)| format!("{begins} {rest}{}", ",".repeat(commas)));
+    prop::collection::vec(statement, 1..4).prop_map(|statements| statements.join(";"))
+}
+
+const BEGINNINGS: &[&str] = &[
+    "",
+    "select a from t",
+    "SELECT a FROM t WHERE a",
+    "insert into t",
+    "update t set a = 1",
+    "Update t set a = 1 where",
+    "delete from t",
+    "delete from t where b",
+    "with x as (",
+    "values (",
+    "(select",
+    "((update t",
+    "merge into t",
+    "table t",
+];
+
+const TOKENS: &str = "a b.c \"where\" \"or\" \"for\" \"insert\" \"into\" \"set_config\" \"pg_advisory_lock\" U&\"a\" \
+    ( ) [ ] ; , = * . + :: 1 1.5 '1' 'a $1 /*x*/ --x\n where or WHERE OR wHere and not NOT null true false in IN \
+    do for key no update delete insert into merge count COUNT offset set_config pg_advisory_lock \
+    pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_x nextval pg_temp_3 select values with";
+
 const PIECES: &[&str] = &[
     " ",
     "\n",
@@ -161,6 +194,17 @@ proptest! {
         } else {
             prop_assert_eq!(found.statements(), Statements::new(&text, options).count());
         }
+    }
+
+    #[test]
+    fn facts_say_ordinary_only_where_the_closer_look_does(text in text(), options in options()) {
+        prop_assert!(!facts(&text, options).is_ordinary() || is_ordinary(&text, options));
+    }
+
+    #[test]
+    fn facts_say_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
+        let (text, options) = (text.as_bytes(), LexOptions::default());
+        prop_assert!(!facts(text, options).is_ordinary() || is_ordinary(text, options));
     }
 
     #[test]

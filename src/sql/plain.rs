@@ -1,0 +1,195 @@
+//! The one look that nearly every text gets: whether it is of plain queries, and whether the guard has to look closer.
+//!
+//! Owns the scan, which allocates nothing, and what of [`is_ordinary`](super::is_ordinary) can be told on the way. Where
+//! this says that a text is ordinary, so does that; where it does not, that is to be asked.
+
+use super::commands::IN_LIST_MIN;
+use super::names::{self, Clause, Suspect};
+use super::{Kind, LexOptions, Lexer, Span};
+
+/// A text of queries that leave their session as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain {
+    /// How many statements it has.
+    pub(super) count: usize,
+    /// It is [ordinary](super::is_ordinary) for certain.
+    pub(super) ordinary: bool,
+}
+
+/// What the token before says about a word.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Before {
+    /// Nothing.
+    #[default]
+    Any,
+    /// It is INSERT or MERGE: INTO is theirs.
+    Insert,
+    /// It ends ON CONFLICT DO, FOR, FOR NO KEY: UPDATE begins no write.
+    Locks,
+}
+
+/// The write that the statement is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// None.
+    No,
+    /// An UPDATE or DELETE that has not come to its WHERE.
+    Bare,
+    /// One that has.
+    Conditional,
+}
+
+/// What a text is, if each of its statements is a query that begins with a query's word and holds no suspicious one.
+pub(super) fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
+    let mut lexer = Lexer::new(text, options);
+    let mut count = 0;
+    let mut at_start = true;
+    let (mut parentheses, mut brackets) = (0_usize, 0_usize);
+    let mut before = Before::Any;
+    let mut write = Write::No;
+    let mut ordinary = true;
+    let mut lists = false;
+    while let Some(token) = lexer.next_here() {
+        let behind = std::mem::take(&mut before);
+        let Span { start, end } = token.span;
+        let word = match token.kind {
+            Kind::Word => text.get(start..end)?,
+            Kind::QuotedWord => text.get(start + 1..end - 1)?, // None: it is not even closed.
+            Kind::UnicodeWord => return None,
+            Kind::Symbol(b';') => {
+                if parentheses == 0 {
+                    ordinary &= write != Write::Bare;
+                    (at_start, brackets, write) = (true, 0, Write::No);
+                }
+                continue;
+            }
+            Kind::Symbol(b'(') => {
+                if std::mem::take(&mut at_start) {
+                    count += 1;
+                    ordinary &= reads(lexer, text);
+                }
+                parentheses += 1;
+                continue;
+            }
+            _ if at_start => return None,
+            Kind::Symbol(b')') => {
+                ordinary &= parentheses > 0;
+                parentheses = parentheses.saturating_sub(1);
+                continue;
+            }
+            Kind::Symbol(b'[') => {
+                brackets += 1;
+                continue;
+            }
+            Kind::Symbol(b']') => {
+                ordinary &= brackets > 0;
+                brackets = brackets.saturating_sub(1);
+                continue;
+            }
+            _ => continue,
+        };
+        let unquoted = token.kind == Kind::Word;
+        if std::mem::take(&mut at_start) {
+            count += 1;
+            match begins_query(word).filter(|_| unquoted)? {
+                Query::Read => {}
+                Query::Table => ordinary = false,
+                Query::Insert => before = Before::Insert,
+                Query::Merge => (before, ordinary) = (Before::Insert, false),
+                Query::Write => write = Write::Bare,
+            }
+            continue;
+        }
+        match names::suspect(word) {
+            None => {}
+            // A quoted word is no keyword.
+            Some(Suspect::Insert | Suspect::Merge | Suspect::Clause(_)) if !unquoted => {}
+            Some(Suspect::Insert) => before = Before::Insert,
+            Some(Suspect::Merge) => (before, ordinary) = (Before::Insert, false),
+            Some(Suspect::Into) if behind == Before::Insert => {}
+            Some(Suspect::Clause(clause)) => match clause {
+                Clause::Where if write != Write::No && parentheses + brackets == 0 => {
+                    write = Write::Conditional;
+                    ordinary &= names_something(lexer, text);
+                }
+                Clause::Or if write != Write::No => ordinary &= names_something(lexer, text),
+                Clause::Where | Clause::Or => {}
+                Clause::In => lists = true,
+                Clause::Locks => before = Before::Locks,
+                Clause::Write => ordinary &= behind == Before::Locks,
+                Clause::Count | Clause::Offset => ordinary = false,
+            },
+            Some(
+                Suspect::Into
+                | Suspect::SetConfig
+                | Suspect::CurrentSetting
+                | Suspect::TempSchema
+                | Suspect::Settings
+                | Suspect::Prepared
+                | Suspect::Call(_),
+            ) => return None,
+        }
+    }
+    ordinary &= write != Write::Bare && !(lists && may_be_long(text));
+    lexer.flaw().is_none().then_some(Plain { count, ordinary })
+}
+
+/// How a query begins.
+enum Query {
+    /// SELECT, VALUES, WITH.
+    Read,
+    /// TABLE.
+    Table,
+    /// INSERT.
+    Insert,
+    /// MERGE.
+    Merge,
+    /// UPDATE or DELETE.
+    Write,
+}
+
+fn begins_query(word: &[u8]) -> Option<Query> {
+    let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
+    match word.first().map(u8::to_ascii_lowercase)? {
+        b's' if is(b"select") => Some(Query::Read),
+        b'u' if is(b"update") => Some(Query::Write),
+        b'd' if is(b"delete") => Some(Query::Write),
+        b'w' if is(b"with") => Some(Query::Read),
+        b'v' if is(b"values") => Some(Query::Read),
+        b't' if is(b"table") => Some(Query::Table),
+        b'i' if is(b"insert") => Some(Query::Insert),
+        b'm' if is(b"merge") => Some(Query::Merge),
+        _ => None,
+    }
+}
+
+/// True where the parentheses that a statement begins with open before SELECT and its like.
+#[inline(never)]
+fn reads(lexer: Lexer, text: &[u8]) -> bool {
+    let mut tokens = lexer.skip_while(|token| token.kind == Kind::Symbol(b'('));
+    let begins = |token: super::Token| {
+        token.kind == Kind::Word && matches!(begins_query(token.span.of(text)), Some(Query::Read))
+    };
+    tokens.next().is_some_and(begins)
+}
+
+/// True where what follows WHERE or OR begins with a name, in parentheses or not: then it is no condition that is
+/// always true.
+#[inline(never)]
+fn names_something(lexer: Lexer, text: &[u8]) -> bool {
+    const CONSTANTS: [&[u8]; 4] = [b"true", b"false", b"not", b"null"];
+    let mut tokens = lexer.skip_while(|token| token.kind == Kind::Symbol(b'('));
+    tokens.next().is_some_and(|token| {
+        let word = token.span.of(text);
+        match token.kind {
+            Kind::Word => !CONSTANTS.iter().any(|one| one.eq_ignore_ascii_case(word)),
+            Kind::QuotedWord => true,
+            _ => false,
+        }
+    })
+}
+
+/// True where there are commas enough for a list that is told of, wherever they stand.
+fn may_be_long(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte == b',').count() >= IN_LIST_MIN - 1
+}
