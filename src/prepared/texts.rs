@@ -118,7 +118,10 @@ impl Texts {
 
     #[inline(never)]
     fn look_further(&mut self, text: &[u8], hash: u64) -> Known {
-        if let Some(kept) = self.old.remove(&hash).filter(|kept| *kept.text == *text) {
+        if !self.old.is_empty()
+            && let Some(kept) = self.old.remove(&hash)
+            && *kept.text == *text
+        {
             let known = kept.known.clone();
             self.keep(hash, kept);
             return known;

@@ -33,16 +33,12 @@ pub(super) enum Suspect {
 /// What a word says to the guard where it is a keyword: what [`is_ordinary`](super::is_ordinary) looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clause {
-    /// WHERE
-    Where,
-    /// OR
-    Or,
     /// IN
     In,
     /// UPDATE and DELETE.
     Write,
     /// FOR, KEY and DO: UPDATE and DELETE behind it begin no statement.
-    Locks,
+    Lock,
     /// `count(…)`
     Count,
     /// OFFSET
@@ -62,13 +58,12 @@ const RUNS_TEXT: Suspect = Call(E::OPAQUE);
 const OTHER_STATE: Suspect = Call(E::UNKNOWN);
 
 const TABLE: &[(&str, Suspect)] = &[
-    ("where", C(Clause::Where)), // First stand those that plain queries hold.
-    ("into", Suspect::Into),
-    ("for", C(Clause::Locks)),
+    ("into", Suspect::Into), // First stand those that plain queries hold.
+    ("for", C(Clause::Lock)),
     ("update", C(Clause::Write)),
     ("count", C(Clause::Count)),
     ("offset", C(Clause::Offset)),
-    ("key", C(Clause::Locks)),
+    ("key", C(Clause::Lock)),
     ("delete", C(Clause::Write)),
     ("insert", Suspect::Insert),
     ("merge", Suspect::Merge),
@@ -150,12 +145,13 @@ pub(super) fn suspect(word: &[u8]) -> Option<Suspect> {
 fn pair(first: u8, second: u8) -> Option<Suspect> {
     match (first | 0x20, second | 0x20) {
         (b'i', b'n') => Some(C(Clause::In)),
-        (b'o', b'r') => Some(C(Clause::Or)),
-        (b'd', b'o') => Some(C(Clause::Locks)),
+        (b'd', b'o') => Some(C(Clause::Lock)),
         _ => None,
     }
 }
 
+// Apart, so that the way to None needs no stack.
+#[inline(never)]
 fn look_up(word: &[u8]) -> Option<Suspect> {
     let known = |(name, _): &&(&str, Suspect)| name.as_bytes().eq_ignore_ascii_case(word);
     TABLE.iter().find(known).map(|(_, suspect)| *suspect).or_else(|| own_temp_schema(word))

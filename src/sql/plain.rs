@@ -5,7 +5,7 @@
 
 use super::commands::IN_LIST_MIN;
 use super::names::{self, Clause, Suspect};
-use super::{Kind, LexOptions, Lexer, Span};
+use super::{Kind, LexOptions, Lexer, Span, Token};
 
 /// A text of queries that leave their session as it is.
 #[derive(Clone, Copy, Debug)]
@@ -16,16 +16,17 @@ pub(super) struct Plain {
     pub(super) ordinary: bool,
 }
 
-/// What the token before says about a word.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Before {
-    /// Nothing.
-    #[default]
-    Any,
-    /// It is INSERT or MERGE: INTO is theirs.
+/// Where a token stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// At the beginning of a statement.
+    Start,
+    /// Inside of one.
+    Inside,
+    /// Behind INSERT or MERGE: INTO is theirs.
     Insert,
-    /// It ends ON CONFLICT DO, FOR, FOR NO KEY: UPDATE begins no write.
-    Locks,
+    /// Behind the end of ON CONFLICT DO, FOR, FOR NO KEY: UPDATE begins no write.
+    Lock,
 }
 
 /// The write that the statement is.
@@ -43,14 +44,13 @@ enum Write {
 pub(super) fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
     let mut lexer = Lexer::new(text, options);
     let mut count = 0;
-    let mut at_start = true;
+    let mut next = At::Start;
     let (mut parentheses, mut brackets) = (0_usize, 0_usize);
-    let mut before = Before::Any;
     let mut write = Write::No;
     let mut ordinary = true;
     let mut lists = false;
     while let Some(token) = lexer.next_here() {
-        let behind = std::mem::take(&mut before);
+        let at = std::mem::replace(&mut next, At::Inside);
         let Span { start, end } = token.span;
         let word = match token.kind {
             Kind::Word => text.get(start..end)?,
@@ -59,19 +59,19 @@ pub(super) fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
             Kind::Symbol(b';') => {
                 if parentheses == 0 {
                     ordinary &= write != Write::Bare;
-                    (at_start, brackets, write) = (true, 0, Write::No);
+                    (next, brackets, write) = (At::Start, 0, Write::No);
                 }
                 continue;
             }
             Kind::Symbol(b'(') => {
-                if std::mem::take(&mut at_start) {
+                parentheses += 1;
+                if at == At::Start {
                     count += 1;
                     ordinary &= reads(lexer, text);
                 }
-                parentheses += 1;
                 continue;
             }
-            _ if at_start => return None,
+            _ if at == At::Start => return None,
             Kind::Symbol(b')') => {
                 ordinary &= parentheses > 0;
                 parentheses = parentheses.saturating_sub(1);
@@ -88,35 +88,39 @@ pub(super) fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
             }
             _ => continue,
         };
-        let unquoted = token.kind == Kind::Word;
-        if std::mem::take(&mut at_start) {
+        if at == At::Start {
             count += 1;
-            match begins_query(word).filter(|_| unquoted)? {
+            match begins_query(word).filter(|_| token.kind == Kind::Word)? {
                 Query::Read => {}
                 Query::Table => ordinary = false,
-                Query::Insert => before = Before::Insert,
-                Query::Merge => (before, ordinary) = (Before::Insert, false),
+                Query::Insert => next = At::Insert,
+                Query::Merge => (next, ordinary) = (At::Insert, false),
                 Query::Write => write = Write::Bare,
             }
             continue;
         }
+        let keyword = token.kind == Kind::Word;
         match names::suspect(word) {
-            None => {}
-            // A quoted word is no keyword.
-            Some(Suspect::Insert | Suspect::Merge | Suspect::Clause(_)) if !unquoted => {}
-            Some(Suspect::Insert) => before = Before::Insert,
-            Some(Suspect::Merge) => (before, ordinary) = (Before::Insert, false),
-            Some(Suspect::Into) if behind == Before::Insert => {}
-            Some(Suspect::Clause(clause)) => match clause {
-                Clause::Where if write != Write::No && parentheses + brackets == 0 => {
+            None if write == Write::No => {}
+            None if keyword => {
+                let outside = parentheses + brackets == 0;
+                if outside && word.eq_ignore_ascii_case(b"where") {
                     write = Write::Conditional;
                     ordinary &= names_something(lexer, text);
+                } else if word.eq_ignore_ascii_case(b"or") {
+                    ordinary &= names_something(lexer, text);
                 }
-                Clause::Or if write != Write::No => ordinary &= names_something(lexer, text),
-                Clause::Where | Clause::Or => {}
+            }
+            None => {}
+            // A quoted word is no keyword.
+            Some(Suspect::Insert | Suspect::Merge | Suspect::Clause(_)) if !keyword => {}
+            Some(Suspect::Insert) => next = At::Insert,
+            Some(Suspect::Merge) => (next, ordinary) = (At::Insert, false),
+            Some(Suspect::Into) if at == At::Insert => {}
+            Some(Suspect::Clause(clause)) => match clause {
                 Clause::In => lists = true,
-                Clause::Locks => before = Before::Locks,
-                Clause::Write => ordinary &= behind == Before::Locks,
+                Clause::Lock => next = At::Lock,
+                Clause::Write => ordinary &= at == At::Lock,
                 Clause::Count | Clause::Offset => ordinary = false,
             },
             Some(
@@ -163,12 +167,14 @@ fn begins_query(word: &[u8]) -> Option<Query> {
     }
 }
 
-/// True where the parentheses that a statement begins with open before SELECT and its like.
+/// True where the parentheses that a statement begins with open before SELECT, VALUES or WITH.
 #[inline(never)]
 fn reads(lexer: Lexer, text: &[u8]) -> bool {
+    const READING: [&[u8]; 3] = [b"select", b"values", b"with"];
     let mut tokens = lexer.skip_while(|token| token.kind == Kind::Symbol(b'('));
-    let begins = |token: super::Token| {
-        token.kind == Kind::Word && matches!(begins_query(token.span.of(text)), Some(Query::Read))
+    let begins = |token: Token| {
+        let word = token.span.of(text);
+        token.kind == Kind::Word && READING.iter().any(|one| one.eq_ignore_ascii_case(word))
     };
     tokens.next().is_some_and(begins)
 }

@@ -192,6 +192,8 @@ fn ordinary_texts_need_no_second_look() {
     for text in [
         "update t set a = 1",
         "update t set \"where\" = 1",
+        "update t \"where\" set a = 1",
+        "delete from t \"where\" using u",
         "update t set a = (select 1 where b)",
         "update t set a[(1) where b] = 1",
         "delete from t where true",

@@ -32,11 +32,11 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 fn query() -> impl Strategy<Value = String> {
     let token = prop::sample::select(TOKENS.split(' ').collect::<Vec<_>>());
     let begins = prop::sample::select(BEGINNINGS.to_vec());
-    let rest = prop::collection::vec(token, 0..12).prop_map(|tokens| tokens.join(" "));
+    let rest = prop::collection::vec(token, 0..6).prop_map(|tokens| tokens.join(" "));
     let list = prop_oneof![9 => Just(0_usize), 1 => 90..110_usize];
     let statement = (begins, rest, list)
         .prop_map(|(begins, rest, commas)| format!("{begins} {rest}{}", ",".repeat(commas)));
-    prop::collection::vec(statement, 1..4).prop_map(|statements| statements.join(";"))
+    prop::collection::vec(statement, 1..3).prop_map(|statements| statements.join(";"))
 }
 
 const BEGINNINGS: &[&str] = &[
@@ -45,6 +45,7 @@ const BEGINNINGS: &[&str] = &[
     "SELECT a FROM t WHERE a",
     "insert into t",
     "update t set a = 1",
+    "update t set a[",
     "Update t set a = 1 where",
     "delete from t",
     "delete from t where b",
@@ -202,12 +203,6 @@ proptest! {
     }
 
     #[test]
-    fn facts_say_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
-        let (text, options) = (text.as_bytes(), LexOptions::default());
-        prop_assert!(!facts(text, options).is_ordinary() || is_ordinary(text, options));
-    }
-
-    #[test]
     fn the_short_way_says_plain_only_where_the_long_way_does(text in text(), options in options()) {
         if facts(&text, options).statements().is_empty() {
             let prefixed = [b"set x = 1;", &text[..]].concat();
@@ -238,6 +233,16 @@ proptest! {
             .collect();
         let expected: Vec<_> = parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
         prop_assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn facts_say_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
+        let (text, options) = (text.as_bytes(), LexOptions::default());
+        prop_assert!(!facts(text, options).is_ordinary() || is_ordinary(text, options));
     }
 }
 
