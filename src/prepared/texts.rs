@@ -42,11 +42,17 @@ pub struct Known {
 impl Known {
     /// Reads a text.
     #[must_use]
+    #[inline]
     pub fn of(text: &[u8]) -> Self {
         let effects = facts::effects(text);
-        let commands = effects.commands.then(|| Commands::read(text, LexOptions::default()));
-        Known { effects, commands: commands.filter(|all| !all.is_empty()).map(Arc::new) }
+        Known { effects, commands: if effects.commands { commands(text) } else { None } }
     }
+}
+
+#[inline(never)]
+fn commands(text: &[u8]) -> Option<Arc<Commands>> {
+    let commands = Commands::read(text, LexOptions::default());
+    (!commands.is_empty()).then(|| Arc::new(commands))
 }
 
 /// A text, and what is known of it.
@@ -106,9 +112,6 @@ impl Texts {
     /// What is known of a text.
     #[inline]
     pub fn look(&mut self, text: &[u8]) -> Known {
-        if text.len() > LONGEST {
-            return Known::of(text);
-        }
         let hash = self.hash(text);
         match self.young.get(&hash) {
             Some(kept) if *kept.text == *text => kept.known.clone(),
@@ -127,13 +130,15 @@ impl Texts {
             return known;
         }
         let known = Known::of(text);
-        if self.has_come(hash) {
+        if text.len() <= LONGEST && self.has_come(hash) {
             self.keep(hash, Kept { text: text.into(), known: known.clone() });
         }
         known
     }
 
+    /// A hash of the text, or of the beginning of one that is not kept anyway.
     fn hash(&self, text: &[u8]) -> u64 {
+        let text = text.get(..LONGEST).unwrap_or(text);
         let mut hasher = self.hasher.build_hasher();
         hasher.write(text);
         hasher.finish()

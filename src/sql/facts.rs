@@ -29,7 +29,6 @@ pub struct TextFacts {
     /// What the statements beyond [`STATEMENTS_MAX`] do.
     beyond: EffectSet,
     flaw: Option<Flaw>,
-    ordinary: bool,
 }
 
 /// The statements of a text that is more than plain; one alone (BEGIN, COMMIT, SET) needs no allocation.
@@ -220,37 +219,42 @@ const STATEMENTS_MAX: usize = 10_000;
 /// Everything this room knows about a text. Linear in its length; recursion is bounded by the nesting of quoted code
 /// that is looked into, never by the nesting of SQL.
 pub fn facts(text: &[u8], options: LexOptions) -> TextFacts {
-    if let Some(Plain { count, ordinary }) = plain(text, options) {
-        return TextFacts { count, ordinary, ..TextFacts::default() };
+    if let Some(Plain { count, .. }) = plain(text, options) {
+        return TextFacts { count, ..TextFacts::default() };
     }
-    let mut statements = Statements::new(text, options);
-    let mut found = TextFacts::default();
-    for span in statements.by_ref() {
-        let statement = read_statement(Cursor::new(text, span, options), 0);
-        found.effects.add(statement.effects);
-        found.count += 1;
-        if found.count > STATEMENTS_MAX {
-            found.beyond.add(statement.effects);
-            continue;
-        }
-        found.statements = match found.statements {
-            Kept::None => Kept::One(statement),
-            Kept::One(first) => Kept::Many(vec![first, statement]),
-            Kept::Many(mut all) => {
-                all.push(statement);
-                Kept::Many(all)
-            }
-        };
-    }
-    if found.beyond.has(EffectSet::STATEFUL) {
-        found.beyond.add(EffectSet::UNKNOWN);
-        found.effects.add(EffectSet::UNKNOWN);
-    }
-    found.flaw = statements.flaw();
-    found
+    TextFacts::read(text, options)
 }
 
 impl TextFacts {
+    /// The facts of a text that is known not to be [`plain`]: else [`facts`] is the faster way.
+    pub fn read(text: &[u8], options: LexOptions) -> Self {
+        let mut statements = Statements::new(text, options);
+        let mut found = TextFacts::default();
+        for span in statements.by_ref() {
+            let statement = read_statement(Cursor::new(text, span, options), 0);
+            found.effects.add(statement.effects);
+            found.count += 1;
+            if found.count > STATEMENTS_MAX {
+                found.beyond.add(statement.effects);
+                continue;
+            }
+            found.statements = match found.statements {
+                Kept::None => Kept::One(statement),
+                Kept::One(first) => Kept::Many(vec![first, statement]),
+                Kept::Many(mut all) => {
+                    all.push(statement);
+                    Kept::Many(all)
+                }
+            };
+        }
+        if found.beyond.has(EffectSet::STATEFUL) {
+            found.beyond.add(EffectSet::UNKNOWN);
+            found.effects.add(EffectSet::UNKNOWN);
+        }
+        found.flaw = statements.flaw();
+        found
+    }
+
     /// The effects of all statements together.
     pub fn effects(&self) -> EffectSet {
         self.effects
@@ -278,11 +282,6 @@ impl TextFacts {
     /// True when the text touches neither session state nor the transaction: it may run on any server.
     pub fn is_plain(&self) -> bool {
         !self.effects.has(EffectSet::STATEFUL)
-    }
-
-    /// True only where [`is_ordinary`](super::is_ordinary) is as well, known without another look at the text.
-    pub fn is_ordinary(&self) -> bool {
-        self.ordinary
     }
 
     /// Why the session would have to stay on its server once this text has succeeded. What can be tracked (SET,

@@ -40,6 +40,7 @@ pub use lexer::Lexer;
 pub use literal::{Name, name, string};
 pub use names::names_temp_schema;
 pub use parameters::{Action, ParameterUse, Scope, Target};
+pub use plain::{Plain, plain};
 pub use split::Statements;
 pub use token::{Flaw, Kind, LexOptions, Span, Token};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};

@@ -9,11 +9,11 @@ use super::{Kind, LexOptions, Lexer, Span, Token};
 
 /// A text of queries that leave their session as it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plain {
+pub struct Plain {
     /// How many statements it has.
-    pub(super) count: usize,
+    pub count: usize,
     /// It is [ordinary](super::is_ordinary) for certain.
-    pub(super) ordinary: bool,
+    pub ordinary: bool,
 }
 
 /// Where a token stands.
@@ -41,7 +41,7 @@ enum Write {
 }
 
 /// What a text is, if each of its statements is a query that begins with a query's word and holds no suspicious one.
-pub(super) fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
+pub fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
     let mut lexer = Lexer::new(text, options);
     let mut count = 0;
     let mut next = At::Start;

@@ -8,7 +8,7 @@ use pgweir::sql::commands::{
     Found, Generated, ObjectKind, ObjectList, ObjectName, Place, TableAction, TableForm,
     TypeAction, UsingIndex, WriteVerb, is_ordinary,
 };
-use pgweir::sql::{LexOptions, Name, commands, facts};
+use pgweir::sql::{LexOptions, Name, commands, plain};
 
 use crate::command_tree;
 use crate::explained::Reason;
@@ -17,8 +17,9 @@ use crate::referee::{self, Judgement};
 /// Compares the commands of one text with its parse tree.
 pub fn judge(text: &str) -> Judgement {
     let options = LexOptions::default();
-    if facts(text.as_bytes(), options).is_ordinary() && !is_ordinary(text.as_bytes(), options) {
-        return Judgement::Different("ordinary by its facts alone".to_owned());
+    let told = plain(text.as_bytes(), options).is_some_and(|found| found.ordinary);
+    if told && !is_ordinary(text.as_bytes(), options) {
+        return Judgement::Different("ordinary at the first look only".to_owned());
     }
     let parsed = {
         let _turn = referee::turn();

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::sql::commands::is_ordinary;
-use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts};
+use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
 
 fn options() -> impl Strategy<Value = LexOptions> {
     let encoding = prop_oneof![
@@ -198,8 +198,8 @@ proptest! {
     }
 
     #[test]
-    fn facts_say_ordinary_only_where_the_closer_look_does(text in text(), options in options()) {
-        prop_assert!(!facts(&text, options).is_ordinary() || is_ordinary(&text, options));
+    fn the_first_look_says_ordinary_only_where_the_closer_look_does(text in text(), options in options()) {
+        prop_assert!(plain(&text, options).is_none_or(|found| !found.ordinary || is_ordinary(&text, options)));
     }
 
     #[test]
@@ -240,9 +240,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn facts_say_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
+    fn the_first_look_says_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
         let (text, options) = (text.as_bytes(), LexOptions::default());
-        prop_assert!(!facts(text, options).is_ordinary() || is_ordinary(text, options));
+        prop_assert!(plain(text, options).is_none_or(|found| !found.ordinary || is_ordinary(text, options)));
     }
 }
 
