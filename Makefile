@@ -6,6 +6,7 @@ MAJORS ?= 14 15 16 17 18
 MAJOR ?= 18
 TEXTS ?= 1000000
 SESSIONS ?= 100000
+FUZZ_SECONDS ?= 300
 ROUNDS ?= 20000
 # PgBouncer's executable to compare with; without one, pgweir is measured alone.
 export PGWEIR_BENCH_PGBOUNCER ?= $(shell command -v pgbouncer 2>/dev/null)
@@ -14,7 +15,8 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-oracle build bench bench-counts
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-oracle fuzz build bench \
+	bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +52,10 @@ test-regression: ## Postgres' own regression scripts, straight and through pgwei
 test-oracle: ## what we read in SQL against Postgres' own parser, on generated texts (TEXTS=1000000)
 	@.ci/setup majors
 	@PGWEIR_ORACLE_TEXTS=$(TEXTS) cargo test --test oracle -- --nocapture
+
+fuzz: ## any bytes through the lexer and the recognisers, 5 minutes for each target (FUZZ_SECONDS=300)
+	@.ci/setup fuzz
+	@.ci/fuzz $(FUZZ_SECONDS)
 
 test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 80 minutes
 	@.ci/setup test

@@ -1,12 +1,14 @@
-//! How long lexing and the facts of a text take, per text: run with `cargo bench --bench lexer`.
+//! How long lexing, the facts and the guard's commands of a text take, per text: run with `cargo bench --bench lexer`.
+//! For an ordinary text `commands` is the look that says so (`is_ordinary`).
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use pgweir::sql::{LexOptions, Lexer, facts};
+use pgweir::sql::{LexOptions, Lexer, commands, facts};
 
 fn main() {
     let short = r#"SELECT "id","name" FROM "users" WHERE "id" = $1 AND x LIMIT 1"#.to_owned();
+    let middle = r#"SELECT "shop_order"."id", "shop_order"."state", "shop_order"."customer_id", "shop_order"."total" FROM "shop_order" WHERE ("shop_order"."state" = $1 AND "shop_order"."id" > 17) ORDER BY "shop_order"."id" DESC LIMIT 21"#.to_owned();
     let columns: Vec<String> = (0..36)
         .map(|i| format!(r#""shop_order"."column_number_{i:02}" AS "alias_{i:02}""#))
         .collect();
@@ -18,18 +20,34 @@ fn main() {
     let rows = vec!["(1, 'a literal of some length', 3.14, NULL)"; 700].join(", ");
     let texts = [
         ("short select, 60 bytes", short),
+        ("ORM select, 200 bytes", middle),
         ("ORM select, 2 KB, quoted", long),
         ("ORM select, 2 KB, bare words", bare),
         ("INSERT, 30 KB", format!("INSERT INTO t (a, b, c, d) VALUES {rows}")),
         ("BEGIN", "BEGIN".to_owned()),
         ("SET", "SET search_path TO app, public".to_owned()),
+        (
+            "UPDATE",
+            r#"UPDATE "shop_order" SET "state" = $1, "total" = $2 WHERE "shop_order"."id" = $3"#
+                .to_owned(),
+        ),
+        ("DELETE of a whole table", "DELETE FROM shop_order".to_owned()),
+        ("CREATE INDEX", "CREATE INDEX CONCURRENTLY i ON shop_order (customer_id)".to_owned()),
+        (
+            "DO",
+            "DO $$ BEGIN IF a THEN EXECUTE 'CREATE INDEX i ON t (a)'; END IF; END $$".to_owned(),
+        ),
         ("set_config", "SELECT set_config('app.tenant', $1, false)".to_owned()),
     ];
     for (name, text) in &texts {
         let text = text.as_bytes();
         let lexed = time(text, |text| Lexer::new(text, LexOptions::default()).count());
         let found = time(text, |text| facts(text, LexOptions::default()).count());
-        println!("{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns", text.len());
+        let told = time(text, |text| commands(text, LexOptions::default()).found().len());
+        println!(
+            "{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns  commands {told:>9.1} ns",
+            text.len()
+        );
     }
 }
 

@@ -17,6 +17,7 @@ mod on_server;
 mod own;
 mod repeats;
 mod rows;
+mod texts;
 
 pub use names::{Names, Step, kept};
 pub use numbers::Numbers;
@@ -24,6 +25,7 @@ pub use on_server::{OnServer, PackedStatements, Standing};
 pub use own::{Meant, OwnNames};
 pub use repeats::Repeats;
 pub use rows::RowFormat;
+pub use texts::{Known, Texts};
 
 /// What statements are told apart by: everything behind the name in a Parse message (text, NUL,
 /// count and oids of the types), then the session's parameters. The first part says itself where it

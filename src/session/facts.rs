@@ -227,6 +227,8 @@ pub struct TextEffects {
     pub statements: u16,
     /// It sets a limit of time until the end of the transaction, or may.
     pub sets_limit_locally: bool,
+    /// It may hold commands that the guard's rules judge: it is not [`sql::is_ordinary`].
+    pub commands: bool,
 }
 
 impl TextEffects {
@@ -248,6 +250,7 @@ impl TextEffects {
         ddl: false,
         statements: 1,
         sets_limit_locally: false,
+        commands: false,
     };
 
     /// A text that nobody has read.
@@ -268,6 +271,7 @@ impl TextEffects {
         ddl: false,
         statements: u16::MAX,
         sets_limit_locally: true,
+        commands: true,
     };
 }
 
@@ -412,11 +416,19 @@ const PINNING: [(EffectSet, Pins); 11] = [
 /// Reads a text.
 #[must_use]
 pub fn effects(text: &[u8]) -> TextEffects {
-    let facts = sql::facts(text, LexOptions::default());
+    if let Some(plain) = sql::plain(text, LexOptions::default()) {
+        return TextEffects {
+            is_one_query: plain.count == 1,
+            statements: statements(plain.count),
+            commands: !plain.ordinary && has_commands(text),
+            ..TextEffects::NOTHING
+        };
+    }
+    let facts = TextFacts::read(text, LexOptions::default());
     if facts.statements().is_empty() {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
-        let statements = statements(&facts);
-        return TextEffects { is_one_query, statements, ..TextEffects::NOTHING };
+        let (statements, commands) = (statements(facts.count()), has_commands(text));
+        return TextEffects { is_one_query, statements, commands, ..TextEffects::NOTHING };
     }
     let (timing, ddl) = timing(&facts, text);
     let all_kept = facts.statements().len() == facts.count();
@@ -482,13 +494,19 @@ pub fn effects(text: &[u8]) -> TextEffects {
         may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
         timing,
         ddl: ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
-        statements: statements(&facts),
+        statements: statements(facts.count()),
         sets_limit_locally: facts
             .statements()
             .iter()
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
+        commands: has_commands(text),
     }
+}
+
+/// Whether the guard's rules have anything to look for.
+fn has_commands(text: &[u8]) -> bool {
+    !sql::is_ordinary(text, LexOptions::default())
 }
 
 /// How a text stands to limits of time, and whether it has DDL that others queue behind.
@@ -528,8 +546,8 @@ fn sets_limit_locally(used: &ParameterUse) -> bool {
 }
 
 /// How many statements a text has.
-fn statements(facts: &TextFacts) -> u16 {
-    u16::try_from(facts.count().max(1)).unwrap_or(u16::MAX)
+fn statements(count: usize) -> u16 {
+    u16::try_from(count.max(1)).unwrap_or(u16::MAX)
 }
 
 /// Whether a statement may give up locks, temporary objects or cursors that outlive transactions.

@@ -8,6 +8,7 @@
 
 mod calls;
 mod code;
+pub mod commands;
 mod create;
 mod cursor;
 mod effects;
@@ -18,6 +19,7 @@ mod lexer;
 mod literal;
 mod names;
 mod parameters;
+mod plain;
 mod portals;
 mod split;
 mod statements;
@@ -26,6 +28,7 @@ mod transaction;
 mod upkeep;
 mod vacated;
 
+pub use commands::{Command, Commands, commands, is_ordinary};
 pub use cursor::Cursor;
 pub use effects::{EffectSet, PinReason, PinReasons};
 pub use encoding::Encoding;
@@ -37,6 +40,7 @@ pub use lexer::Lexer;
 pub use literal::{Name, name, string};
 pub use names::names_temp_schema;
 pub use parameters::{Action, ParameterUse, Scope, Target};
+pub use plain::{Plain, plain};
 pub use split::Statements;
 pub use token::{Flaw, Kind, LexOptions, Span, Token};
 pub use transaction::{Isolation, TransactionControl, TransactionModes};

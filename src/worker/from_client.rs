@@ -486,7 +486,7 @@ impl<D: Driver> Engine<D> {
             tag::QUERY => {
                 let text = text.filter(|_| whole);
                 let effects = match text {
-                    Some(text) => facts::effects(text),
+                    Some(text) => self.texts.look(text).effects,
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };

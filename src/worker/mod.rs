@@ -61,7 +61,7 @@ use crate::metrics::Counters;
 use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
 use crate::pool::{Pool, PoolSpec};
-use crate::prepared::{Numbers, Repeats, Statements};
+use crate::prepared::{Numbers, Repeats, Statements, Texts};
 use crate::server::{Server, User};
 use crate::session::{ParamSet, ParamSets, Pins};
 use crate::sql::Name;
@@ -231,6 +231,8 @@ pub struct Engine<D: Driver> {
     /// Databases that statements on other loops want to themselves.
     vacating_elsewhere: Vec<Arc<Vacancy>>,
     statements: Statements,
+    /// What texts do that came as Query.
+    texts: Texts,
     /// Unnamed statements that come again.
     repeats: Repeats,
     /// This loop's number, from 0.
@@ -301,6 +303,7 @@ impl<D: Driver> Engine<D> {
             vacating: Vec::new(),
             vacating_elsewhere: Vec::new(),
             statements: Statements::numbered(company.numbers.clone()),
+            texts: Texts::default(),
             repeats: Repeats::beside(company.redefinitions.clone()),
             seat,
             company,

@@ -10,7 +10,8 @@ pub enum Reason {
     /// refuse it. Ours cuts as pg_query does and notes the flaw.
     GluedParameter,
     /// The recogniser calls a statement more than it is: a name of the user's own that equals one of ours, also one in
-    /// quotes and capitals, or an object that cannot be told from its text. It costs a pin, never a leak.
+    /// quotes and capitals, or an object that cannot be told from its text. It costs a pin, never a leak. A WITH that
+    /// writes counts wherever it stands, though the server takes it at the top level only.
     Cautious,
 }
 

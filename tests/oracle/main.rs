@@ -1,8 +1,10 @@
 //! Our lexer, splitter and recognisers against Postgres 18's own scanner and parser.
 //!
-//! The corpus is the regression suite of Postgres, where it is present; generated texts come on top, 100,000 of
-//! them or as many as `PGWEIR_ORACLE_TEXTS` says.
+//! The corpus is the regression suite of Postgres, where it is present; generated texts come on top, 100,000
+//! of them and 25,000 spellings of commands, or as many of each as `PGWEIR_ORACLE_TEXTS` says.
 
+mod command_tree;
+mod commands;
 mod corpus;
 mod corpus_folder;
 mod explained;
@@ -10,6 +12,7 @@ mod generate;
 mod recognised;
 mod referee;
 mod sessions;
+mod spelling;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -126,11 +129,72 @@ fn the_limits_of_the_corpus_are_told() {
 }
 
 #[test]
-fn generated_texts_are_cut_alike() {
-    let texts = match std::env::var("PGWEIR_ORACLE_TEXTS") {
+fn the_commands_of_the_corpus_are_told() {
+    let mut tally = Tally::new("commands of the corpus");
+    let mut together = Tally::new("commands of the corpus, eight in a text");
+    for script in corpus::scripts() {
+        for text in &script {
+            tally.add(text, commands::judge(text));
+        }
+        for part in script.chunks(8) {
+            let text = part.concat();
+            together.add(&text, commands::judge(&text));
+        }
+    }
+    tally.finish();
+    together.finish();
+}
+
+/// How many generated texts there are to be; `usual` of them where nobody says.
+fn texts(usual: u64) -> u64 {
+    match std::env::var("PGWEIR_ORACLE_TEXTS") {
         Ok(count) => count.parse().expect("PGWEIR_ORACLE_TEXTS is a number"),
-        Err(_) => 100_000,
-    };
+        Err(_) => usual,
+    }
+}
+
+#[test]
+fn spellings_of_commands_are_told() {
+    let mut alone = Tally::new("spellings of commands");
+    let mut queries = Tally::new("spellings of queries");
+    let mut several = Tally::new("spellings of commands, several in a text");
+    let mut blocks = Tally::new("spellings of commands in DO blocks");
+    for number in 0..texts(25_000) {
+        let mut dice = Dice::new(number.wrapping_add(0x5E11));
+        match number % 10 {
+            0..=4 => {
+                let text = spelling::command(&mut dice);
+                alone.add(&text, commands::judge(&text));
+            }
+            5 | 6 => {
+                let text = spelling::query(&mut dice);
+                queries.add(&text, commands::judge(&text));
+            }
+            7 => {
+                let mut text = String::new();
+                for _ in 0..2 + dice.below(3) {
+                    let query = dice.below(4) == 0;
+                    let make = if query { spelling::query } else { spelling::command };
+                    text.push_str(&make(&mut dice));
+                    text.push_str("\n;");
+                }
+                several.add(&text, commands::judge(&text));
+            }
+            _ => {
+                let inner = spelling::command(&mut dice);
+                let block = spelling::block(&mut dice, &inner);
+                blocks.add(&block, commands::judge_block(&inner, &block));
+            }
+        }
+    }
+    alone.finish();
+    queries.finish();
+    several.finish();
+    blocks.finish();
+}
+
+#[test]
+fn generated_texts_are_cut_alike() {
     let extra: Vec<String> =
         corpus::scripts().into_iter().flatten().step_by(17).filter(|t| t.len() < 400).collect();
     let extra: Vec<String> = extra
@@ -142,7 +206,7 @@ fn generated_texts_are_cut_alike() {
     let mut commands = Tally::new("facts of generated commands");
     let mut sessions = Tally::new("facts of generated statements of sessions");
     let mut escapes = Tally::new("statements of generated texts, standard_conforming_strings off");
-    for number in 0..texts {
+    for number in 0..texts(100_000) {
         let mut dice = Dice::new(number);
         match number % 10 {
             0 | 1 => {

@@ -252,7 +252,7 @@ fn temporary(relation: Option<&tree::RangeVar>) -> String {
     if relation.is_some_and(named) { " temp".to_owned() } else { String::new() }
 }
 
-fn analyzes(explain: &tree::ExplainStmt) -> bool {
+pub fn analyzes(explain: &tree::ExplainStmt) -> bool {
     let mut found = false;
     for option in &explain.options {
         let Some(NodeEnum::DefElem(option)) = &option.node else { continue };

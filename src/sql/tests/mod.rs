@@ -1,6 +1,9 @@
 //! Tables of cases, one file per family, each through one check function.
 
 mod code;
+mod commands;
+mod commands_of_code;
+mod commands_of_queries;
 mod fingerprint;
 mod lexer;
 mod parameters;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::sql::{Encoding, LexOptions, Lexer, Statements, facts};
+use crate::sql::commands::is_ordinary;
+use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
 
 fn options() -> impl Strategy<Value = LexOptions> {
     let encoding = prop_oneof![
@@ -26,6 +27,40 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ];
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
+
+/// Queries, or nearly: every token that a look at queries tells apart.
+fn query() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(TOKENS.split(' ').collect::<Vec<_>>());
+    let begins = prop::sample::select(BEGINNINGS.to_vec());
+    let rest = prop::collection::vec(token, 0..6).prop_map(|tokens| tokens.join(" "));
+    let list = prop_oneof![9 => Just(0_usize), 1 => 90..110_usize];
+    let statement = (begins, rest, list)
+        .prop_map(|(begins, rest, commas)| format!("{begins} {rest}{}", ",".repeat(commas)));
+    prop::collection::vec(statement, 1..3).prop_map(|statements| statements.join(";"))
+}
+
+const BEGINNINGS: &[&str] = &[
+    "",
+    "select a from t",
+    "SELECT a FROM t WHERE a",
+    "insert into t",
+    "update t set a = 1",
+    "update t set a[",
+    "Update t set a = 1 where",
+    "delete from t",
+    "delete from t where b",
+    "with x as (",
+    "values (",
+    "(select",
+    "((update t",
+    "merge into t",
+    "table t",
+];
+
+const TOKENS: &str = "a b.c \"where\" \"or\" \"for\" \"insert\" \"into\" \"set_config\" \"pg_advisory_lock\" U&\"a\" \
+    ( ) [ ] ; , = * . + :: 1 1.5 '1' 'a $1 /*x*/ --x\n where or WHERE OR wHere and not NOT null true false in IN \
+    do for key no update delete insert into merge count COUNT offset set_config pg_advisory_lock \
+    pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_x nextval pg_temp_3 select values with";
 
 const PIECES: &[&str] = &[
     " ",
@@ -103,6 +138,29 @@ const PIECES: &[&str] = &[
     "(select ",
     "; select ",
     "; insert into t ",
+    "index ",
+    "unique ",
+    "concurrently ",
+    "only ",
+    "drop ",
+    "reindex ",
+    "schema ",
+    "alter ",
+    "add ",
+    "column ",
+    "default ",
+    "not ",
+    "null ",
+    "delete ",
+    "update ",
+    "merge ",
+    "where ",
+    "offset ",
+    "count(*",
+    "in (",
+    "||",
+    "then ",
+    "if ",
 ];
 
 proptest! {
@@ -125,6 +183,23 @@ proptest! {
         let found = facts(&text, options);
         prop_assert_eq!(found.count(), Statements::new(&text, options).count());
         prop_assert!(found.statements().is_empty() || found.statements().len() == found.count());
+    }
+
+    #[test]
+    fn commands_of_anything(text in text(), options in options()) {
+        let found = commands(&text, options);
+        prop_assert!(found.found().iter().all(|one| one.statement < found.statements()));
+        if is_ordinary(&text, options) {
+            let longer = [b"analyze;", &text[..]].concat();
+            prop_assert_eq!(commands(&longer, options).found().len(), 1);
+        } else {
+            prop_assert_eq!(found.statements(), Statements::new(&text, options).count());
+        }
+    }
+
+    #[test]
+    fn the_first_look_says_ordinary_only_where_the_closer_look_does(text in text(), options in options()) {
+        prop_assert!(plain(&text, options).is_none_or(|found| !found.ordinary || is_ordinary(&text, options)));
     }
 
     #[test]
@@ -158,6 +233,16 @@ proptest! {
             .collect();
         let expected: Vec<_> = parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
         prop_assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn the_first_look_says_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
+        let (text, options) = (text.as_bytes(), LexOptions::default());
+        prop_assert!(plain(text, options).is_none_or(|found| !found.ordinary || is_ordinary(text, options)));
     }
 }
 
@@ -203,6 +288,28 @@ fn hostile_texts_take_linear_time() {
         "explain ",
         "prepare a as ",
         "::",
+        "create index ",
+        "create schema s ",
+        "create table t (a references ",
+        "drop table a,",
+        "alter table t add a default case ",
+        "add column a default 1,",
+        "not null ",
+        "update t set ",
+        "delete from t where ",
+        "(delete from t where ",
+        "delete from t where a or ",
+        "merge into t using s on ",
+        "in (",
+        "count(",
+        "begin select ",
+        "then select ",
+        "then drop ",
+        "execute 'a' || (",
+        "'drop table t'",
+        "format('drop ",
+        "if loop ",
+        "\"a\".",
     ];
     for piece in pieces {
         for start in [
@@ -212,14 +319,21 @@ fn hostile_texts_take_linear_time() {
             "create table ",
             "create function f() ",
             "do $$ begin execute ",
+            "do $$ begin ",
             "with ",
+            "alter table t add a int default ",
+            "create schema s ",
+            "delete from t where ",
+            "do language x '",
         ] {
             let text = format!("{start}{}", piece.repeat(30_000 / piece.len()));
-            let _ = facts(text.as_bytes(), LexOptions::default());
-            let _ = facts(
-                text.as_bytes(),
+            for options in [
+                LexOptions::default(),
                 LexOptions { standard_conforming_strings: false, encoding: Encoding::Sjis },
-            );
+            ] {
+                let _ = facts(text.as_bytes(), options);
+                let _ = commands(text.as_bytes(), options);
+            }
         }
     }
 }

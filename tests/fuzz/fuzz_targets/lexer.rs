@@ -1,0 +1,9 @@
+//! Any bytes through the lexer and the splitter.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target has its own check")]
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::lexer(data));

@@ -1,0 +1,1 @@
+alter table only (t) add column if not exists a int default case when x is not null then now() end not null, add constraint c foreign key (a) references s.u not valid, alter a type numeric(10, 2) using a::int

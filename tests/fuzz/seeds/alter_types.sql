@@ -1,0 +1,1 @@
+alter type e add value 'x' before 'y'; alter domain d add check (value > 0) not valid; alter role r in database d set statement_timeout = 0

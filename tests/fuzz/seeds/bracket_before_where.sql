@@ -1,0 +1,1 @@
+insert inoo cYonflict (a) do update set a = 1 returning a; update "t" s[t a = 1 where ("t"."id" = 0); delete from t where id = $1

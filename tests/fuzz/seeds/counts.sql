@@ -1,0 +1,1 @@
+select count(*) from t; select a from t where b in (1, 2) order by 1 offset 20000; select pg_advisory_lock(1), set_config('x', 'y', false)

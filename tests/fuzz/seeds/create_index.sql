@@ -1,0 +1,1 @@
+create unique index concurrently if not exists "I" on only s.U&"t!0061" uescape '!' (a) where b = 'x'

@@ -1,0 +1,2 @@
+CREATE/* a /* b */ c */INDEX--x
+ i ON t(lower(a));drop index i

@@ -1,0 +1,1 @@
+do language plpython3u $$ plpy.execute("create unique index i on t(a)") $$

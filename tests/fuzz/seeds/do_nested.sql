@@ -1,0 +1,1 @@
+do 'begin execute ''do ''''begin drop index i; end''''''; end'

@@ -1,0 +1,1 @@
+do $$ declare v text := 'drop index i'; begin if a then create index i on t (a); end if; execute v; exception when others then null; end $$

@@ -1,0 +1,1 @@
+drop index if exists a, b.c cascade; DROP INDEX CONCURRENTLY x

@@ -1,0 +1,1 @@
+create or replace function f(a int default 1) returns void language plpgsql set x = 1 as $f$ begin reindex table t; end $f$

@@ -1,0 +1,1 @@
+vacuum (full, analyze) a (b), c; cluster verbose t using i; lock only t in access share mode nowait; truncate a, b cascade; repack (concurrently) t

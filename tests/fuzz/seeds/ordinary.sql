@@ -1,0 +1,1 @@
+insert into t (a) values ($1) on conflict (a) do update set a = 1 returning a; update "t" set a = 1 where ("t"."id" = 1); delete from t where id = $1

@@ -1,0 +1,1 @@
+create table p partition of t for values from (1) to (2); alter table t attach partition p default; alter table t detach partition p concurrently

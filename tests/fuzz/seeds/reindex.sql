@@ -1,0 +1,1 @@
+reindex (concurrently off, "concurrently" +0x1, verbose 'on') table concurrently s.t

@@ -1,0 +1,1 @@
+reindex schema s; reindex database; reindex system concurrently d

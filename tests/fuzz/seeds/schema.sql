@@ -1,0 +1,1 @@
+create schema s authorization r create table t (a int references u) create index on t (a) create view v as select 1 as create grant select on t to x

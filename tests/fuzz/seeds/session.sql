@@ -1,0 +1,1 @@
+begin; savepoint a; set local lock_timeout = '1s'; rollback to a; copy t to program 'x'; explain analyze create table t as select 1; prepare p as delete from t

@@ -1,0 +1,1 @@
+create temp table if not exists pg_temp.t (a serial primary key) inherits (x) partition by list (a) on commit drop

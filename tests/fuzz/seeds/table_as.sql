@@ -1,0 +1,1 @@
+create unlogged table t as execute q; select a into temp table x from y; create materialized view m as select 1; refresh materialized view m

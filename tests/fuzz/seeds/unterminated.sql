@@ -1,0 +1,1 @@
+select 'a; /* " $$ create index i on t (a)

@@ -1,0 +1,1 @@
+with x as (delete from t returning *), y as (update only u set a = (select 1 where b) where 1 = 1 or c) select * from x for update
