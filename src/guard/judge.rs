@@ -14,6 +14,9 @@ use crate::sql::commands::{Command, Commands, Found, Offset, Place};
 /// More findings than this in one text are not told; a refusal always is.
 const FINDINGS_MAX: usize = 100;
 
+/// A text that needs more answers than this is judged without.
+const QUESTIONS_MAX: usize = 64;
+
 /// What the policy says to `text`, whose commands these are, from a session with this history.
 ///
 /// Nothing to judge costs nothing: callers ask [`Commands::is_empty`] and [`History::minds_ordinary`] first.
@@ -99,8 +102,14 @@ impl<'a> Court<'a> {
             return;
         }
         if rejects && !self.certain {
+            let asked = &mut self.judgement.questions;
             self.certain = fault.questions.is_empty();
-            self.judgement.questions.extend(fault.questions);
+            for question in fault.questions {
+                if !asked.contains(&question) {
+                    asked.push(question);
+                }
+            }
+            self.certain |= asked.len() > QUESTIONS_MAX;
         }
         self.judgement.findings.push(Finding {
             rule,
@@ -144,14 +153,6 @@ impl<'a> Court<'a> {
         if self.certain {
             self.judgement.questions.clear();
         }
-        let mut asked = Vec::new();
-        self.judgement.questions.retain(|question| {
-            let new = !asked.contains(question);
-            if new {
-                asked.push(question.clone());
-            }
-            new
-        });
         self.judgement
     }
 }

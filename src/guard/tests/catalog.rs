@@ -87,6 +87,17 @@ fn what_is_asked() {
 }
 
 #[test]
+fn no_text_asks_without_end() {
+    let text = |indexes: usize| {
+        let one = |at| format!("create index on t{at} (a)");
+        (0..indexes).map(one).collect::<Vec<_>>().join(";")
+    };
+    assert_eq!(asked("", &text(64)).len(), 64);
+    assert_eq!(asked("", &text(65)), [""; 0]);
+    assert_eq!(Session::new(BuiltinPolicy::Default).judge(&text(65)).action(), Action::Reject);
+}
+
+#[test]
 fn a_name_that_has_changed_is_asked_for_by_its_old_one() {
     // The catalog as others see it knows the new name only when the transaction has committed: "missing" would be no
     // answer at all.
