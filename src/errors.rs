@@ -232,6 +232,20 @@ pub fn session_state_refused(reasons: &str) -> Report {
     )
 }
 
+/// 42501: a rule of the guard rejects the statement. Session goes on. Fault: client.
+#[must_use]
+pub fn guard_refused(rule: &str, what: &str) -> Report {
+    Report::error(b"42501", format!("statement refused by query guard: {what}"))
+        .routine(format!("guard:{rule}"))
+}
+
+/// 01000: a rule of the guard warns of the statement, which is run. Fault: client.
+#[must_use]
+pub fn guard_warned(rule: &str, what: &str) -> Report {
+    Report::new(Severity::Warning, b"01000", format!("query guard: {what}"))
+        .routine(format!("guard:{rule}"))
+}
+
 /// 57P05 FATAL, as Postgres says it for `idle_session_timeout`: the session kept its server and said
 /// nothing for `pin_timeout`. Fault: client.
 #[must_use]

@@ -12,6 +12,7 @@ pub mod config;
 pub mod deadline;
 pub mod dial;
 pub mod errors;
+pub mod guard;
 pub mod http;
 pub mod ids;
 pub mod listener;

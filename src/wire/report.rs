@@ -45,7 +45,7 @@ pub struct Report {
     /// HINT, when there is one.
     pub hint: Option<Cow<'static, str>>,
     /// The `R` field: which part of pgweir speaks.
-    pub routine: &'static str,
+    pub routine: Cow<'static, str>,
 }
 
 impl Report {
@@ -61,7 +61,7 @@ impl Report {
             message: message.into(),
             detail: None,
             hint: None,
-            routine: "pgweir",
+            routine: Cow::Borrowed("pgweir"),
         }
     }
 
@@ -86,6 +86,13 @@ impl Report {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same from another part of pgweir.
+    #[must_use]
+    pub fn routine(mut self, routine: impl Into<Cow<'static, str>>) -> Self {
+        self.routine = routine.into();
         self
     }
 
