@@ -36,6 +36,8 @@ fn every_error_of_a_session_is_explained() {
         errors::client_idle(1),
         errors::pin_idle(1, "LOAD"),
         errors::session_state_refused("LOAD"),
+        errors::guard_refused("truncate", "LOAD"),
+        errors::guard_warned("truncate", "LOAD"),
         errors::configuration_gone(),
         errors::listener_lost(&cause),
         errors::listener_moved(),

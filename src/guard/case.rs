@@ -40,6 +40,18 @@ pub(super) struct Fault {
     pub(super) as_index_ddl: bool,
 }
 
+impl Fault {
+    /// A finding that no answer of the catalog takes back.
+    pub(super) fn new(message: String, lock: &'static str, hint: impl Into<String>) -> Self {
+        Self { message, lock, hint: hint.into(), ..Self::default() }
+    }
+
+    /// One that these answers may take back.
+    pub(super) fn unless(self, questions: Vec<Question>) -> Self {
+        Self { questions, ..self }
+    }
+}
+
 /// What in the catalog takes a finding back, beside that there is no such relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lift {

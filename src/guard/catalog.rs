@@ -1,8 +1,10 @@
 //! What the catalog is asked where a verdict needs it, and what it has said.
 //!
 //! Owns the question as SQL. It is asked on a connection of pgweir's own, so it sees what is committed: a relation that
-//! is missing there is this transaction's own, or nobody's. The connection needs the session's `search_path` and
-//! `client_encoding`, and a short `statement_timeout`: the size of a table that somebody has locked cannot be had.
+//! is missing there is this transaction's own, or nobody's. That connection needs the session's role, `search_path` and
+//! `client_encoding`, for a schema that a role may not use is skipped as if it were not there, and a short
+//! `statement_timeout`: the size of a table that somebody has locked cannot be had. Whatever goes wrong is
+//! [`Answer::Unknown`].
 
 use crate::sql::commands::ObjectName;
 

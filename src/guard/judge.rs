@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::case::{Case, Fault, Rule};
+use super::case::{Case, Fault};
 use super::context::Context;
 use super::history::{History, Scene};
 use super::judgement::{Finding, Judgement};
@@ -14,6 +14,9 @@ use crate::sql::commands::{Command, Commands, Found, Offset, Place};
 /// More findings than this in one text are not told; a refusal always is.
 const FINDINGS_MAX: usize = 100;
 
+/// A text that needs more answers than this is judged without.
+const QUESTIONS_MAX: usize = 64;
+
 /// What the policy says to `text`, whose commands these are, from a session with this history.
 ///
 /// Nothing to judge costs nothing: callers ask [`Commands::is_empty`] and [`History::minds_ordinary`] first.
@@ -22,17 +25,21 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
     if commands.is_empty() && !history.minds_ordinary() {
         return Judgement::default();
     }
-    let mut court = Court::new(context);
-    if court.rules.is_empty() {
-        return court.judgement;
+    let found = commands.found();
+    let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
+    if found.iter().all(controls) && !found.is_empty() && !commands.beyond().any {
+        return Judgement::default(); // BEGIN and COMMIT, which come with every transaction.
     }
+    let mut court = Court::new(context);
     let mut state = Cow::Borrowed(history.state());
     let mut scene = Scene::new(text, context);
-    let found = commands.found();
     let alone = commands.statements() <= 1;
+    let unnamed: Vec<usize> =
+        found.iter().filter(|one| makes_unnamed(one)).map(|one| one.statement).collect();
     for (number, one) in found.iter().enumerate() {
         if !scene.failed {
-            let makes_unnamed = one.place == Place::Assembled && makes_unnamed(found, one);
+            let makes_unnamed =
+                one.place == Place::Assembled && unnamed.binary_search(&one.statement).is_ok();
             let (state, scene) = (&*state, &scene);
             let case = Case { found: one, state, scene, context, alone, makes_unnamed };
             court.hear(&case);
@@ -54,18 +61,15 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
     court.close()
 }
 
-/// True where the statement of `one` makes relations under names that cannot be read.
-fn makes_unnamed(found: &[Found], one: &Found) -> bool {
-    found.iter().any(|other| {
-        let unnamed = matches!(&other.command, Command::CreateTable(made) if made.name.is_none());
-        other.statement == one.statement && other.place == Place::Assembled && unnamed
-    })
+/// True where a relation is made under a name that cannot be read.
+fn makes_unnamed(found: &Found) -> bool {
+    let unnamed = matches!(&found.command, Command::CreateTable(made) if made.name.is_none());
+    unnamed && found.place == Place::Assembled
 }
 
-/// The rules of a policy that are not off, and what they have said so far.
+/// What rules have said so far.
 struct Court<'a> {
     context: &'a Context<'a>,
-    rules: Vec<(&'static Rule, Action)>,
     judgement: Judgement,
     /// A refusal stands that no answer of the catalog would take back.
     certain: bool,
@@ -73,22 +77,16 @@ struct Court<'a> {
 
 impl<'a> Court<'a> {
     fn new(context: &'a Context<'a>) -> Self {
-        let action = |rule: &'static Rule| (rule, context.policy.action(rule.name));
-        let awake = |(rule, action): &(&Rule, Action)| {
-            *action != Action::Off || rules::may_be_index_ddl(rule)
-        };
-        let rules = RULES.iter().map(action).filter(awake).collect();
-        Self { context, rules, judgement: Judgement::default(), certain: false }
+        Self { context, judgement: Judgement::default(), certain: false }
     }
 
+    /// Asks every rule; the policy only where one has something to say, for most have nothing to most commands.
     fn hear(&mut self, case: &Case) {
-        let rules = std::mem::take(&mut self.rules);
-        for (rule, _) in &rules {
+        for rule in RULES {
             if let Some(fault) = (rule.judge)(case) {
                 self.note(rule.name, fault, case.found.statement, case.found.span);
             }
         }
-        self.rules = rules;
     }
 
     fn note(&mut self, rule: &'static str, fault: Fault, statement: usize, span: Span) {
@@ -104,8 +102,14 @@ impl<'a> Court<'a> {
             return;
         }
         if rejects && !self.certain {
+            let asked = &mut self.judgement.questions;
             self.certain = fault.questions.is_empty();
-            self.judgement.questions.extend(fault.questions);
+            for question in fault.questions {
+                if !asked.contains(&question) {
+                    asked.push(question);
+                }
+            }
+            self.certain |= asked.len() > QUESTIONS_MAX;
         }
         self.judgement.findings.push(Finding {
             rule,
@@ -149,14 +153,6 @@ impl<'a> Court<'a> {
         if self.certain {
             self.judgement.questions.clear();
         }
-        let mut asked = Vec::new();
-        self.judgement.questions.retain(|question| {
-            let new = !asked.contains(question);
-            if new {
-                asked.push(question.clone());
-            }
-            new
-        });
         self.judgement
     }
 }

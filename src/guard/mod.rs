@@ -12,8 +12,6 @@
 //! Deliberately absent: sockets, servers and who asks the catalog; rules that need time or other sessions (slow
 //! statements, repeated ones, idle transactions).
 
-#![allow(dead_code, reason = "the rules that need it follow")]
-
 mod case;
 mod catalog;
 mod context;

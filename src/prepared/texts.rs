@@ -2,20 +2,21 @@
 //!
 //! Two generations of a bounded size: what is asked for moves into the younger one, and when that is full it becomes
 //! the older one, whose rest is forgotten. A text is taken in when it comes for the second time, so that texts with
-//! values in them, which never come again, push nothing out. Texts are compared whole: whoever chooses texts with equal
-//! hashes gains nothing.
+//! values in them, which never come again, push nothing out: they cost their one look, a hash and two look-ups in
+//! vain. Texts are kept by their hash and compared whole: of two with one hash, the later one is kept, and whoever
+//! finds such texts gains nothing.
 //!
 //! Deliberately absent: what is made of the facts. They are about the text alone, and hold for whoever sends it.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use crate::session::TextEffects;
 use crate::session::facts;
-use crate::sql::{self, Commands, LexOptions};
+use crate::sql::{Commands, LexOptions};
 
 /// Bytes that one generation may hold.
 const GENERATION_BYTES: usize = 4 * 1024 * 1024;
@@ -41,33 +42,68 @@ pub struct Known {
 impl Known {
     /// Reads a text.
     #[must_use]
+    #[inline]
     pub fn of(text: &[u8]) -> Self {
-        let commands = sql::commands(text, LexOptions::default());
-        let commands = (!commands.is_empty()).then(|| Arc::new(commands));
-        Known { effects: facts::effects(text), commands }
+        let effects = facts::effects(text);
+        Known { effects, commands: if effects.commands { commands(text) } else { None } }
+    }
+}
+
+#[inline(never)]
+fn commands(text: &[u8]) -> Option<Arc<Commands>> {
+    let commands = Commands::read(text, LexOptions::default());
+    (!commands.is_empty()).then(|| Arc::new(commands))
+}
+
+/// A text, and what is known of it.
+#[derive(Debug)]
+struct Kept {
+    text: Box<[u8]>,
+    known: Known,
+}
+
+/// Texts by their hashes.
+type Generation = HashMap<u64, Kept, BuildHasherDefault<Hashed>>;
+
+/// The hash of what is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 /// The texts that one loop has read.
 #[derive(Debug)]
 pub struct Texts {
-    young: HashMap<Box<[u8]>, Known, RandomState>,
-    old: HashMap<Box<[u8]>, Known, RandomState>,
+    young: Generation,
+    old: Generation,
     /// Bytes of the younger ones.
     bytes: usize,
+    /// A part of the hash of the last text in each place.
     seen: Box<[u32]>,
+    /// Secret, so that nobody can choose texts that push each other out.
     hasher: RandomState,
 }
 
 impl Default for Texts {
     fn default() -> Self {
-        let hasher = RandomState::default();
         Texts {
-            young: HashMap::with_hasher(hasher.clone()),
-            old: HashMap::with_hasher(hasher.clone()),
+            young: Generation::default(),
+            old: Generation::default(),
             bytes: 0,
             seen: vec![0; SEEN].into(),
-            hasher,
+            hasher: RandomState::default(),
         }
     }
 }
@@ -76,59 +112,68 @@ impl Texts {
     /// What is known of a text.
     #[inline]
     pub fn look(&mut self, text: &[u8]) -> Known {
-        if let Some(known) = self.young.get(text) {
-            return known.clone();
+        let hash = self.hash(text);
+        match self.young.get(&hash) {
+            Some(kept) if *kept.text == *text => kept.known.clone(),
+            Some(_) | None => self.look_further(text, hash),
         }
-        self.look_further(text)
     }
 
     #[inline(never)]
-    fn look_further(&mut self, text: &[u8]) -> Known {
-        if text.len() > LONGEST {
-            return Known::of(text);
-        }
-        if let Some((text, known)) = self.old.remove_entry(text) {
-            self.keep(text, known.clone());
+    fn look_further(&mut self, text: &[u8], hash: u64) -> Known {
+        if !self.old.is_empty()
+            && let Some(kept) = self.old.remove(&hash)
+            && *kept.text == *text
+        {
+            let known = kept.known.clone();
+            self.keep(hash, kept);
             return known;
         }
         let known = Known::of(text);
-        if self.is_known(text) {
-            self.keep(text.into(), known.clone());
+        if text.len() <= LONGEST && self.has_come(hash) {
+            self.keep(hash, Kept { text: text.into(), known: known.clone() });
         }
         known
     }
 
-    /// Whether a text has come before, as far as that is remembered.
-    fn is_known(&mut self, text: &[u8]) -> bool {
-        let hash = self.hasher.hash_one(text);
-        let halves = hash.to_ne_bytes();
-        let (place, mark) = halves.split_at(4);
-        let number = |half: &[u8]| half.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
-        let (place, mark) = (number(place) as usize % SEEN, number(mark) | 1);
-        std::mem::replace(&mut self.seen[place], mark) == mark
+    /// A hash of the text, or of the beginning of one that is not kept anyway.
+    fn hash(&self, text: &[u8]) -> u64 {
+        let text = text.get(..LONGEST).unwrap_or(text);
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        hasher.finish()
     }
 
-    fn keep(&mut self, text: Box<[u8]>, known: Known) {
+    /// Takes note of a text. Whether it has come before, as far as that is remembered.
+    fn has_come(&mut self, hash: u64) -> bool {
+        // Its lower half says where; 0 stands for none.
+        let mark = (hash >> 32) as u32 | 1;
+        std::mem::replace(&mut self.seen[hash as usize % SEEN], mark) == mark
+    }
+
+    fn keep(&mut self, hash: u64, kept: Kept) {
         // Names and lists of a command take about as much as it does itself.
-        let commands = known.commands.as_ref().map_or(0, |all| 2 * size_of_val(all.found()));
-        let bytes = text.len() + ENTRY_BYTES + commands;
+        let commands = kept.known.commands.as_ref().map_or(0, |all| 2 * size_of_val(all.found()));
+        let bytes = kept.text.len() + ENTRY_BYTES + commands;
         self.bytes += bytes;
         if self.bytes > GENERATION_BYTES {
-            let empty = HashMap::with_hasher(self.hasher.clone());
-            self.old = std::mem::replace(&mut self.young, empty);
+            self.old = std::mem::take(&mut self.young);
             self.bytes = bytes;
         }
-        self.young.insert(text, known);
+        self.young.insert(hash, kept);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql;
 
     impl Texts {
         fn keeps(&self, text: &[u8]) -> bool {
-            self.young.contains_key(text) || self.old.contains_key(text)
+            let hash = self.hash(text);
+            let found = [&self.young, &self.old].into_iter().filter_map(|all| all.get(&hash));
+            found.map(|kept| &kept.text).any(|kept| **kept == *text)
         }
     }
 
@@ -157,6 +202,43 @@ mod tests {
     }
 
     #[test]
+    fn texts_with_one_hash_are_told_apart() {
+        let mut texts = Texts::default();
+        let (select, drop): (&[u8], &[u8]) = (b"select 1", b"drop index i");
+        let hash = texts.hash(select);
+        for round in 0..2 {
+            texts.keep(hash, Kept { text: drop.into(), known: Known::of(drop) });
+            if round == 1 {
+                texts.old = std::mem::take(&mut texts.young);
+            }
+            assert!(texts.look(select).commands.is_none(), "{round}");
+        }
+        assert!(texts.look(select).commands.is_none());
+        assert!(texts.keeps(select));
+    }
+
+    #[test]
+    fn what_is_known_is_what_the_guard_would_read() {
+        for text in [
+            "",
+            "select 1",
+            "select a from t where b in (1, 2) order by c limit 5",
+            "select count(a) from t where b",
+            "select count(*) from t",
+            "update t set a = 1",
+            "update t set a = 1 where b = 2",
+            "begin",
+            "show x",
+            "select nextval('s')",
+            "drop index i; select 1",
+        ] {
+            let commands = sql::commands(text.as_bytes(), LexOptions::default());
+            let known = Known::of(text.as_bytes());
+            assert_eq!(known.commands.as_deref(), Some(&commands).filter(|all| !all.is_empty()));
+        }
+    }
+
+    #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let mut texts = Texts::default();
         let long = "x".repeat(8_000);
@@ -165,7 +247,7 @@ mod tests {
             texts.look(text.as_bytes());
             texts.look(text.as_bytes());
             texts.look(b"select 1");
-            let all = texts.young.keys().chain(texts.old.keys()).map(|text| text.len());
+            let all = texts.young.values().chain(texts.old.values()).map(|kept| kept.text.len());
             assert!(all.sum::<usize>() <= 2 * GENERATION_BYTES);
         }
         assert!(texts.keeps(b"select 1"));

@@ -416,11 +416,18 @@ const PINNING: [(EffectSet, Pins); 11] = [
 /// Reads a text.
 #[must_use]
 pub fn effects(text: &[u8]) -> TextEffects {
-    let facts = sql::facts(text, LexOptions::default());
+    if let Some(plain) = sql::plain(text, LexOptions::default()) {
+        return TextEffects {
+            is_one_query: plain.count == 1,
+            statements: statements(plain.count),
+            commands: !plain.ordinary && has_commands(text),
+            ..TextEffects::NOTHING
+        };
+    }
+    let facts = TextFacts::read(text, LexOptions::default());
     if facts.statements().is_empty() {
         let is_one_query = facts.count() == 1 && facts.flaw().is_none();
-        let statements = statements(&facts);
-        let commands = !sql::is_ordinary(text, LexOptions::default());
+        let (statements, commands) = (statements(facts.count()), has_commands(text));
         return TextEffects { is_one_query, statements, commands, ..TextEffects::NOTHING };
     }
     let (timing, ddl) = timing(&facts, text);
@@ -487,14 +494,19 @@ pub fn effects(text: &[u8]) -> TextEffects {
         may_release: facts.statements().iter().any(|statement| may_release(statement, text)),
         timing,
         ddl: ddl || (!all_kept && facts.effects().has(EffectSet::DDL)),
-        statements: statements(&facts),
+        statements: statements(facts.count()),
         sets_limit_locally: facts
             .statements()
             .iter()
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
-        commands: !sql::is_ordinary(text, LexOptions::default()),
+        commands: has_commands(text),
     }
+}
+
+/// Whether the guard's rules have anything to look for.
+fn has_commands(text: &[u8]) -> bool {
+    !sql::is_ordinary(text, LexOptions::default())
 }
 
 /// How a text stands to limits of time, and whether it has DDL that others queue behind.
@@ -534,8 +546,8 @@ fn sets_limit_locally(used: &ParameterUse) -> bool {
 }
 
 /// How many statements a text has.
-fn statements(facts: &TextFacts) -> u16 {
-    u16::try_from(facts.count().max(1)).unwrap_or(u16::MAX)
+fn statements(count: usize) -> u16 {
+    u16::try_from(count.max(1)).unwrap_or(u16::MAX)
 }
 
 /// Whether a statement may give up locks, temporary objects or cursors that outlive transactions.

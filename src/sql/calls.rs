@@ -44,7 +44,7 @@ pub(super) fn query(
         }
         match walk.word(token) {
             None => {}
-            Some(Suspect::Insert) => after_insert = true,
+            Some(Suspect::Insert | Suspect::Merge) => after_insert = true,
             Some(Suspect::Into) if insert_before || !walk.selects => {}
             Some(Suspect::Into) => select_into(walk.cursor, out),
             Some(Suspect::SetConfig) if out.parameters.len() >= USES_MAX => {
@@ -57,6 +57,7 @@ pub(super) fn query(
             Some(Suspect::Settings) => {}
             Some(Suspect::Prepared) => out.effects.add(EffectSet::SEES_PREPARED),
             Some(Suspect::Call(effects)) => out.effects.add(effects),
+            Some(Suspect::Clause(_)) => {}
         }
     }
     kind
@@ -130,7 +131,8 @@ impl Walk<'_> {
         self.behind_schema =
             keyword && (raw.eq_ignore_ascii_case(b"schema") || raw.eq_ignore_ascii_case(b"into"));
         let found = suspect.filter(|suspect| match suspect {
-            Suspect::Insert | Suspect::Into => keyword,
+            Suspect::Insert | Suspect::Merge | Suspect::Into => keyword,
+            Suspect::Clause(_) => false,
             Suspect::Settings | Suspect::Prepared => true,
             Suspect::TempSchema => schema_alone || self.cursor.at_symbol(b'.'),
             Suspect::SetConfig | Suspect::CurrentSetting | Suspect::Call(_) => {

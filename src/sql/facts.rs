@@ -1,7 +1,7 @@
 //! Facts about a text: what each of its statements is and does to the session.
 //!
-//! Owns the types of the facts and the way from a text to them: a scan that says "plain" for nearly every text
-//! without allocating, and behind it the recognisers, one file per family. The recognisers know the beginnings of
+//! Owns the types of the facts and the way from a text to them: a look that says "plain" for nearly every text
+//! (`plain`), and behind it the recognisers, one file per family. The recognisers know the beginnings of
 //! statements, not the grammar; where a text breaks the grammar the server refuses it, and no fact comes true.
 //!
 //! Deliberately absent: context. Whether a transaction is open, what a Bind carries and whether a statement
@@ -13,12 +13,12 @@ use super::create;
 use super::cursor::Cursor;
 use super::effects::{EffectSet, PinReasons};
 use super::literal::Name;
-use super::names::{self, Suspect};
 use super::parameters::{self, ParameterUse};
+use super::plain::{Plain, plain};
 use super::portals;
 use super::statements;
 use super::transaction::{self, TransactionControl};
-use super::{Flaw, Kind, LexOptions, Lexer, Span, Statements};
+use super::{Flaw, Kind, LexOptions, Span, Statements};
 
 /// What is known about one text. Cheap to make and to keep when the text is plain.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -219,37 +219,42 @@ const STATEMENTS_MAX: usize = 10_000;
 /// Everything this room knows about a text. Linear in its length; recursion is bounded by the nesting of quoted code
 /// that is looked into, never by the nesting of SQL.
 pub fn facts(text: &[u8], options: LexOptions) -> TextFacts {
-    if let Some(count) = plain(text, options) {
+    if let Some(Plain { count, .. }) = plain(text, options) {
         return TextFacts { count, ..TextFacts::default() };
     }
-    let mut statements = Statements::new(text, options);
-    let mut found = TextFacts::default();
-    for span in statements.by_ref() {
-        let statement = read_statement(Cursor::new(text, span, options), 0);
-        found.effects.add(statement.effects);
-        found.count += 1;
-        if found.count > STATEMENTS_MAX {
-            found.beyond.add(statement.effects);
-            continue;
-        }
-        found.statements = match found.statements {
-            Kept::None => Kept::One(statement),
-            Kept::One(first) => Kept::Many(vec![first, statement]),
-            Kept::Many(mut all) => {
-                all.push(statement);
-                Kept::Many(all)
-            }
-        };
-    }
-    if found.beyond.has(EffectSet::STATEFUL) {
-        found.beyond.add(EffectSet::UNKNOWN);
-        found.effects.add(EffectSet::UNKNOWN);
-    }
-    found.flaw = statements.flaw();
-    found
+    TextFacts::read(text, options)
 }
 
 impl TextFacts {
+    /// The facts of a text that is known not to be [`plain`]: else [`facts`] is the faster way.
+    pub fn read(text: &[u8], options: LexOptions) -> Self {
+        let mut statements = Statements::new(text, options);
+        let mut found = TextFacts::default();
+        for span in statements.by_ref() {
+            let statement = read_statement(Cursor::new(text, span, options), 0);
+            found.effects.add(statement.effects);
+            found.count += 1;
+            if found.count > STATEMENTS_MAX {
+                found.beyond.add(statement.effects);
+                continue;
+            }
+            found.statements = match found.statements {
+                Kept::None => Kept::One(statement),
+                Kept::One(first) => Kept::Many(vec![first, statement]),
+                Kept::Many(mut all) => {
+                    all.push(statement);
+                    Kept::Many(all)
+                }
+            };
+        }
+        if found.beyond.has(EffectSet::STATEFUL) {
+            found.beyond.add(EffectSet::UNKNOWN);
+            found.effects.add(EffectSet::UNKNOWN);
+        }
+        found.flaw = statements.flaw();
+        found
+    }
+
     /// The effects of all statements together.
     pub fn effects(&self) -> EffectSet {
         self.effects
@@ -314,79 +319,6 @@ impl TextFacts {
                         .has(EffectSet::CODE.with(EffectSet::OPAQUE).with(EffectSet::UNKNOWN))
                     || statement.parameters.iter().any(|used| used.target.may_be(parameter))
             })
-    }
-}
-
-/// The number of statements, if each is a query that begins with a query's word and holds no suspicious one.
-fn plain(text: &[u8], options: LexOptions) -> Option<usize> {
-    let mut lexer = Lexer::new(text, options);
-    let mut count = 0;
-    let mut at_start = true;
-    let mut parentheses = 0_usize;
-    let mut after_insert = false;
-    while let Some(token) = lexer.next_here() {
-        let insert_before = std::mem::take(&mut after_insert);
-        let Span { start, end } = token.span;
-        let word = match token.kind {
-            Kind::Word => text.get(start..end)?,
-            Kind::QuotedWord => text.get(start + 1..end - 1)?, // None: it is not even closed.
-            Kind::UnicodeWord => return None,
-            Kind::Symbol(b';') => {
-                at_start |= parentheses == 0;
-                continue;
-            }
-            Kind::Symbol(byte @ (b'(' | b')')) => {
-                parentheses =
-                    if byte == b'(' { parentheses + 1 } else { parentheses.saturating_sub(1) };
-                if std::mem::take(&mut at_start) {
-                    count += 1;
-                    parentheses.checked_sub(1)?;
-                }
-                continue;
-            }
-            _ if at_start => return None,
-            _ => continue,
-        };
-        if std::mem::take(&mut at_start) {
-            count += 1;
-            parentheses = 0;
-            after_insert = match begins_query(word) {
-                Some(Query::Insert) if token.kind == Kind::Word => true,
-                Some(Query::Other) if token.kind == Kind::Word => false,
-                Some(_) | None => return None,
-            };
-            continue;
-        }
-        match names::suspect(word) {
-            None => {}
-            Some(Suspect::Insert) => after_insert = true,
-            Some(Suspect::Into) if insert_before => {}
-            Some(_) => return None,
-        }
-    }
-    lexer.flaw().is_none().then_some(count)
-}
-
-/// How a query begins.
-enum Query {
-    /// INSERT or MERGE.
-    Insert,
-    /// Any other.
-    Other,
-}
-
-fn begins_query(word: &[u8]) -> Option<Query> {
-    let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
-    match word.first().map(u8::to_ascii_lowercase)? {
-        b's' if is(b"select") => Some(Query::Other),
-        b'u' if is(b"update") => Some(Query::Other),
-        b'd' if is(b"delete") => Some(Query::Other),
-        b'w' if is(b"with") => Some(Query::Other),
-        b'v' if is(b"values") => Some(Query::Other),
-        b't' if is(b"table") => Some(Query::Other),
-        b'i' if is(b"insert") => Some(Query::Insert),
-        b'm' if is(b"merge") => Some(Query::Insert),
-        _ => None,
     }
 }
 

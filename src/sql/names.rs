@@ -8,8 +8,10 @@ use super::effects::EffectSet;
 /// What an unqualified name may mean where it is called (or qualifies, or stands as a keyword).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suspect {
-    /// INSERT or MERGE: the INTO behind it is theirs.
+    /// INSERT: the INTO behind it is its own.
     Insert,
+    /// MERGE: so is this.
+    Merge,
     /// INTO: behind anything else, SELECT INTO.
     Into,
     /// `set_config(…)`
@@ -24,10 +26,28 @@ pub(super) enum Suspect {
     Prepared,
     /// A function whose call has these effects.
     Call(EffectSet),
+    /// A word that says nothing of sessions, but of what the guard has to look at.
+    Clause(Clause),
+}
+
+/// What a word says to the guard where it is a keyword: what [`is_ordinary`](super::is_ordinary) looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clause {
+    /// IN
+    In,
+    /// UPDATE and DELETE.
+    Write,
+    /// FOR, KEY and DO: UPDATE and DELETE behind it begin no statement.
+    Lock,
+    /// `count(…)`
+    Count,
+    /// OFFSET
+    Offset,
 }
 
 use EffectSet as E;
 use Suspect::Call;
+use Suspect::Clause as C;
 
 const SESSION_LOCK: Suspect = Call(E::ADVISORY_LOCK);
 const SESSION_UNLOCK: Suspect = Call(E::ADVISORY_UNLOCK);
@@ -38,9 +58,15 @@ const RUNS_TEXT: Suspect = Call(E::OPAQUE);
 const OTHER_STATE: Suspect = Call(E::UNKNOWN);
 
 const TABLE: &[(&str, Suspect)] = &[
-    ("into", Suspect::Into), // First, for it is the one that plain queries hold.
+    ("into", Suspect::Into), // First stand those that plain queries hold.
+    ("for", C(Clause::Lock)),
+    ("update", C(Clause::Write)),
+    ("count", C(Clause::Count)),
+    ("offset", C(Clause::Offset)),
+    ("key", C(Clause::Lock)),
+    ("delete", C(Clause::Write)),
     ("insert", Suspect::Insert),
-    ("merge", Suspect::Insert),
+    ("merge", Suspect::Merge),
     ("set_config", Suspect::SetConfig),
     ("current_setting", Suspect::CurrentSetting),
     ("pg_temp", Suspect::TempSchema),
@@ -106,13 +132,26 @@ const LONGEST: usize = 35;
 /// What `word` may mean; case counts for nothing. None for nearly every word, within a few nanoseconds.
 #[inline]
 pub(super) fn suspect(word: &[u8]) -> Option<Suspect> {
-    let &[first, _, third, ..] = word else { return None };
+    let &[first, second, ref rest @ ..] = word else { return None };
+    let Some(third) = rest.first() else { return pair(first, second) };
     let shapes = SHAPES.get(usize::from(first & 31))?;
     let known =
         shapes.lengths >> (word.len() & 63) & 1 == 1 && shapes.thirds >> (third & 31) & 1 == 1;
     if known && word.len() <= LONGEST { look_up(word) } else { None }
 }
 
+/// The words of two letters.
+#[inline]
+fn pair(first: u8, second: u8) -> Option<Suspect> {
+    match (first | 0x20, second | 0x20) {
+        (b'i', b'n') => Some(C(Clause::In)),
+        (b'd', b'o') => Some(C(Clause::Lock)),
+        _ => None,
+    }
+}
+
+// Apart, so that the way to None needs no stack.
+#[inline(never)]
 fn look_up(word: &[u8]) -> Option<Suspect> {
     let known = |(name, _): &&(&str, Suspect)| name.as_bytes().eq_ignore_ascii_case(word);
     TABLE.iter().find(known).map(|(_, suspect)| *suspect).or_else(|| own_temp_schema(word))

@@ -15,6 +15,7 @@ use crate::ids::{ClientId, PoolId, ServerId};
 use crate::pool::PoolSpec;
 use crate::server::ledger::{Deliver, Sent};
 use crate::server::{Cancel, CleanStep, Server, User};
+use crate::session::params::is_custom;
 use crate::session::{CODE_THAT_SETS, Ending, Limit, ParamSet, Pins};
 use crate::wire::{Report, TransactionStatus, build, frontend};
 use std::sync::Arc;
@@ -51,6 +52,17 @@ fn suits<S>(server: &Server, client: &Client<S>) -> Suits {
     }
     let all_known = server.placeholders.iter().all(|name| params.setting(name).is_some());
     if all_known { Suits::AfterSetting } else { Suits::Badly }
+}
+
+/// What a session has without the parameter whose name a server refuses (42602), if that is what the
+/// server says: Postgres takes parameters away whose prefix a library reserves when it is loaded.
+fn without_refused(params: &ParamSet, report: &Report) -> Option<ParamSet> {
+    if report.sqlstate != *b"42602" {
+        return None;
+    }
+    let name = report.message.split('"').nth(1)?.as_bytes().to_ascii_lowercase();
+    let is_there = is_custom(&name) && params.setting(&name).is_some();
+    is_there.then(|| params.without(&name))
 }
 
 const OWN_QUERY: Sent = Sent::Query(Ending::No);
@@ -255,6 +267,14 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         entry.server.coming = None;
+        let is_idle = entry.server.status == TransactionStatus::Idle;
+        if is_idle && let Some(params) = without_refused(&session.params, &report) {
+            // The parameter is gone for every session: a library has reserved its prefix.
+            entry.server.user = User::Client(client_id);
+            session.changes = None;
+            self.set_params(client_id, &params);
+            return self.resume_client(client_id);
+        }
         if entry.server.status != TransactionStatus::Idle {
             // What waits behind it must not run by itself.
             entry.server.user = User::Client(client_id);

@@ -332,7 +332,7 @@ impl<D: Driver> Engine<D> {
 
     /// A session has other parameters from now on. Its statements are read under them: under the
     /// same ones as everybody else's who has the same statement.
-    fn set_params(&mut self, id: ClientId, params: &ParamSet) {
+    pub(super) fn set_params(&mut self, id: ClientId, params: &ParamSet) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let session = &mut client.session;
         let before = session.params.clone();

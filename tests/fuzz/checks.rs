@@ -4,7 +4,7 @@
 
 use pgweir::sql::commands::{Command, Place, is_ordinary};
 use pgweir::sql::{
-    Encoding, LexOptions, Lexer, Span, Statements, commands, facts, upkeep, vacated,
+    Encoding, LexOptions, Lexer, Span, Statements, commands, facts, plain, upkeep, vacated,
 };
 
 /// How to read a text, and the text.
@@ -61,6 +61,8 @@ pub fn recognisers(data: &[u8]) {
     }
     let _ = vacated(text, options);
     let found = commands(text, options);
+    let told = plain(text, options).is_some_and(|found| found.ordinary);
+    assert!(!told || is_ordinary(text, options), "the first look says ordinary");
     if is_ordinary(text, options) {
         let longer = [b"analyze;", text].concat();
         assert_eq!(commands(&longer, options).found().len(), 1, "not ordinary after all");

@@ -162,6 +162,7 @@ fn roles_and_aliases_without_limits_are_left_alone_and_nobody_gains_their_freedo
             scope.spawn(move || {
                 let mut client = pgweir.client(&Login::new(role, database));
                 let long = exempt_for();
+                client.set_deadline(secs(long + 30));
                 client.ask("begin");
                 let frames = client.ask(&format!("select pg_sleep({long})"));
                 assert_eq!(frames.last().unwrap().status(), Some('T'), "{role} {database}");

@@ -8,7 +8,7 @@ use pgweir::sql::commands::{
     Found, Generated, ObjectKind, ObjectList, ObjectName, Place, TableAction, TableForm,
     TypeAction, UsingIndex, WriteVerb, is_ordinary,
 };
-use pgweir::sql::{LexOptions, Name, commands};
+use pgweir::sql::{LexOptions, Name, commands, plain};
 
 use crate::command_tree;
 use crate::explained::Reason;
@@ -16,12 +16,16 @@ use crate::referee::{self, Judgement};
 
 /// Compares the commands of one text with its parse tree.
 pub fn judge(text: &str) -> Judgement {
+    let options = LexOptions::default();
+    let told = plain(text.as_bytes(), options).is_some_and(|found| found.ordinary);
+    if told && !is_ordinary(text.as_bytes(), options) {
+        return Judgement::Different("ordinary at the first look only".to_owned());
+    }
     let parsed = {
         let _turn = referee::turn();
         pg_query::parse(text, pg_query::ParserOptions::DEFAULT)
     };
     let Ok(parsed) = parsed else { return Judgement::NoAnswer };
-    let options = LexOptions::default();
     let found = commands(text.as_bytes(), options);
     if is_ordinary(text.as_bytes(), options)
         && let Some(missed) = missed(text)

@@ -235,10 +235,8 @@ impl State {
 
     fn altered(&mut self, altered: &AlterTable, scene: &Scene) {
         let Some(table) = &altered.table else {
-            let renames = |action: &TableAction| {
-                matches!(action, TableAction::Rename(_) | TableAction::SetSchema(_))
-            };
-            if altered.actions.iter().any(renames) || !altered.complete {
+            // ALL IN TABLESPACE moves and renames nothing; what is put together may.
+            if altered.actions != [TableAction::SetTablespace] {
                 self.push(Event::Forgotten);
             }
             return;

@@ -5,11 +5,12 @@ use crate::sql::commands::ObjectName;
 use crate::sql::{LexOptions, Name, names_temp_schema};
 use crate::wire::TransactionStatus;
 
-/// More events than this in one transaction are not kept: from then on nothing is believed to be new.
-const LOG_MAX: usize = 10_000;
+/// More events than this in one transaction are not kept: from then on nothing is believed to be new. Each verdict walks
+/// over them.
+const LOG_MAX: usize = 5_000;
 
 /// More savepoints than this at a time are not kept, likewise.
-const SAVEPOINTS_MAX: usize = 10_000;
+const SAVEPOINTS_MAX: usize = 5_000;
 
 /// More temporary tables than this are not kept; those beyond are judged like any others.
 const TEMPS_MAX: usize = 1_000;

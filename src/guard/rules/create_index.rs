@@ -10,36 +10,37 @@ use crate::sql::commands::{Command, CreateIndex, Place};
 
 pub(super) const RULE: Rule = Rule { name: "index-create-blocking", judge };
 
+pub(super) const LOCK: &str = "SHARE lock on the table for as long as the build takes";
+
 fn judge(case: &Case) -> Option<Fault> {
     let Command::CreateIndex(index) = case.command() else { return None };
-    // A table of the schema that is being made: the server refuses any other.
+    // A table of the schema that is being made: the server refuses any other. And code that makes tables under names
+    // that it puts together may well index those; it is told of as opaque.
     if index.concurrently || case.found.place == Place::Element || case.makes_unnamed {
         return None;
     }
     let lift = if index.only { Lift::EmptyOrPartitioned } else { Lift::Empty };
     let questions = case.in_use([index.table.as_ref()], lift)?;
     let table = shown(index.table.as_ref(), "its table");
-    Some(Fault {
-        message: format!(
-            "CREATE INDEX without CONCURRENTLY would block all writes to {table} until the index is built"
-        ),
-        lock: "SHARE lock on the table for as long as the build takes",
-        hint: hint(case, index),
-        questions,
-        ..Fault::default()
-    })
+    let message = format!(
+        "CREATE INDEX without CONCURRENTLY would block all writes to {table} until the index is built"
+    );
+    Some(Fault::new(message, LOCK, hint(case, index)).unless(questions))
 }
 
 fn hint(case: &Case, index: &CreateIndex) -> String {
-    if index.table.as_ref().is_some_and(|table| case.is_partitioned(table)) {
-        let table = index.table.as_ref().map(words::written).unwrap_or_default();
+    if let Some(table) = index.table.as_ref().filter(|table| case.is_partitioned(table)) {
+        let table = words::written(table);
         return format!(
-            "The table is partitioned: CREATE INDEX … ON ONLY {table} …, then CREATE INDEX CONCURRENTLY on each partition, \
-             then ALTER INDEX … ATTACH PARTITION for each."
+            "The table is partitioned: CREATE INDEX … ON ONLY {table} …, then CREATE INDEX CONCURRENTLY on each \
+             partition, then ALTER INDEX … ATTACH PARTITION for each of these."
         );
     }
-    let safe =
-        words::with_concurrently(case.scene.text, case.found.span, index.insert_concurrently);
-    let safe = safe.unwrap_or_else(|| "CREATE INDEX CONCURRENTLY …".to_owned());
-    format!("Run this outside of a transaction block: {safe}; {CREATE_IN_FRAMEWORKS}")
+    let (text, statement) = (case.scene.text, case.found.span);
+    let safe = words::with_concurrently(text, statement, index.insert_concurrently);
+    let safe = safe.unwrap_or_else(|| match &index.table {
+        Some(table) => format!("CREATE INDEX CONCURRENTLY … ON {} …", words::written(table)),
+        None => "CREATE INDEX CONCURRENTLY …".to_owned(),
+    });
+    format!("Run this outside of a transaction block: {safe}; — {CREATE_IN_FRAMEWORKS}")
 }

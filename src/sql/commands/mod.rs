@@ -293,21 +293,23 @@ const DEPTH_MAX: usize = 4;
 
 /// The commands of `text`, in order.
 pub fn commands(text: &[u8], options: LexOptions) -> Commands {
-    let mut out = Commands::default();
-    if is_ordinary(text, options) {
-        return out;
-    }
-    let mut statements = Statements::new(text, options);
-    for span in statements.by_ref() {
-        let statement = out.statements;
-        out.statements += 1;
-        statement::read(Reader::new(text, span, options, statement), &mut out);
-    }
-    out.flaw = statements.flaw();
-    out
+    if is_ordinary(text, options) { Commands::default() } else { Commands::read(text, options) }
 }
 
 impl Commands {
+    /// The commands of a text that is known not to be [ordinary](is_ordinary): else [`commands`] is the faster way.
+    pub fn read(text: &[u8], options: LexOptions) -> Self {
+        let mut out = Self::default();
+        let mut statements = Statements::new(text, options);
+        for span in statements.by_ref() {
+            let statement = out.statements;
+            out.statements += 1;
+            statement::read(Reader::new(text, span, options, statement), &mut out);
+        }
+        out.flaw = statements.flaw();
+        out
+    }
+
     /// The commands, in order, up to the two-thousandth.
     pub fn found(&self) -> &[Found] {
         &self.found

@@ -2,6 +2,7 @@
 //!
 //! Owns the short list of words that make a query worth a closer look. Saying no too often costs a little time; saying
 //! yes too often would lose a finding, so `query` and this file must know the same words.
+//! So must `plain`, which asks less exactly, in the look that every text gets anyway.
 
 use super::super::lexer::Lexer;
 use super::super::{Kind, LexOptions, Span, Token};
@@ -202,9 +203,13 @@ fn is_called_name(word: &[u8]) -> bool {
     match (word.len(), word.first().map_or(0, |byte| byte | 0x20)) {
         (10, b's') => word.eq_ignore_ascii_case(b"set_config"),
         (16.., b'p') => {
-            let starts =
-                |with: &[u8]| word.get(..with.len()).is_some_and(|w| w.eq_ignore_ascii_case(with));
-            starts(b"pg_advisory_lock") || starts(b"pg_try_advisory_")
+            const LOCKS: [&[u8]; 4] = [
+                b"pg_advisory_lock",
+                b"pg_advisory_lock_shared",
+                b"pg_try_advisory_lock",
+                b"pg_try_advisory_lock_shared",
+            ];
+            LOCKS.iter().any(|lock| word.eq_ignore_ascii_case(lock))
         }
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! What queries hold that a rule asks for, and that the words which tell ordinary texts apart miss none of it.
 
 use super::super::commands::{Command, Condition, Offset, Place, WriteVerb, is_ordinary};
-use super::super::{LexOptions, commands};
+use super::super::{LexOptions, commands, plain};
 
 /// The findings of `text`, each in a few words.
 fn found(text: &str) -> String {
@@ -170,6 +170,59 @@ fn ordinary_texts_need_no_second_look() {
         "values (1), (2); select 2",
     ] {
         assert!(is_ordinary(text.as_bytes(), LexOptions::default()), "{text}");
+    }
+    // Where the first look says so, there is no other.
+    let told = |text: &str| {
+        plain(text.as_bytes(), LexOptions::default()).is_some_and(|found| found.ordinary)
+    };
+    for text in [
+        "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;",
+        "UPDATE pgbench_accounts SET abalance = abalance + -7 WHERE aid = 1;",
+        "INSERT INTO pgbench_history (tid, mtime) VALUES (1, CURRENT_TIMESTAMP);",
+        "select \"where\", \"a\"[1] from t where (b or not c) and d in ('x', $2) order by e limit 5",
+        "update t set a = array[1, 2] where ((t.b = 1 or \"c\" = 2)) returning d",
+        "delete from t where id = 5; delete from u where id in (select id from t)",
+        "insert into t (a) values ($1) on conflict (a) do update set a = 1 returning a",
+        "with x as (select 1) select * from x for no key update skip locked",
+        "(select a from t) union (select b from u) order by 1",
+        "/* of a driver */ select 1",
+        "",
+        ";;",
+    ] {
+        assert!(told(text), "{text}");
+    }
+    for text in [
+        "update t set a = 1",
+        "update t set \"where\" = 1",
+        "update t \"where\" set a = 1",
+        "delete from t \"where\" using u",
+        "update t set a = (select 1 where b)",
+        "update t set a[(1) where b] = 1",
+        "delete from t where true",
+        "delete from t where 1 = 1",
+        "delete from t where (not a)",
+        "delete from t where a or (true)",
+        "delete from t; delete from t where a",
+        "select 1 for \"a\" update",
+        "with x as (delete from t where a) select 1",
+        "select a offset 5",
+        "select count(*) from t",
+        "select set_config('a', 'b', true)",
+        "select \"pg_advisory_lock\"(1)",
+        "select a into t from u",
+        "select a \"insert\" into t from u",
+        "merge into t using u on a when matched then delete",
+        "select 1)",
+        "select 1]",
+        "table t",
+        "show x",
+        "select 'a",
+    ] {
+        assert!(!told(text), "{text}");
+    }
+    let list = |count: usize| format!("select a in ({})", vec!["1"; count].join(","));
+    for (count, expected) in [(99, true), (100, false)] {
+        assert_eq!(told(&list(count)), expected, "{count}");
     }
     for text in ["select 1 'a", "select /*", "show x", "begin", "delete from t", "select 1; drop t"]
     {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::sql::commands::is_ordinary;
-use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts};
+use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
 
 fn options() -> impl Strategy<Value = LexOptions> {
     let encoding = prop_oneof![
@@ -27,6 +27,40 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ];
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
+
+/// Queries, or nearly: every token that a look at queries tells apart.
+fn query() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(TOKENS.split(' ').collect::<Vec<_>>());
+    let begins = prop::sample::select(BEGINNINGS.to_vec());
+    let rest = prop::collection::vec(token, 0..6).prop_map(|tokens| tokens.join(" "));
+    let list = prop_oneof![9 => Just(0_usize), 1 => 90..110_usize];
+    let statement = (begins, rest, list)
+        .prop_map(|(begins, rest, commas)| format!("{begins} {rest}{}", ",".repeat(commas)));
+    prop::collection::vec(statement, 1..3).prop_map(|statements| statements.join(";"))
+}
+
+const BEGINNINGS: &[&str] = &[
+    "",
+    "select a from t",
+    "SELECT a FROM t WHERE a",
+    "insert into t",
+    "update t set a = 1",
+    "update t set a[",
+    "Update t set a = 1 where",
+    "delete from t",
+    "delete from t where b",
+    "with x as (",
+    "values (",
+    "(select",
+    "((update t",
+    "merge into t",
+    "table t",
+];
+
+const TOKENS: &str = "a b.c \"where\" \"or\" \"for\" \"insert\" \"into\" \"set_config\" \"pg_advisory_lock\" U&\"a\" \
+    ( ) [ ] ; , = * . + :: 1 1.5 '1' 'a $1 /*x*/ --x\n where or WHERE OR wHere and not NOT null true false in IN \
+    do for key no update delete insert into merge count COUNT offset set_config pg_advisory_lock \
+    pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_x nextval pg_temp_3 select values with";
 
 const PIECES: &[&str] = &[
     " ",
@@ -164,6 +198,11 @@ proptest! {
     }
 
     #[test]
+    fn the_first_look_says_ordinary_only_where_the_closer_look_does(text in text(), options in options()) {
+        prop_assert!(plain(&text, options).is_none_or(|found| !found.ordinary || is_ordinary(&text, options)));
+    }
+
+    #[test]
     fn the_short_way_says_plain_only_where_the_long_way_does(text in text(), options in options()) {
         if facts(&text, options).statements().is_empty() {
             let prefixed = [b"set x = 1;", &text[..]].concat();
@@ -194,6 +233,16 @@ proptest! {
             .collect();
         let expected: Vec<_> = parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
         prop_assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn the_first_look_says_ordinary_of_queries_only_where_the_closer_look_does(text in query()) {
+        let (text, options) = (text.as_bytes(), LexOptions::default());
+        prop_assert!(plain(text, options).is_none_or(|found| !found.ordinary || is_ordinary(text, options)));
     }
 }
 
