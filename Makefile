@@ -39,7 +39,7 @@ test-sessions: ## generated sessions, twelve on two servers, against Postgres, a
 	@.ci/setup test
 	@PGWEIR_SESSIONS=$(SESSIONS) cargo test --release --test it -- --nocapture generated_sessions
 
-test-timeouts: ## statements that end around their limit, 20,000 for each protocol and belt and a million simulated, about 35 minutes (ROUNDS=20000)
+test-timeouts: ## statements that end around their limit, 20,000 for each protocol and belt and a million simulated, about 25 minutes (ROUNDS=20000)
 	@.ci/setup test
 	@PGWEIR_SIMULATED_TIMEOUTS=1000000 cargo test --release --lib -- --nocapture timeouts::race
 	@PGWEIR_TIMEOUT_ROUNDS=$(ROUNDS) PGWEIR_TIMEOUTS=long cargo test --release --test it -- --nocapture timeouts::

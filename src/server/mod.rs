@@ -21,7 +21,7 @@ use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 pub use asked::Asked;
 use ledger::Ledger;
-pub use strike::{Stage, Strike};
+pub use strike::{Exceeded, Stage, Strike};
 pub use tenant::Tenant;
 
 #[cfg(test)]

@@ -26,15 +26,30 @@ pub enum Stage {
     Barrier,
 }
 
-/// A limit that has struck.
+/// A limit, and when began what it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Strike {
+pub struct Exceeded {
     /// Which one.
     pub limit: ClockLimit,
     /// The limit in milliseconds.
     pub limit_ms: u64,
     /// When began what it measures, in microseconds of the loop's clock.
     pub since_us: u64,
+}
+
+impl Exceeded {
+    /// How long it has been, in milliseconds.
+    #[must_use]
+    pub fn took_ms(&self, now_us: u64) -> u64 {
+        now_us.saturating_sub(self.since_us) / 1_000
+    }
+}
+
+/// A limit that has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// Which one.
+    pub exceeded: Exceeded,
     /// The unit of work that ran too long.
     pub unit: u64,
     /// How far it has come.

@@ -2,9 +2,9 @@
 
 use super::conn::{Filled, Input, Rest, Scratch};
 use super::driver::{Driver, Edge, Token};
+use super::late::GRACE_MS;
 use super::pins;
 use super::statements::portal_hash;
-use super::timeouts::GRACE_MS;
 use super::{BYTES_PER_TURN, Engine};
 use crate::client::lost::After;
 use crate::client::{Leaving, State};

@@ -226,7 +226,8 @@ impl<D: Driver> Engine<D> {
                             Some((struck, report)) => {
                                 if let Some(struck) = struck {
                                     let counters = &mut self.pools[entry.pool.0 as usize].counters;
-                                    counters.timeouts.count(1 << struck.limit as u32);
+                                    let limit = struck.exceeded.limit;
+                                    counters.timeouts.count(1 << limit as u32);
                                     self.struck_lately.record(&client.spec, self.now_us, struck);
                                 }
                                 let bytes = report.to_bytes().to_vec();

@@ -19,6 +19,7 @@ mod from_client;
 mod from_server;
 mod idle;
 mod inspect;
+mod late;
 mod lease;
 mod listen;
 pub mod listing;

@@ -8,11 +8,10 @@ use std::collections::VecDeque;
 use super::driver::Driver;
 use super::listing::{Belt, Outcome, TimeoutLine};
 use super::{Engine, ServerConn};
-use crate::config::ClockLimit;
 use crate::errors;
 use crate::ids::ServerId;
 use crate::pool::PoolSpec;
-use crate::server::{Stage, Strike, asked};
+use crate::server::{Exceeded, Stage, Strike, asked};
 use crate::session::Limit;
 use crate::sql::Fingerprint;
 use crate::wire::Report;
@@ -27,10 +26,7 @@ const REMEMBERED: usize = 100;
 /// A limit that has struck, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Struck {
-    pub(super) limit: ClockLimit,
-    pub(super) limit_ms: u64,
-    /// When began what it measures.
-    pub(super) since_us: u64,
+    pub(super) exceeded: Exceeded,
     pub(super) belt: Belt,
     pub(super) outcome: Outcome,
     pub(super) fingerprint: Option<Fingerprint>,
@@ -51,14 +47,15 @@ pub(super) struct StruckLately(VecDeque<(u64, TimeoutLine)>);
 impl StruckLately {
     /// Writes one to the log, and remembers it.
     pub(super) fn record(&mut self, spec: &PoolSpec, now_us: u64, struck: Struck) {
-        let Struck { limit, limit_ms, since_us, belt, outcome, fingerprint } = struck;
+        let Struck { exceeded, belt, outcome, fingerprint } = struck;
+        let Exceeded { limit, limit_ms, .. } = exceeded;
         let line = TimeoutLine {
             database: spec.database.clone(),
             role: spec.role.clone(),
             age_ms: 0,
             limit,
             limit_ms,
-            elapsed_ms: now_us.saturating_sub(since_us) / 1_000,
+            elapsed_ms: exceeded.took_ms(now_us),
             belt,
             outcome,
             fingerprint,
@@ -92,8 +89,8 @@ impl StruckLately {
 impl Strike {
     /// What is to be recorded of it when it has come to this end.
     pub(super) fn ended(&self, outcome: Outcome) -> Struck {
-        let &Strike { limit, limit_ms, since_us, fingerprint, .. } = self;
-        Struck { limit, limit_ms, since_us, belt: Belt::Pgweir, outcome, fingerprint }
+        let &Strike { exceeded, fingerprint, .. } = self;
+        Struck { exceeded, belt: Belt::Pgweir, outcome, fingerprint }
     }
 }
 
@@ -104,7 +101,7 @@ impl<D: Driver> Engine<D> {
         let counters = &mut self.pools[entry.pool.0 as usize].counters;
         match struck.outcome {
             Outcome::Cancelled | Outcome::Unconfirmed | Outcome::RolledBack | Outcome::GivenUp => {
-                counters.timeouts.count(1 << struck.limit as u32);
+                counters.timeouts.count(1 << struck.exceeded.limit as u32);
             }
             Outcome::LostRace => counters.timeouts_lost_race += 1,
             Outcome::WaitsForStandby | Outcome::Reported => {}
@@ -125,20 +122,10 @@ impl<D: Driver> Engine<D> {
         asked::running(&server.ledger, asked, &self.statements)
     }
 
-    /// What a client is told of a limit.
-    pub(super) fn words_of(
-        &self,
-        id: ServerId,
-        limit: ClockLimit,
-        limit_ms: u64,
-        since_us: u64,
-    ) -> Report {
-        let took_ms = (self.now_us.saturating_sub(since_us)) / 1_000;
-        let client = self.servers.get(id).and_then(|entry| entry.server.client());
-        let spec = client.and_then(|client| self.clients.get(client)).map(|client| &client.spec);
-        let from =
-            spec.map_or_else(String::new, |spec| spec.settings.load().origin_of(limit.key()));
-        errors::limit_struck(limit, limit_ms, took_ms, &from)
+    /// What the client of a server is told of a limit.
+    pub(super) fn words_of(&self, id: ServerId, exceeded: Exceeded) -> Option<Report> {
+        let client = self.servers.get(id)?.server.client()?;
+        Some(words(&self.clients.get(client)?.spec, exceeded, self.now_us))
     }
 }
 
@@ -177,11 +164,15 @@ pub(super) fn words_for<S>(
             }
             let (belt, outcome) = (Belt::Server, Outcome::Cancelled);
             let fingerprint = failed.fingerprint;
-            (Struck { limit, limit_ms, since_us, belt, outcome, fingerprint }, true)
+            let exceeded = Exceeded { limit, limit_ms, since_us };
+            (Struck { exceeded, belt, outcome, fingerprint }, true)
         }
     };
-    let took_ms = now_us.saturating_sub(struck.since_us) / 1_000;
-    let from = spec.settings.load().origin_of(struck.limit.key());
-    let words = errors::limit_struck(struck.limit, struck.limit_ms, took_ms, &from);
-    Some((is_new.then_some(struck), words))
+    Some((is_new.then_some(struck), words(spec, struck.exceeded, now_us)))
+}
+
+fn words(spec: &PoolSpec, exceeded: Exceeded, now_us: u64) -> Report {
+    let Exceeded { limit, limit_ms, .. } = exceeded;
+    let from = spec.settings.load().origin_of(limit.key());
+    errors::limit_struck(limit, limit_ms, exceeded.took_ms(now_us), &from)
 }

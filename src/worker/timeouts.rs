@@ -1,31 +1,24 @@
-//! pgweir's clock: what has been running, or silent, for too long, and what is done about it.
+//! What is done about a limit of pgweir's clock that has struck: step by step (`server::Strike`), and
+//! while it is, nothing is sent to the server.
 //!
-//! When something may be late is a number in the loop's slabs; one check for all of them finds out
-//! whether it is. A decision is carried out step by step (`server::Strike`); while it is, nothing is
-//! sent to the server.
-//!
-//! Deliberately absent: the server's own `statement_timeout`, which strikes first where it can.
+//! Deliberately absent: when one strikes (`late`), and the server's own `statement_timeout`.
 
 use super::conn::Rest;
 use super::counting::LeaseClock;
 use super::driver::Driver;
-use super::listing::{Belt, Outcome};
+use super::listing::Outcome;
 use super::mail::Order;
-use super::struck::Struck;
 use super::{Engine, Todo};
 use crate::client::{Leaving, Lost, State};
 use crate::config::{ClockLimit, TimeoutAction};
-use crate::deadline::{Deadline, Tick};
+use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{CancelId, ClientId, ServerId};
 use crate::pool::PoolSpec;
-use crate::server::ledger::{Deliver, Running, Sent};
+use crate::server::ledger::{Deliver, Sent};
 use crate::server::{Cancel, Stage, Strike, User};
-use crate::session::{Ending, Limit};
+use crate::session::Ending;
 use crate::wire::{TransactionStatus, build};
-
-/// How much later than a limit pgweir strikes, so that the server's own comes first.
-pub(super) const GRACE_MS: u64 = 100;
 
 /// How long the answer may take whether a statement waits for a standby. The hall gives one sooner, be it that
 /// nobody can say (`cancel::Asker`).
@@ -39,222 +32,9 @@ const SECOND_CANCEL_MS: u64 = 2_000;
 /// How long after that the connection is given up.
 const TERMINATE_MS: u64 = 1_000;
 
-/// What the clock says of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Late {
-    /// Nothing, until then.
-    Not(Deadline),
-    /// The unit at the front, or the transaction around it; it may be committing.
-    Running { limit: ClockLimit, limit_ms: u64, since_us: u64, may_commit: bool },
-    /// The client is silent in its transaction.
-    Silent { limit: ClockLimit, limit_ms: u64, since_us: u64 },
-}
-
 impl<D: Driver> Engine<D> {
-    /// Looks at everything that may be late.
-    pub(super) fn check_times(&mut self) {
-        let watched = self.servers.ids_where(|entry| {
-            let runs = entry.clock.transaction_us.is_some();
-            entry.server.strike.is_some() || (runs && entry.clock.limits.shortest().is_some())
-        });
-        for id in watched {
-            if self.servers.get(id).is_some_and(|entry| entry.server.strike.is_some()) {
-                self.next_step(id);
-            } else {
-                self.check_time(id);
-            }
-        }
-    }
-
-    /// A unit has ended, or a client has gone quiet: something else can be late from now on.
-    #[inline]
-    pub(super) fn watch_time(&mut self, id: ServerId) {
-        let Some(entry) = self.servers.get(id) else { return };
-        let clock = &entry.clock;
-        if clock.query_us.is_none() && clock.silent_us.is_none() {
-            return;
-        }
-        if let Some(limit) = clock.limits.shortest() {
-            self.check_at(Deadline::after(self.now, Some(u64::from(limit) + GRACE_MS)));
-        }
-    }
-
-    fn check_time(&mut self, id: ServerId) {
-        let Some(entry) = self.servers.get_mut(id) else { return };
-        let User::Client(client) = entry.server.user else { return };
-        let (clock, ledger) = (&mut entry.clock, &entry.server.ledger);
-        // What has not come whole from its client does not run.
-        let half_sent = ledger.owes_replies() && !ledger.copy_in() && ledger.only_last_may_run();
-        let to_come = self.clients.get(client).map_or(0, |client| client.conn.skip);
-        clock.half_sent = match to_come {
-            0 => None,
-            to_come if half_sent => {
-                if clock.half_sent != Some(to_come) {
-                    clock.silent_us = Some(self.now_us);
-                }
-                clock.query_us = Some(self.now_us);
-                Some(to_come)
-            }
-            _ => None,
-        };
-        // A batch without Sync of which everything has been answered.
-        if ledger.running() == Running::Nothing {
-            clock.silent_us.get_or_insert(self.now_us);
-            if self.clients.get(client).is_some_and(|client| client.session.waits_for_us()) {
-                clock.silent_us = Some(self.now_us);
-            }
-        }
-        let unit = ledger.current_unit();
-        match self.late(id) {
-            Late::Not(until) => self.check_at(until),
-            Late::Running { limit, limit_ms, since_us, may_commit } => {
-                let action =
-                    self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
-                let fingerprint = self.fingerprint_of(id);
-                let strike = Strike {
-                    limit,
-                    limit_ms,
-                    since_us,
-                    unit,
-                    stage: Stage::Looking,
-                    next: Deadline::after(self.now, Some(LOOK_LIMIT_MS)),
-                    ready_due: false,
-                    told: false,
-                    unconfirmed: false,
-                    fingerprint,
-                };
-                if action == Some(TimeoutAction::Report) {
-                    self.record_struck(id, strike.ended(Outcome::Reported));
-                    if let Some(entry) = self.servers.get_mut(id)
-                        && limit == ClockLimit::Transaction
-                    {
-                        entry.clock.limits.lift(limit);
-                    }
-                    return self.let_run(id, unit);
-                }
-                self.strike(id, strike, may_commit);
-            }
-            // A cancel request of the client's own could hit the ROLLBACK.
-            Late::Silent { .. } if self.servers.get(id).is_some_and(|s| s.server.is_frozen()) => {
-                self.check_at(Deadline::after(self.now, Some(GRACE_MS)));
-            }
-            Late::Silent { limit, limit_ms, since_us } => {
-                let action =
-                    self.clients.get(client).map(|c| c.spec.settings.load().timeout_action);
-                let (belt, outcome) = (Belt::Pgweir, Outcome::RolledBack);
-                let fingerprint = self.fingerprint_of(id);
-                let struck = Struck { limit, limit_ms, since_us, belt, outcome, fingerprint };
-                if action == Some(TimeoutAction::Report) {
-                    self.record_struck(id, Struck { outcome: Outcome::Reported, ..struck });
-                    if let Some(entry) = self.servers.get_mut(id) {
-                        // Once is enough for a transaction.
-                        entry.clock.limits.lift(limit);
-                    }
-                    return self.watch_time(id);
-                }
-                let report = self.words_of(id, limit, limit_ms, since_us);
-                self.record_struck(id, struck);
-                if action == Some(TimeoutAction::Close) {
-                    return self.end_client(client, Some(report));
-                }
-                self.roll_back(id, client, Lost::unreported(report));
-            }
-        }
-    }
-
-    /// What the clock says of a server in a client's use.
-    fn late(&self, id: ServerId) -> Late {
-        let Some(entry) = self.servers.get(id) else { return Late::Not(Deadline::NEVER) };
-        let (clock, server) = (&entry.clock, &entry.server);
-        let limits = clock.limits;
-        let after = |since_us: u64, limit: u64| {
-            Deadline::after(Tick(since_us / 1_000), Some(limit.saturating_add(GRACE_MS)))
-        };
-        let running = server.ledger.running();
-        let waits_for_client = running == Running::Nothing
-            || (clock.half_sent.is_some() && server.status != TransactionStatus::Idle);
-        if waits_for_client && let Some(since_us) = clock.silent_us {
-            let idle = limits
-                .get(ClockLimit::IdleInTransaction)
-                .map(|ms| (ClockLimit::IdleInTransaction, ms, since_us));
-            let all = limits.get(ClockLimit::Transaction).zip(clock.transaction_us);
-            let all = all.map(|(ms, since_us)| (ClockLimit::Transaction, ms, since_us));
-            let mut next = Deadline::NEVER;
-            for (limit, limit_ms, since_us) in idle.into_iter().chain(all) {
-                let limit_ms = u64::from(limit_ms);
-                let deadline = Deadline::after(Tick(since_us / 1_000), Some(limit_ms));
-                if deadline.reached(self.now) {
-                    return Late::Silent { limit, limit_ms, since_us };
-                }
-                next = next.min(deadline);
-            }
-            return Late::Not(next);
-        }
-        let Running::Statements(statements) = running else {
-            // What may be the commit is never cut.
-            return Late::Not(Deadline::NEVER);
-        };
-        if clock.half_sent.is_some() {
-            return Late::Not(Deadline::after(self.now, limits.shortest().map(u64::from)));
-        }
-        let unit = server.ledger.current_unit();
-        if unit == clock.spared_unit {
-            return Late::Not(Deadline::NEVER);
-        }
-        if let Some(look_again) = clock.look_again.filter(|again| *again > self.now) {
-            return Late::Not(Deadline::after(look_again, Some(0)));
-        }
-        let client = server.client().and_then(|client| self.clients.get(client));
-        let (limit, mut each) = limits.of_statements(statements.maintenance);
-        if let Some(session) = client.map(|client| &client.session)
-            && session.belt.may_be_anything()
-            && !statements.maintenance
-        {
-            // What it has set stands in the place of the role's, or what ALTER ROLE has.
-            let own = session.free_limit(Limit::Statement);
-            let own = own.unwrap_or_else(|| session.belt.on_the_clock(each.unwrap_or(0)));
-            each = (own != 0).then_some(own);
-        }
-        let mut next = Deadline::NEVER;
-        let batch_ending = client.map_or(Ending::Commit, |client| client.session.batch_ending);
-        let ending = statements.ending.unwrap_or(batch_ending);
-        let is_idle = server.status == TransactionStatus::Idle;
-        let may_commit = is_idle || ending != Ending::No;
-        if let (Some(each), Some(since_us)) = (each, clock.query_us) {
-            let limit_ms = u64::from(each);
-            let since_then = statements.count.saturating_sub(clock.run_before).max(1);
-            let count = if statements.once { 1 } else { since_then };
-            let deadline = after(since_us, limit_ms.saturating_mul(u64::from(count)));
-            if deadline.reached(self.now) {
-                return Late::Running { limit, limit_ms, since_us, may_commit };
-            }
-            next = next.min(deadline);
-        }
-        // Maintenance by itself may take as long as that may.
-        if let (Some(limit_ms), Some(since_us)) =
-            (limits.get(ClockLimit::Transaction), clock.transaction_us)
-            && ending == Ending::No
-            && !(is_idle && statements.maintenance)
-        {
-            let (limit, limit_ms) = (ClockLimit::Transaction, u64::from(limit_ms));
-            let deadline = after(since_us, limit_ms);
-            if deadline.reached(self.now) {
-                return Late::Running { limit, limit_ms, since_us, may_commit };
-            }
-            next = next.min(deadline);
-        }
-        Late::Not(next)
-    }
-
-    /// A unit may go on although it is late.
-    fn let_run(&mut self, id: ServerId, unit: u64) {
-        if let Some(entry) = self.servers.get_mut(id) {
-            entry.clock.spared_unit = unit;
-        }
-    }
-
     /// A limit has struck what runs: from now on nothing is sent to its server until that is over.
-    fn strike(&mut self, id: ServerId, strike: Strike, may_commit: bool) {
+    pub(super) fn strike(&mut self, id: ServerId, strike: Strike, may_commit: bool) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let server = &mut entry.server;
         let cancel = CancelId { server: id, lease: server.lease, unit: strike.unit };
@@ -319,7 +99,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// What was done has not helped in time.
-    fn next_step(&mut self, id: ServerId) {
+    pub(super) fn next_step(&mut self, id: ServerId) {
         let Some(entry) = self.servers.get_mut(id) else { return };
         let Some(strike) = &mut entry.server.strike else { return };
         if !strike.next.reached(self.now) {
@@ -369,7 +149,7 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let outcome_is_known = entry.server.status != TransactionStatus::Idle;
-        let words = self.words_of(id, strike.limit, strike.limit_ms, strike.since_us);
+        let Some(words) = self.words_of(id, strike.exceeded) else { return };
         let words = errors::limit_struck_in_vain(words, outcome_is_known);
         let Some(entry) = self.servers.get_mut(id) else { return };
         if let Some(client) = entry.server.client().and_then(|id| self.clients.get_mut(id))
@@ -475,7 +255,9 @@ impl<D: Driver> Engine<D> {
         let is_failed = entry.server.status == TransactionStatus::Failed;
         // What it has sent meanwhile waits, and no edge comes for that again.
         self.todo.push_back(Todo::Client(client));
-        if strike.limit == ClockLimit::Transaction && is_failed && entry.server.ledger.is_settled()
+        if strike.exceeded.limit == ClockLimit::Transaction
+            && is_failed
+            && entry.server.ledger.is_settled()
         {
             return self.roll_back(id, client, Lost::reported());
         }

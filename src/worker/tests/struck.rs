@@ -4,6 +4,7 @@ use super::super::listing::{Belt, Outcome, TimeoutLine};
 use super::super::mail::CancelOutcome;
 use super::super::world::{ClientEnd, World, bind_execute, parse, query, sync};
 use super::sqlstates;
+use super::timeouts::struck_without_cancel_key;
 use crate::config::ClockLimit;
 use crate::sql::Fingerprint;
 use crate::wire::{Report, handshake};
@@ -168,14 +169,7 @@ fn every_end_has_its_word() {
     assert_eq!(lines(&mut world), [(Outcome::Unconfirmed, Belt::Pgweir, of("insert x"))]);
 
     // The server cannot be cancelled and is lost.
-    let mut world = World::new(1, "statement_timeout = \"2s\"");
-    world.gives_cancel_keys = false;
-    let client = world.client();
-    world.ask(client, "BEGIN");
-    world.servers[0].silent = true;
-    world.send(client, &query("select slow"));
-    world.run();
-    world.advance(2_100);
+    let (mut world, _) = struck_without_cancel_key();
     assert_eq!(lines(&mut world), [(Outcome::GivenUp, Belt::Pgweir, of("select slow"))]);
 }
 

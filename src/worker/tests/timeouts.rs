@@ -30,6 +30,19 @@ fn stuck(settings: &str, before: &[&str], text: &str) -> (World, ClientEnd) {
     (world, client)
 }
 
+/// A limit has struck in a transaction on a server that gave no cancel key.
+pub(super) fn struck_without_cancel_key() -> (World, ClientEnd) {
+    let mut world = World::new(1, "statement_timeout = \"2s\"");
+    world.gives_cancel_keys = false;
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.servers[0].silent = true;
+    world.send(client, &query("select slow"));
+    world.run();
+    world.advance(2_100);
+    (world, client)
+}
+
 fn struck(world: &mut World, limit: ClockLimit) -> u64 {
     world.inspect().pools[0].counters.timeouts.of(1 << limit as u32)
 }
@@ -601,14 +614,7 @@ fn what_is_only_reported_runs_on() {
 
 #[test]
 fn a_server_without_a_cancel_key_is_closed_instead() {
-    let mut world = World::new(1, "statement_timeout = \"2s\"");
-    world.gives_cancel_keys = false;
-    let client = world.client();
-    world.ask(client, "BEGIN");
-    world.servers[0].silent = true;
-    world.send(client, &query("select slow"));
-    world.run();
-    world.advance(2_100);
+    let (mut world, client) = struck_without_cancel_key();
     assert_eq!(sqlstates(&mut world, client), ["57014"]);
     assert_eq!(world.ask(client, "ROLLBACK"), "CZ");
 }
