@@ -11,6 +11,7 @@ mod limits;
 mod login;
 mod place;
 mod question;
+mod relations;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trust;

@@ -157,6 +157,15 @@ impl<'a> Court<'a> {
     }
 }
 
+/// What the policy says to a fast-path call (`FunctionCall`), which names its function by a number.
+#[must_use]
+pub fn judge_call(context: &Context) -> Judgement {
+    let mut court = Court::new(context);
+    let (rule, fault) = rules::call();
+    court.note(rule, fault, 0, Span::default());
+    court.close()
+}
+
 /// The parameters (`$1` is 1) whose Bind values [`bound_offset`] has to see.
 pub fn offset_parameters(commands: &Commands) -> impl Iterator<Item = u32> {
     commands.found().iter().filter_map(|found| match found.command {

@@ -65,7 +65,7 @@ impl<D: Driver> Engine<D> {
             Some(_) | None => self.note_with_steps(id, server, (query, effects), used),
         }
         self.remember_query(server, text);
-        self.record_query(id, server, text);
+        self.record_query(id, server, text, effects.commands);
         Next::Forward
     }
 

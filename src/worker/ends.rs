@@ -431,6 +431,9 @@ impl<D: Driver> Engine<D> {
                 Lost::unreported(errors::transaction_lost(farewell))
             };
             client.session.state = State::Lost(Box::new(lost));
+            if let Some(guarded) = &mut client.session.guarded {
+                guarded.history.transaction_ended(false);
+            }
         }
         self.pools[client.pool.0 as usize].counters.count_answers(&bytes);
         self.send_to_client(id, &bytes);

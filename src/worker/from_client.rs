@@ -404,8 +404,7 @@ impl<D: Driver> Engine<D> {
             return self.skip_until_sync(id, header.tag);
         }
         let refuses = client.session.refuses_state();
-        let guards =
-            client.spec.is_guarded() && matches!(header.tag, tag::QUERY | tag::PARSE);
+        let is_guarded = client.spec.is_guarded();
         let server = match client.session.state {
             State::Attached(_) if client.session.refuse.is_some() => {
                 return self.refuse_message(id, header.tag);
@@ -424,7 +423,7 @@ impl<D: Driver> Engine<D> {
                 if refuses && let Some(next) = self.refuse_here(id, header, message) {
                     return next;
                 }
-                if guards && let Some(next) = self.guard(id, None, header, message, before) {
+                if is_guarded && let Some(next) = self.guard_here(id, header, message) {
                     return next;
                 }
                 match self.check_out(id) {
@@ -437,9 +436,6 @@ impl<D: Driver> Engine<D> {
             State::Waiting | State::Closing => return Next::Pause,
         };
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
-            return next;
-        }
-        if guards && let Some(next) = self.guard(id, Some(server), header, message, before) {
             return next;
         }
         self.judge_attached(id, server, header, message, before, after)
@@ -461,6 +457,20 @@ impl<D: Driver> Engine<D> {
             tag::QUERY => query_text(body),
             _ => parse.map(|parse| parse.query),
         };
+        // A longer text is not read, even where all of it happens to be here: its client waited.
+        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
+        let too_long = is_text && header.body_len as usize > self.max_statement_size;
+        let whole = message.len() == header.frame_len() && !too_long;
+        let known = match text {
+            Some(text) if header.tag == tag::QUERY && whole => Some(self.texts.look(text)),
+            Some(_) | None => None,
+        };
+        if let Some(client) = self.clients.get(id)
+            && client.spec.is_guarded()
+            && let Some(next) = self.guard_first((id, server), (header, message), before, &known)
+        {
+            return next;
+        }
         if let Some(database) = text.and_then(|text| sql::vacated(text, sql::LexOptions::default()))
             && !self.is_vacated_for(id, &database)
         {
@@ -478,10 +488,6 @@ impl<D: Driver> Engine<D> {
         };
         let session = &mut client.session;
         let ledger = &mut entry.server.ledger;
-        // A longer text is not read, even where all of it happens to be here: its client waited.
-        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
-        let too_long = is_text && header.body_len as usize > self.max_statement_size;
-        let whole = message.len() == header.frame_len() && !too_long;
         let (mut statements, mut timing) = (1, Timing::Plain);
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
@@ -493,8 +499,8 @@ impl<D: Driver> Engine<D> {
             }
             tag::QUERY => {
                 let text = text.filter(|_| whole);
-                let effects = match text {
-                    Some(text) => self.texts.look(text).effects,
+                let effects = match &known {
+                    Some(known) => known.effects,
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };
@@ -633,8 +639,10 @@ impl<D: Driver> Engine<D> {
         }
         match sent {
             Sent::Query(_) if owed => {
-                self.remember_query(server, text.unwrap_or(body));
-                self.record_query(id, server, text.unwrap_or_default());
+                let text = text.unwrap_or(body);
+                self.remember_query(server, text);
+                let has_commands = known.is_some_and(|known| known.commands.is_some());
+                self.record_query(id, server, text, has_commands);
             }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);

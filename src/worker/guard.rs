@@ -11,113 +11,276 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::driver::Driver;
-use super::from_client::Next;
+use super::from_client::{Next, is_large_object_function};
 use super::mail::{Asked, Order};
-use super::refuse::Refused;
+use super::refuse::{Refused, Stands};
 use crate::client::{Guarded, Session, State};
 use crate::config::Effective;
 use crate::errors;
-use crate::guard::{self, Answer, Catalog, Context, Finding, Judgement, Limits, Question};
+use crate::guard::{self, Answer, Catalog, Context, History, Judgement, Limits, Question};
 use crate::ids::{ClientId, ServerId};
-use crate::prepared::StatementId;
+use crate::prepared::{Known, StatementId};
 use crate::rules::Action;
 use crate::server::Server;
-use crate::session::changes::{is_ascii_based, is_on};
-use crate::session::{Limit, Pins};
+use crate::session::changes::is_on;
+use crate::session::{Limit, Pins, TextEffects};
 use crate::sql::commands::{Command, Commands, Found};
-use crate::sql::{Encoding, Fingerprint, LexOptions, TransactionControl, commands};
+use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
+use crate::wire::Severity;
+use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
-use crate::wire::frontend::{ParseView, query_text, tag};
-use crate::wire::{Severity, TransactionStatus};
+use crate::wire::frontend::{BindNames, BindValues, ParseView, query_text, tag};
+
+/// A text that is to be judged.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    /// The client.
+    pub(super) id: ClientId,
+    /// Its server, if it holds one.
+    pub(super) server: Option<ServerId>,
+    /// The message that the text came in, or that runs it.
+    pub(super) stands: Stands,
+    /// What goes to the server before it.
+    pub(super) before: &'a [u8],
+    /// The text.
+    pub(super) text: &'a [u8],
+}
 
 impl<D: Driver> Engine<D> {
-    /// Judges a message of a client whose role has a policy. `None`: it may go on.
-    pub(super) fn guard(
+    /// Judges a text of a client that holds no server: whatever is refused here costs no server, and what is not is
+    /// judged again once there is one.
+    pub(super) fn guard_here(
         &mut self,
         id: ClientId,
-        server: Option<ServerId>,
         header: Header,
         message: &[u8],
-        before: &[u8],
     ) -> Option<Next> {
-        let body = message.get(HEADER_LEN..)?;
-        let text = match header.tag {
-            tag::QUERY => query_text(body),
-            tag::PARSE => ParseView::read(body).map(|parse| parse.query),
-            _ => return None,
-        };
-        if header.body_len as usize > self.max_statement_size {
-            let refused = Refused {
-                report: errors::statement_too_long(header.body_len, self.max_statement_size),
-                controls: true,
-            };
-            return self.refuse(id, server, (header, message), before, refused);
+        if self.is_too_long(header) {
+            return self.refuse_too_long((id, None), (header, message), b"");
         }
-        // Postgres refuses what cannot be read.
-        let text = text?;
-        let client = self.clients.get(id)?;
-        let minds = client.session.guarded.as_ref().is_some_and(|g| g.history.minds_ordinary());
-        let options = lex_options(&client.session, server.and_then(|s| Some(&self.servers.get(s)?.server)));
-        let commands = if options == LexOptions::default() {
-            self.texts.look(text).commands
-        } else {
-            let commands = commands(text, options);
-            (!commands.is_empty()).then(|| Arc::new(commands))
-        };
-        if commands.is_none() && !minds {
+        let (text, stands) = text_of(header.tag, message.get(HEADER_LEN..)?)?;
+        let case = Case { id, server: None, stands, before: b"", text };
+        if !may_be_definition(text) {
             return None;
         }
-        let commands = commands.unwrap_or_default();
-        self.judge_commands(id, server, (header, message), before, (text, &commands, options))
+        let options = lex_options(&self.clients.get(id)?.session);
+        let commands = self.commands_of(text, options);
+        self.judge_text(case, &commands, options)
     }
 
-    /// Judges a Bind of a statement whose text has commands: the session is another than at its Parse.
-    pub(super) fn guard_bind(
+    /// Judges a Query of a client that holds a server, and what cannot be read. `known`: what the text of a Query
+    /// does, read under the usual options.
+    #[inline]
+    pub(super) fn guard_first(
         &mut self,
-        id: ClientId,
-        server: ServerId,
-        statement: StatementId,
-        is_unnamed: bool,
+        (id, server): (ClientId, ServerId),
+        (header, message): (Header, &[u8]),
+        before: &[u8],
+        known: &Option<Known>,
+    ) -> Option<Next> {
+        match (header.tag, known) {
+            (tag::QUERY, Some(known))
+                if known.commands.is_none() && !self.minds_all(id, server) =>
+            {
+                None
+            }
+            (tag::QUERY, Some(known)) => {
+                let text = query_text(message.get(HEADER_LEN..)?)?;
+                let case = Case { id, server: Some(server), stands: Stands::Query, before, text };
+                self.guard_text(case, known.commands.as_ref())
+            }
+            _ if self.is_too_long(header) => {
+                self.refuse_too_long((id, Some(server)), (header, message), before)
+            }
+            (tag::FUNCTION_CALL, _) if !is_large_object_function(message.get(HEADER_LEN..)?) => {
+                self.guard_call(id, server, before)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a text is judged for what it does, whatever came before it.
+    #[inline]
+    pub(super) fn guards(&self, id: ClientId, effects: &TextEffects) -> bool {
+        effects.commands && self.clients.get(id).is_some_and(|client| client.spec.is_guarded())
+    }
+
+    /// Judges a Parse. `effects`: what its text does, read under the usual options.
+    #[inline]
+    pub(super) fn guard_parse(&mut self, case: Case<'_>, effects: &TextEffects) -> Option<Next> {
+        if !effects.commands && !self.minds_all(case.id, case.server?) {
+            return None;
+        }
+        if !self.clients.get(case.id)?.spec.is_guarded() {
+            return None;
+        }
+        self.guard_text(case, None)
+    }
+
+    /// Whether a text is judged that has no commands, as far as the usual options show: something before it makes it
+    /// one to be told of, or it is read otherwise here.
+    #[inline]
+    fn minds_all(&self, id: ClientId, server: ServerId) -> bool {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
+            return false;
+        };
+        let minds = client.session.guarded.as_ref().is_some_and(|g| g.history.minds_ordinary());
+        let ledger = &entry.server.ledger;
+        let plainly = entry.server.reads() == LexOptions::default();
+        let settled = ledger.is_up_to_date() && !ledger.batch_is_open();
+        minds || !plainly || !settled
+    }
+
+    #[inline(never)]
+    fn guard_text(&mut self, case: Case<'_>, known: Option<&Arc<Commands>>) -> Option<Next> {
+        let entry = self.servers.get(case.server?)?;
+        let options = entry.server.reads();
+        let ledger = &entry.server.ledger;
+        if ledger.is_skipping() || ledger.copy_in() {
+            // The server throws it away, or ends the connection over it.
+            return None;
+        }
+        // What is under way may change how the server reads a backslash.
+        let doubtful =
+            case.text.contains(&b'\\') && (!ledger.is_up_to_date() || ledger.batch_is_open());
+        if doubtful && !ledger.is_up_to_date() {
+            return Some(self.hold_client(case.id));
+        }
+        let found = match known {
+            Some(known) if options == LexOptions::default() => known.clone(),
+            Some(_) | None => self.commands_of(case.text, options),
+        };
+        if doubtful {
+            let conforms = !options.standard_conforming_strings;
+            let otherwise = LexOptions { standard_conforming_strings: conforms, ..options };
+            let other = self.commands_of(case.text, otherwise);
+            let refused = self.judge_text(case, &other, otherwise);
+            if refused.is_some() {
+                return refused;
+            }
+        }
+        self.judge_text(case, &found, options)
+    }
+
+    /// What a text does to objects.
+    fn commands_of(&mut self, text: &[u8], options: LexOptions) -> Arc<Commands> {
+        if options == LexOptions::default() {
+            self.texts.look(text).commands.unwrap_or_default()
+        } else {
+            Arc::new(commands(text, options))
+        }
+    }
+
+    fn is_too_long(&self, header: Header) -> bool {
+        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
+        is_text && header.body_len as usize > self.max_statement_size
+    }
+
+    /// Refuses a text that is too long to be held until it has been judged.
+    fn refuse_too_long(
+        &mut self,
+        (id, server): (ClientId, Option<ServerId>),
         (header, message): (Header, &[u8]),
         before: &[u8],
     ) -> Option<Next> {
-        let client = self.clients.get_mut(id)?;
-        if !client.spec.is_guarded() || !self.statements.effects(statement).commands {
-            if let Some(guarded) = client.session.guarded.as_mut().filter(|_| is_unnamed) {
-                guarded.portal = None;
-            }
+        let report = errors::statement_too_long(header.body_len, self.max_statement_size);
+        let refused = Refused { report, controls: true };
+        self.refuse(id, server, Stands::of(message)?, before, refused)
+    }
+
+    /// Judges a Bind: since the Parse, the session may have come to stand elsewhere.
+    #[inline]
+    pub(super) fn guard_bind(
+        &mut self,
+        (id, server): (ClientId, ServerId),
+        statement: Option<StatementId>,
+        names: BindNames,
+        values: (&[u8], bool),
+        before: &[u8],
+    ) -> Option<Next> {
+        let client = self.clients.get(id)?;
+        let has_commands =
+            statement.is_some_and(|statement| self.statements.effects(statement).commands);
+        if !has_commands && client.session.guarded.is_none() || !client.spec.is_guarded() {
             return None;
         }
-        let options = lex_options(&client.session, Some(&self.servers.get(server)?.server));
+        let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
+        self.guard_bound(case, statement, names, values)
+    }
+
+    #[inline(never)]
+    fn guard_bound(
+        &mut self,
+        case: Case<'_>,
+        statement: Option<StatementId>,
+        names: BindNames,
+        (values, whole): (&[u8], bool),
+    ) -> Option<Next> {
+        let Case { id, server, .. } = case;
+        let is_unnamed = names.portal.is_empty();
+        if let Some(guarded) = &mut self.clients.get_mut(id)?.session.guarded
+            && is_unnamed
+        {
+            guarded.portal = None;
+        }
+        let statement = statement?;
+        let options = self.servers.get(server?)?.server.reads();
         let content = self.statements.content(statement);
         let text = content.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        let found = match self.texts.look(&text).commands {
-            Some(found) if options == LexOptions::default() => found,
-            Some(_) | None => Arc::new(commands(&text, options)),
-        };
-        let what = (&text[..], &*found, options);
-        let next = self.judge_commands(id, Some(server), (header, message), before, what);
-        if next.is_none() && let Some(client) = self.clients.get_mut(id) {
-            let guarded = client.session.guarded.get_or_insert_default();
+        let found = self.commands_of(&text, options);
+        let case = Case { text: &text, ..case };
+        let offset = if whole { largest_offset(&found, values) } else { None };
+        let next = self.judge_bound(case, &found, options, offset);
+        if next.is_none() && !found.is_empty() {
+            let guarded = self.clients.get_mut(id)?.session.guarded.get_or_insert_default();
             if is_unnamed {
                 guarded.portal = Some(statement);
             } else if found.found().iter().any(|found| !is_passing(&found.command)) {
                 // When it runs is not followed: nothing is taken for new any more.
-                guarded.history = guard::History::default();
+                guarded.history = History::default();
             }
         }
         next
     }
 
-    fn judge_commands(
+    /// Judges a fast-path call of a function, of which only the number is seen.
+    pub(super) fn guard_call(
         &mut self,
         id: ClientId,
-        server: Option<ServerId>,
-        (header, message): (Header, &[u8]),
+        server: ServerId,
         before: &[u8],
-        (text, commands, options): (&[u8], &Commands, LexOptions),
     ) -> Option<Next> {
-        if let Some(server) = server {
+        let stands = Stands::Query;
+        let case = Case { id, server: Some(server), stands, before, text: b"" };
+        let options = self.servers.get(server)?.server.reads();
+        self.judge_with(case, options, false, |_, context| guard::judge_call(context))
+    }
+
+    fn judge_text(
+        &mut self,
+        case: Case<'_>,
+        commands: &Commands,
+        options: LexOptions,
+    ) -> Option<Next> {
+        self.judge_bound(case, commands, options, None)
+    }
+
+    fn judge_bound(
+        &mut self,
+        case: Case<'_>,
+        commands: &Commands,
+        options: LexOptions,
+        offset: Option<u64>,
+    ) -> Option<Next> {
+        let session = &self.clients.get(case.id)?.session;
+        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
+        if commands.found().iter().all(controls)
+            && !commands.beyond().any
+            && !session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
+        {
+            return None;
+        }
+        if let Some(server) = case.server {
             let ledger = &self.servers.get(server)?.server.ledger;
             if ledger.is_skipping() || ledger.copy_in() {
                 // The server throws it away, or ends the connection over it.
@@ -125,53 +288,76 @@ impl<D: Driver> Engine<D> {
             }
             let passing = commands.found().iter().all(|found| is_passing(&found.command));
             if !passing && !ledger.is_up_to_date() {
-                return Some(self.hold_client(id));
+                return Some(self.hold_client(case.id));
             }
         }
-        let client = self.clients.get_mut(id)?;
+        let judged = |guarded: &Guarded, context: &Context| {
+            let mut judgement = guard::judge(case.text, commands, &guarded.history, context);
+            let bound = offset.and_then(|offset| guard::bound_offset(offset, case.text, context));
+            judgement.findings.extend(bound);
+            judgement
+        };
+        self.judge_with(case, options, commands.found().iter().any(controls), judged)
+    }
+
+    /// Judges, asks the catalog first where that may take a refusal back, and does what the verdict says.
+    fn judge_with(
+        &mut self,
+        case: Case<'_>,
+        options: LexOptions,
+        controls: bool,
+        judged: impl Fn(&Guarded, &Context) -> Judgement,
+    ) -> Option<Next> {
+        let client = self.clients.get(case.id)?;
         if client.session.guarded.as_ref().is_some_and(|guarded| guarded.is_asking()) {
-            return Some(Next::Pause);
+            return Some(self.hold_client(case.id));
         }
         let settings = client.spec.settings.load_full();
-        let there = server.and_then(|server| Some(&self.servers.get(server)?.server));
-        let judgement = judged(&client.session, there, &settings, (text, commands, options));
+        let there = case.server.and_then(|server| Some(&self.servers.get(server)?.server));
+        let none = Guarded::default();
+        let guarded = client.session.guarded.as_deref().unwrap_or(&none);
+        let origin = settings.origin_of("guard");
+        let asked = guarded.answers_for(case.text);
+        let catalog = asked.unwrap_or(Catalog::EMPTY);
+        let context = context(&client.session, there, catalog, (&settings, &origin), options);
+        let judgement = judged(guarded, &context);
         if judgement.findings.is_empty() {
             return None;
         }
-        if !judgement.questions.is_empty()
-            && client.session.guarded.as_ref().is_none_or(|guarded| guarded.catalog.is_none())
-        {
-            return Some(self.ask_catalog(id, judgement.questions));
+        if !judgement.questions.is_empty() && asked.is_none() {
+            return Some(self.ask_catalog(case, judgement.questions));
         }
-        if let Some(guarded) = &mut client.session.guarded {
-            guarded.catalog = None;
-        }
-        self.tell_of(id, server, text, &judgement);
+        self.tell_of(case, &judgement);
         let refusal = judgement.refusal()?;
-        let controls = commands
-            .found()
-            .iter()
-            .any(|found| matches!(found.command, Command::Transaction(_)));
         let refused = Refused { report: refusal.report(), controls };
-        self.refuse(id, server, (header, message), before, refused)
+        self.refuse(case.id, case.server, case.stands, case.before, refused)
     }
 
-    /// Counts and logs what rules have found, and warns the client of what it has not been warned of.
-    fn tell_of(&mut self, id: ClientId, server: Option<ServerId>, text: &[u8], found: &Judgement) {
-        let fingerprint = Fingerprint::of(text);
-        let Some(client) = self.clients.get_mut(id) else { return };
+    /// Counts and logs what rules have found, and warns the client of what it has not been warned of. Once for a text,
+    /// however often it must wait.
+    fn tell_of(&mut self, case: Case<'_>, found: &Judgement) {
+        let Some(client) = self.clients.get_mut(case.id) else { return };
+        let least = client.session.params.get("client_min_messages");
+        let reads_notices = least.is_none_or(|least| !matches!(least, b"warning" | b"error"));
+        let guarded = client.session.guarded.get_or_insert_default();
+        if !guarded.tells_first(found, case.text) {
+            return;
+        }
+        let fingerprint = Fingerprint::of(case.text);
         let counters = &mut self.pools[client.pool.0 as usize].counters;
-        let may_tell = server.is_none_or(|server| {
+        // A warning may only stand where an answer to this text could.
+        let may_tell = case.server.is_none_or(|server| {
             self.servers.get(server).is_some_and(|entry| !entry.server.ledger.owes_replies())
         });
         for finding in &found.findings {
             counters.guard.count(finding.rule, finding.action.as_str());
-            tell_the_log(&client.spec, finding, fingerprint);
-            if finding.action != Action::Warn || found.refusal().is_some() || !may_tell {
-                continue;
-            }
-            let guarded = client.session.guarded.get_or_insert_default();
-            if guarded.warns_first(finding.rule, text) {
+            self.found_lately.record(&client.spec, self.now_us, finding, fingerprint);
+            if finding.action == Action::Warn
+                && found.refusal().is_none()
+                && may_tell
+                && reads_notices
+                && guarded.warns_first(finding.rule, case.text)
+            {
                 let mut notice = finding.report();
                 notice.severity = Severity::Notice;
                 notice.write(&mut self.to_client);
@@ -180,17 +366,23 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Has the catalog asked whether a text is to be refused.
-    fn ask_catalog(&mut self, id: ClientId, questions: Vec<Question>) -> Next {
+    fn ask_catalog(&mut self, case: Case<'_>, questions: Vec<Question>) -> Next {
         self.catalog_questions += 1;
         let ticket = self.catalog_questions;
-        let Some(client) = self.clients.get_mut(id) else { return Next::End };
-        client.session.guarded.get_or_insert_default().asking = Some(ticket);
-        client.session.held = true;
-        let param = |name: &str| client.session.params.get(name).map(<[u8]>::to_vec);
-        let (search_path, encoding) = (param("search_path"), param("client_encoding"));
-        let pool = client.spec.clone();
-        let asked = Asked { client: id, ticket, questions, search_path, encoding };
-        self.orders.push(Order::Catalog { pool, asked });
+        let Some(client) = self.clients.get_mut(case.id) else { return Next::End };
+        let session = &mut client.session;
+        session.guarded.get_or_insert_default().asks(ticket, case.text);
+        session.held = true;
+        let param = |name: &str| session.params.get(name).map(<[u8]>::to_vec);
+        let asked = Asked {
+            client: case.id,
+            ticket,
+            questions,
+            search_path: param("search_path"),
+            encoding: param("client_encoding"),
+            role: param("role"),
+        };
+        self.orders.push(Order::Catalog { pool: client.spec.clone(), asked });
         Next::Pause
     }
 
@@ -198,23 +390,26 @@ impl<D: Driver> Engine<D> {
     pub(super) fn catalog_answered(&mut self, asked: Asked, answers: &[Answer]) {
         let Some(client) = self.clients.get_mut(asked.client) else { return };
         let Some(guarded) = &mut client.session.guarded else { return };
-        if guarded.asking != Some(asked.ticket) {
-            return;
-        }
-        guarded.asking = None;
         let mut catalog = Catalog::default();
         let answers = answers.iter().copied().chain(std::iter::repeat(Answer::Unknown));
         for (question, answer) in asked.questions.into_iter().zip(answers) {
             catalog.tell(question, answer);
         }
-        guarded.catalog = Some(Box::new(catalog));
-        self.resume_client(asked.client);
+        if guarded.answered(asked.ticket, catalog) {
+            self.resume_client(asked.client);
+        }
     }
 
     /// A Query has been noted: what its text does is part of the session's history.
     #[inline]
-    pub(super) fn record_query(&mut self, id: ClientId, server: ServerId, text: &[u8]) {
-        if self.clients.get(id).is_some_and(|client| client.spec.is_guarded()) {
+    pub(super) fn record_query(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        text: &[u8],
+        has_commands: bool,
+    ) {
+        if has_commands || self.minds_all(id, server) {
             self.record_text(id, server, text);
         }
     }
@@ -232,54 +427,42 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    #[inline(never)]
     fn record_text(&mut self, id: ClientId, server: ServerId, text: &[u8]) {
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server)) else {
+        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
             return;
         };
-        let options = lex_options(&client.session, Some(&entry.server));
-        let found = match options == LexOptions::default() {
-            true => self.texts.look(text).commands,
-            false => Some(Arc::new(commands(text, options))),
+        if !client.spec.is_guarded() {
+            return;
+        }
+        let options = entry.server.reads();
+        let found = self.commands_of(text, options);
+        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
+        else {
+            return;
         };
-        let Some(found) = found else { return };
+        let nothing = client.session.guarded.as_ref().is_none_or(|g| g.history.is_empty())
+            && found.found().iter().all(|found| is_passing(&found.command));
+        if nothing {
+            return;
+        }
         let settings = client.spec.settings.load_full();
         let mut guarded = client.session.guarded.take().unwrap_or_default();
         let origin = settings.origin_of("guard");
-        let standing = (guarded.begun, Catalog::EMPTY);
         let server = Some(&entry.server);
-        let context = context(&client.session, server, standing, (&settings, &origin), options);
-        let begins = |found: &Found| {
-            matches!(found.command, Command::Transaction(TransactionControl::Begin(_)))
-        };
-        let begun = found.found().iter().any(begins);
+        let context =
+            context(&client.session, server, Catalog::EMPTY, (&settings, &origin), options);
         guarded.history.sent(text, &found, &context);
-        guarded.begun |= begun;
         if !guarded.is_blank() {
             client.session.guarded = Some(guarded);
         }
     }
 }
 
-/// What the policy says to a text of a session.
-fn judged(
-    session: &Session,
-    server: Option<&Server>,
-    settings: &Effective,
-    (text, commands, options): (&[u8], &Commands, LexOptions),
-) -> Judgement {
-    let none = Guarded::default();
-    let guarded = session.guarded.as_deref().unwrap_or(&none);
-    let origin = settings.origin_of("guard");
-    let catalog = guarded.catalog.as_deref().unwrap_or(Catalog::EMPTY);
-    let standing = (guarded.begun, catalog);
-    let context = context(session, server, standing, (settings, &origin), options);
-    guard::judge(text, commands, &guarded.history, &context)
-}
-
 fn context<'a>(
     session: &'a Session,
     server: Option<&Server>,
-    (begun, catalog): (bool, &'a Catalog),
+    catalog: &'a Catalog,
     (settings, origin): (&'a Effective, &'a str),
     options: LexOptions,
 ) -> Context<'a> {
@@ -288,9 +471,6 @@ fn context<'a>(
     };
     let status = match (&session.state, server) {
         (State::Lost(lost), _) => lost.status(),
-        (_, Some(server)) if server.status == TransactionStatus::Idle && begun => {
-            TransactionStatus::InTransaction
-        }
         (_, Some(server)) => server.status,
         (_, None) => TransactionStatus::Idle,
     };
@@ -298,7 +478,8 @@ fn context<'a>(
         0 => millis(settings.lock_timeout),
         ddl => ddl,
     };
-    let lock_timeout_ms = session.own_limit(Limit::Lock).filter(|own| *own != 0).unwrap_or(role_lock);
+    let lock_timeout_ms =
+        session.own_limit(Limit::Lock).filter(|own| *own != 0).unwrap_or(role_lock);
     Context {
         policy: &settings.policy,
         origin,
@@ -318,20 +499,43 @@ fn context<'a>(
     }
 }
 
-/// How the session's server reads texts.
-fn lex_options(session: &Session, server: Option<&Server>) -> LexOptions {
-    let of_server = |name: &[u8]| server.and_then(|server| server.status_of(name));
+/// How a server that has the session's parameters would read texts.
+fn lex_options(session: &Session) -> LexOptions {
     let scs = session.params.get("standard_conforming_strings");
-    let scs = of_server(b"standard_conforming_strings").or(scs);
     let encoding = session.params.get("client_encoding");
-    let encoding = of_server(b"client_encoding").or(encoding);
     LexOptions {
         standard_conforming_strings: scs.is_none_or(is_on),
-        encoding: match encoding {
-            Some(encoding) if !is_ascii_based(encoding) => Encoding::from_name(encoding),
-            Some(_) | None => Encoding::default(),
-        },
+        encoding: encoding.map(Encoding::from_name).unwrap_or_default(),
     }
+}
+
+/// The text of a Query or Parse, where there is one: Postgres refuses what cannot be read.
+fn text_of(message: u8, body: &[u8]) -> Option<(&[u8], Stands)> {
+    match message {
+        tag::QUERY => Some((query_text(body)?, Stands::Query)),
+        tag::PARSE => {
+            let parse = ParseView::read(body)?;
+            Some((parse.query, Stands::Parse { unnamed: parse.statement.is_empty() }))
+        }
+        _ => None,
+    }
+}
+
+/// False for texts that begin like queries and transactions: what those do can wait for a server.
+fn may_be_definition(text: &[u8]) -> bool {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    !matches!(
+        first.map(u8::to_ascii_lowercase),
+        None | Some(b's' | b'i' | b'u' | b'w' | b'b' | b'e')
+    )
+}
+
+/// The largest OFFSET that values of a Bind give.
+fn largest_offset(commands: &Commands, bind: &[u8]) -> Option<u64> {
+    let mut wanted = guard::offset_parameters(commands).peekable();
+    wanted.peek()?;
+    let values = BindValues::read(bind)?;
+    wanted.filter_map(|number| u64::try_from(values.integer(number)?).ok()).max()
 }
 
 /// True for commands whose verdict and effect do not depend on what has not been answered.
@@ -339,7 +543,6 @@ fn is_passing(command: &Command) -> bool {
     matches!(
         command,
         Command::Transaction(_)
-            | Command::Parameter(_)
             | Command::Write(_)
             | Command::UnboundedCount { .. }
             | Command::Offset(_)
@@ -347,18 +550,4 @@ fn is_passing(command: &Command) -> bool {
             | Command::AdvisoryLock
             | Command::Analyze
     )
-}
-
-fn tell_the_log(spec: &crate::pool::PoolSpec, finding: &Finding, fingerprint: Fingerprint) {
-    let (database, role) = (spec.database.as_str(), spec.role.as_str());
-    let (rule, action) = (finding.rule, finding.action.as_str());
-    let what = finding.message.as_str();
-    match finding.action {
-        Action::Off | Action::Log => {
-            tracing::info!(database, role, rule, action, %fingerprint, what, "query guard");
-        }
-        Action::Warn | Action::Reject => {
-            tracing::warn!(database, role, rule, action, %fingerprint, what, "query guard");
-        }
-    }
 }

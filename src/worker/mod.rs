@@ -15,8 +15,10 @@ mod control;
 mod counting;
 pub mod driver;
 mod ends;
+mod found;
 mod from_client;
 mod from_server;
+mod guard;
 mod idle;
 mod inspect;
 mod late;
@@ -70,6 +72,7 @@ use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
+use found::FoundLately;
 use idle::Idleness;
 use listen::Channel;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
@@ -280,6 +283,10 @@ pub struct Engine<D: Driver> {
     idleness: Idleness,
     /// Limits in time that have struck.
     struck_lately: StruckLately,
+    /// What rules of the guard have found.
+    found_lately: FoundLately,
+    /// Questions to the catalog that were ordered.
+    catalog_questions: u64,
     /// When to look at pinned sessions.
     pin_watch: PinWatch,
     panics: u32,
@@ -331,6 +338,8 @@ impl<D: Driver> Engine<D> {
             max_statement_size: settings.max_statement_size,
             idleness: Idleness::of(settings.client_idle_ms),
             struck_lately: StruckLately::default(),
+            found_lately: FoundLately::default(),
+            catalog_questions: 0,
             pin_watch: PinWatch::default(),
             panics: 0,
             panics_since: now,
@@ -445,6 +454,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
+            Mail::Catalog(asked, answers) => self.catalog_answered(asked, &answers),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::IsThere { server, yes } => self.zombie_seen(server, yes),
             Mail::Looked { cancel, waits } => {

@@ -1,6 +1,7 @@
 mod bounds;
 mod ends;
 mod fairness;
+mod guard;
 mod limits;
 mod listen;
 mod loops;

@@ -75,6 +75,11 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) const INDEX_RULES: [&str; 3] =
     [create_index::RULE.name, drop_index::RULE.name, reindex::RULE.name];
 
+/// What is said to a fast-path call of a function.
+pub(super) fn call() -> (&'static str, Fault) {
+    (unread::OPAQUE.name, unread::call())
+}
+
 /// What is said to any statement behind one that took ACCESS EXCLUSIVE.
 pub(super) fn after_exclusive() -> (&'static str, Fault) {
     (transaction::AFTER_EXCLUSIVE.name, transaction::after())

@@ -42,6 +42,13 @@ fn opaque(case: &Case) -> Option<Fault> {
     Some(Fault { as_index_ddl, ..Fault::new(message, "", hint) })
 }
 
+/// A function that is called by its number.
+pub(super) fn call() -> Fault {
+    let message = "the guard cannot judge what a function does that is called by its number";
+    let hint = "Call it in a SELECT; the protocol's FunctionCall is obsolete.";
+    Fault::new(message.to_owned(), "", hint)
+}
+
 pub(super) const UNPARSABLE: Rule = Rule { name: "unparsable-statement", judge: unparsable };
 
 fn unparsable(case: &Case) -> Option<Fault> {
