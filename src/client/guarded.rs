@@ -21,6 +21,8 @@ pub struct Guarded {
     told: Option<u64>,
     /// Rules and texts that it has been warned of.
     warned: Vec<u64>,
+    /// How long its transaction holds locks is being looked at.
+    watched: bool,
 }
 
 /// Whether the catalog is asked about a text.
@@ -57,6 +59,11 @@ impl Guarded {
             self.warned.push(mark);
         }
         is_first
+    }
+
+    /// Whether nobody looks yet how long its transaction holds locks; from now on somebody does.
+    pub fn is_first_watch(&mut self) -> bool {
+        !std::mem::replace(&mut self.watched, true)
     }
 
     /// Whether nothing has to be kept.
@@ -106,6 +113,7 @@ impl Guarded {
             TransactionStatus::InTransaction => self.history.settled(),
             TransactionStatus::Failed => self.history.failed(),
             TransactionStatus::Idle => {
+                self.watched = false;
                 let committed = !failed && before != TransactionStatus::Failed;
                 self.history.transaction_ended(committed);
             }

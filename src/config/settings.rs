@@ -115,7 +115,14 @@ macro_rules! settings {
                 Effective { database, role: role.to_owned(), policy, limit_origins, $($name: settings.$name,)+ }
             }
 
-            /// Where the value of a limit in time, or of `guard`, comes from, in words.
+            /// Where the policy comes from, in words; empty: nobody set one.
+            pub fn policy_origin(&self) -> String {
+                let known = self.limit_origins.iter().find(|(key, _)| *key == "guard");
+                let set = known.filter(|(_, origin)| *origin != Origin::BuiltIn);
+                set.map_or_else(String::new, |(_, origin)| origin.to_string())
+            }
+
+            /// Where the value of a limit in time comes from, in words.
             pub fn origin_of(&self, limit: &str) -> String {
                 let known = self.limit_origins.iter().find(|(key, _)| *key == limit);
                 known.map_or(&Origin::BuiltIn, |(_, origin)| origin).to_string()

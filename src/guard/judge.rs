@@ -160,8 +160,24 @@ impl<'a> Court<'a> {
 /// What the policy says to a fast-path call (`FunctionCall`), which names its function by a number.
 #[must_use]
 pub fn judge_call(context: &Context) -> Judgement {
+    judge_event(rules::call(), context)
+}
+
+/// What the policy says to a client that is silent while its transaction holds ACCESS EXCLUSIVE.
+#[must_use]
+pub fn judge_silence(context: &Context) -> Judgement {
+    judge_event(rules::silence(), context)
+}
+
+/// What the policy says to a client that goes while its transaction has changed the catalog.
+#[must_use]
+pub fn judge_departure(context: &Context) -> Judgement {
+    judge_event(rules::departure(), context)
+}
+
+/// What has no text.
+fn judge_event((rule, fault): (&'static str, Fault), context: &Context) -> Judgement {
     let mut court = Court::new(context);
-    let (rule, fault) = rules::call();
     court.note(rule, fault, 0, Span::default());
     court.close()
 }

@@ -19,6 +19,7 @@ mod history;
 mod judge;
 mod judgement;
 mod locks;
+mod proposal;
 mod rules;
 mod values;
 mod words;
@@ -26,8 +27,11 @@ mod words;
 pub use catalog::{Answer, Catalog, Question};
 pub use context::{Context, Limits};
 pub use history::History;
-pub use judge::{bound_offset, judge, judge_call, offset_parameters};
+pub use judge::{
+    bound_offset, judge, judge_call, judge_departure, judge_silence, offset_parameters,
+};
 pub use judgement::{Finding, Judgement};
+pub use proposal::proposal;
 
 #[cfg(test)]
 mod tests;

@@ -253,6 +253,7 @@ impl<D: Driver> Engine<D> {
         }
         self.stop_listening(id);
         let Some(mut client) = self.clients.remove(id) else { return };
+        self.note_lost_ddl(&client.session, &client.spec, client.pool);
         self.statements.assign(&mut client.session.unnamed, None);
         if let Some(names) = &mut client.session.names {
             names.clear(&mut self.statements);

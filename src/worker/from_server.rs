@@ -644,6 +644,7 @@ impl<D: Driver> Engine<D> {
         if events.ready {
             self.tell_at_ready(id);
             self.watch_time(id);
+            self.watch_held_locks(id);
             if self.servers.get(id).is_some_and(|entry| entry.server.strike.is_some()) {
                 self.strike_goes_on(id);
             }

@@ -176,13 +176,17 @@ impl<D: Driver> Engine<D> {
         is_text && header.body_len as usize > self.max_statement_size
     }
 
-    /// Refuses a text that is too long to be held until it has been judged.
+    /// Refuses a text that is too long to be held until it has been judged, where it might have to be refused.
     fn refuse_too_long(
         &mut self,
         (id, server): (ClientId, Option<ServerId>),
         (header, message): (Header, &[u8]),
         before: &[u8],
     ) -> Option<Next> {
+        let client = self.clients.get(id)?;
+        if !client.spec.settings.load().policy.rejects() {
+            return None;
+        }
         let report = errors::statement_too_long(header.body_len, self.max_statement_size);
         let refused = Refused { report, controls: true };
         self.refuse(id, server, Stands::of(message)?, before, refused)
@@ -316,7 +320,7 @@ impl<D: Driver> Engine<D> {
         let there = case.server.and_then(|server| Some(&self.servers.get(server)?.server));
         let none = Guarded::default();
         let guarded = client.session.guarded.as_deref().unwrap_or(&none);
-        let origin = settings.origin_of("guard");
+        let origin = settings.policy_origin();
         let asked = guarded.answers_for(case.text);
         let catalog = asked.unwrap_or(Catalog::EMPTY);
         let context = context(&client.session, there, catalog, (&settings, &origin), options);
@@ -448,7 +452,7 @@ impl<D: Driver> Engine<D> {
         }
         let settings = client.spec.settings.load_full();
         let mut guarded = client.session.guarded.take().unwrap_or_default();
-        let origin = settings.origin_of("guard");
+        let origin = settings.policy_origin();
         let server = Some(&entry.server);
         let context =
             context(&client.session, server, Catalog::EMPTY, (&settings, &origin), options);
@@ -459,7 +463,7 @@ impl<D: Driver> Engine<D> {
     }
 }
 
-fn context<'a>(
+pub(super) fn context<'a>(
     session: &'a Session,
     server: Option<&Server>,
     catalog: &'a Catalog,

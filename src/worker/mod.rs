@@ -19,6 +19,7 @@ mod found;
 mod from_client;
 mod from_server;
 mod guard;
+mod held_locks;
 mod idle;
 mod inspect;
 mod late;
@@ -285,6 +286,8 @@ pub struct Engine<D: Driver> {
     struck_lately: StruckLately,
     /// What rules of the guard have found.
     found_lately: FoundLately,
+    /// Clients whose transactions hold locks that others may want, and when to look at them.
+    held_locks: Vec<(ClientId, Deadline)>,
     /// Questions to the catalog that were ordered.
     catalog_questions: u64,
     /// When to look at pinned sessions.
@@ -339,6 +342,7 @@ impl<D: Driver> Engine<D> {
             idleness: Idleness::of(settings.client_idle_ms),
             struck_lately: StruckLately::default(),
             found_lately: FoundLately::default(),
+            held_locks: Vec::new(),
             catalog_questions: 0,
             pin_watch: PinWatch::default(),
             panics: 0,
@@ -624,6 +628,7 @@ impl<D: Driver> Engine<D> {
             self.remove_client(id);
         }
         self.check_half_closed();
+        self.check_held_locks();
         self.check_idle_clients();
         self.check_pins();
         if let Phase::Draining(deadline) = self.phase {

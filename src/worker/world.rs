@@ -266,10 +266,10 @@ impl World {
 
     /// A world with so many loops, whose turns come in an order of their own for each `seed`.
     pub(super) fn over(loops: usize, text: &str, seed: u64) -> Self {
-        // Tests of other things use texts that would be told of.
+        // Everything is judged; where a test is of something else, nothing of it shows.
         let text = &match text.contains("guard") {
             true => text.to_owned(),
-            false => text.replace("[defaults]", "[defaults]\nguard = \"off\""),
+            false => text.replace("[defaults]", "[defaults]\nguard = \"observe\""),
         };
         let loaded = Config::parse(text, "world.toml").unwrap_or_else(|p| panic!("{p}"));
         let posted = (0..loops).map(|_| VecDeque::new()).collect();

@@ -75,6 +75,16 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) const INDEX_RULES: [&str; 3] =
     [create_index::RULE.name, drop_index::RULE.name, reindex::RULE.name];
 
+/// What is said to a client that is silent while its DDL holds locks.
+pub(super) fn silence() -> (&'static str, Fault) {
+    ("idle-after-exclusive-lock", transaction::silence())
+}
+
+/// What is said to a client that goes without committing its DDL.
+pub(super) fn departure() -> (&'static str, Fault) {
+    ("uncommitted-ddl", transaction::departure())
+}
+
 /// What is said to a fast-path call of a function.
 pub(super) fn call() -> (&'static str, Fault) {
     (unread::OPAQUE.name, unread::call())

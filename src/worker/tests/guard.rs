@@ -223,15 +223,10 @@ fn findings_are_counted_once_for_a_statement_that_waits() {
     assert_eq!(world.ask(holder, "COMMIT"), "DCZ");
     world.run();
     assert!(ran(&world, "truncate t"));
-    let counted = |world: &mut World| {
-        let pools = world.inspect().pools;
-        let found = pools.iter().flat_map(|pool| pool.counters.guard.sorted());
-        found.filter(|((rule, _), _)| *rule == "truncate").map(|(_, count)| count).sum::<u64>()
-    };
-    assert_eq!(counted(&mut world), 1);
+    assert_eq!(counted(&mut world, "truncate"), 1);
     world.received(client);
     world.ask(client, "truncate t");
-    assert_eq!(counted(&mut world), 2);
+    assert_eq!(counted(&mut world, "truncate"), 2);
     let lines = world.list().found;
     let line = lines.iter().find(|line| line.rule == "truncate").expect("a line");
     assert_eq!((line.count, line.role.as_str()), (2, "app"));
@@ -315,4 +310,54 @@ fn a_function_called_by_its_number_is_told_of_or_refused() {
     check(&mut world, client, &call(1_598), "EI", &["42501"]);
     world.ask(client, "BEGIN");
     check(&mut world, client, &call(1_598), "EE", &["42501"]);
+}
+
+fn counted(world: &mut World, rule: &str) -> u64 {
+    let pools = world.inspect().pools;
+    let found = pools.iter().flat_map(|pool| pool.counters.guard.sorted());
+    found.filter(|((known, _), _)| *known == rule).map(|(_, count)| count).sum()
+}
+
+#[test]
+fn silence_is_told_of_once_where_others_would_wait_for_it() {
+    let mut world = world();
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.ask(client, "alter table t add b int");
+    world.advance(4_000);
+    world.ask(client, "select 1");
+    world.advance(4_000);
+    assert_eq!(counted(&mut world, "idle-after-exclusive-lock"), 0);
+    world.advance(1_500);
+    assert_eq!(counted(&mut world, "idle-after-exclusive-lock"), 1);
+    world.advance(60_000);
+    world.ask(client, "COMMIT");
+    world.advance(60_000);
+    assert_eq!(counted(&mut world, "idle-after-exclusive-lock"), 1);
+    assert_eq!(counted(&mut world, "uncommitted-ddl"), 0);
+    // What nobody waits for.
+    world.ask(client, "BEGIN");
+    world.ask(client, "create table t (a int)");
+    world.advance(60_000);
+    assert_eq!(counted(&mut world, "idle-after-exclusive-lock"), 1);
+}
+
+#[test]
+fn ddl_that_is_left_uncommitted_is_told_of() {
+    let mut world = world();
+    let client = world.client();
+    world.ask(client, "BEGIN");
+    world.ask(client, "create table t (a int)");
+    world.hang_up(client);
+    world.run();
+    world.advance(10_000);
+    assert_eq!(counted(&mut world, "uncommitted-ddl"), 1);
+    let other = world.client();
+    world.ask(other, "BEGIN");
+    world.ask(other, "create table t (a int)");
+    world.ask(other, "ROLLBACK");
+    world.hang_up(other);
+    world.run();
+    assert_eq!(counted(&mut world, "uncommitted-ddl"), 1);
+    world.check_accounts();
 }
