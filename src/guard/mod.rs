@@ -26,7 +26,7 @@ mod words;
 pub use catalog::{Answer, Catalog, Question};
 pub use context::{Context, Limits};
 pub use history::History;
-pub use judge::{bound_offset, judge, offset_parameters};
+pub use judge::{bound_offset, judge, looks_closely, offset_parameters};
 pub use judgement::{Finding, Judgement};
 
 #[cfg(test)]
