@@ -136,6 +136,18 @@ fn selects_of_whole_tables() {
         ("", "select pg_catalog.\"count\"(a) from t", "", "one row"),
         ("", "select a from t tablesample system (1)", "", "a sample"),
         ("", "select a from f(1)", "", "a function"),
+        (
+            "",
+            "select a from t join (u join (select 1) x on true) on true",
+            "",
+            "a query deeper down",
+        ),
+        (
+            "",
+            "prepare p (int) as select count(*) from t left join u on (t.a = u.b and exists (select 1 from x where $1 = x.a))",
+            "",
+            "one row",
+        ),
         ("", "select a from rows from (f(1))", "", "functions"),
         ("", "select a from (select 1) x", "", "a query"),
         ("", "select a from t join unnest($1) u (id) on t.id = u.id", "", "rows that are listed"),

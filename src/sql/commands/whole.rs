@@ -2,7 +2,7 @@
 //!
 //! Owns the reading of one SELECT as far as it must be known for that: where its clauses begin, whether it has one row
 //! for all (an aggregate), and that nothing but tables is behind FROM. A doubt says nothing: set operations, DISTINCT,
-//! GROUP BY, and functions and queries behind FROM may yield few rows.
+//! GROUP BY, and functions, queries and parentheses behind FROM may yield few rows.
 
 use super::super::{Kind, Name, Token};
 use super::predicate::{self, Meaning};
@@ -202,15 +202,8 @@ fn is_unbounded(mut at: Reader, queries: &[Name]) -> bool {
         let joins = in_from && (comma || word && at.at("join"));
         let (filters, limits) = (word && at.at("where"), word && at.at("limit"));
         at.bump();
-        if joins && !at.at_symbol(b'(') && item(&mut at, queries).is_none() {
+        if joins && item(&mut at, queries).is_none() {
             return false;
-        }
-        if joins && at.at_symbol(b'(') {
-            let mut inside = at;
-            inside.bump();
-            if inside.at_any(&["select", "with", "values", "table"]) {
-                return false;
-            }
         }
         if filters && predicate::read(at, &mut budget) != Meaning::AlwaysTrue {
             return false;
