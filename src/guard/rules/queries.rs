@@ -46,7 +46,7 @@ pub(super) const LIST: Rule = Rule { name: "big-in-list", judge: list };
 fn list(case: &Case) -> Option<Fault> {
     let Command::InList { elements } = case.command() else { return None };
     let message = format!("an IN list of {elements} elements is parsed and planned anew each time");
-    let hint = "= ANY ($1) with an array, or a join with unnest($1) or a temporary table.";
+    let hint = "Use = ANY ($1) with an array, or a join with unnest($1) or a temporary table.";
     (*elements > ELEMENTS_MAX).then(|| Fault::new(message, "", hint))
 }
 
@@ -59,7 +59,7 @@ fn whole(case: &Case) -> Option<Fault> {
     }
     let table = shown(Some(table), "the table");
     let message = format!("SELECT without WHERE or LIMIT sends every row of {table}");
-    let hint = "LIMIT with ORDER BY, or WHERE. If all are meant, a cursor fetches them in pieces (Django: iterator()), and \
+    let hint = "Use LIMIT with ORDER BY, or WHERE. If all are meant, a cursor fetches them in pieces (Django: iterator()), and \
                 COPY … TO STDOUT sends them fastest.";
     Some(Fault::new(message, "", hint))
 }
