@@ -21,6 +21,8 @@ pub(in super::super) fn is_passing(command: &Command) -> bool {
         | Command::UnboundedCount { .. }
         | Command::Offset(_)
         | Command::InList { .. }
+        | Command::WholeSelect { .. }
+        | Command::AssignedTwice { .. }
         | Command::AdvisoryLock
         | Command::Analyze
         | Command::ServerSideCopy { .. }
@@ -125,6 +127,8 @@ impl State {
             | Command::UnboundedCount { .. }
             | Command::Offset(_)
             | Command::InList { .. }
+            | Command::WholeSelect { .. }
+            | Command::AssignedTwice { .. }
             | Command::Transaction(_)
             | Command::StoredParameter(_)
             | Command::Discard(Discard::Plans | Discard::Sequences)

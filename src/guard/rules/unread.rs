@@ -54,7 +54,7 @@ pub(super) const UNPARSABLE: Rule = Rule { name: "unparsable-statement", judge: 
 fn unparsable(case: &Case) -> Option<Fault> {
     let Command::Unknown { names_index_ddl } = case.command() else { return None };
     let message = if *names_index_ddl {
-        "the guard does not know this statement, and it has the words of index DDL"
+        "the guard does not know this statement, which holds the words of index DDL"
     } else {
         "the guard does not know this statement"
     };

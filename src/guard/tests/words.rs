@@ -53,6 +53,22 @@ fn a_warning_is_no_error() {
 }
 
 #[test]
+fn locks_have_the_article_that_fits() {
+    for (text, beginning) in [
+        ("alter table t add a int", "an ACCESS EXCLUSIVE lock on \"t\" without"),
+        ("create index i on t (a)", "a SHARE lock on \"t\" without"),
+        ("refresh materialized view concurrently v", "an EXCLUSIVE lock on \"v\" without"),
+    ] {
+        let mut session = Session::new(BuiltinPolicy::Strict);
+        session.lock_timeout_ms = 0;
+        let judgement = session.judge(text);
+        let told = |finding: &&Finding| finding.rule == "ddl-without-lock-timeout";
+        let found = judgement.findings.iter().find(told).expect("it may wait for ever");
+        assert!(found.message.starts_with(beginning), "{}", found.message);
+    }
+}
+
+#[test]
 fn hints_hold_the_safe_statement() {
     let cases = [
         ("drop index i", "DROP INDEX"),
