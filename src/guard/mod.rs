@@ -19,6 +19,7 @@ mod history;
 mod judge;
 mod judgement;
 mod locks;
+pub mod rehearsal;
 mod rules;
 mod values;
 mod words;
@@ -28,6 +29,7 @@ pub use context::{Context, Limits};
 pub use history::History;
 pub use judge::{bound_offset, judge, offset_parameters};
 pub use judgement::{Finding, Judgement};
+pub use rehearsal::{Rehearsal, Stage};
 
 #[cfg(test)]
 mod tests;
