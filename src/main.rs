@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use pgweir::cli::check::{CheckFormat, check};
 use pgweir::cli::demo::{self, DemoOptions};
 use pgweir::cli::explain::{ExplainFormat, Question, explain};
+use pgweir::cli::lint::{LintFormat, LintOptions, lint};
 use pgweir::cli::reload::reload;
 use pgweir::process;
 
@@ -66,6 +67,38 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: ExplainFormat,
     },
+    /// Say what the query guard would say to files of migrations, before they are run.
+    ///
+    /// Each file is one session, its statements in order, each sent by itself as psql does; transactions, settings and
+    /// tables that the file itself makes are followed. Nothing is run and no server is asked.
+    ///
+    /// Exit codes: 0 nothing is rejected, 1 something is, 2 usage or a file cannot be read.
+    #[command(after_help = LINT_EXAMPLES)]
+    Lint {
+        /// Files of SQL; folders, for every *.sql below them; - for standard input.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// The policy: off, observe, default, strict, restore, or a [guard.NAME] of the configuration.
+        ///
+        /// Without it: what the configuration says for the database and role, else default.
+        #[arg(long, value_name = "NAME")]
+        policy: Option<String>,
+        /// The configuration. Its secrets and certificates need not be here.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The database that the migrations are for, as clients name it.
+        #[arg(long, value_name = "NAME", requires = "config")]
+        database: Option<String>,
+        /// The role that runs them. Without it: any role without tables of its own.
+        #[arg(long, value_name = "NAME", requires = "config")]
+        role: Option<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        format: LintFormat,
+        /// Each file runs in one transaction, though it has no BEGIN: Prisma, Flyway, sqlx, psql -1.
+        #[arg(short = '1', long)]
+        single_transaction: bool,
+    },
     /// Show what pgweir does: a throw-away Postgres, pgweir in front of it, and traffic.
     ///
     /// Every claim it prints is checked: exit code 0 when all held, 1 when one did not, 2 when it
@@ -84,6 +117,15 @@ enum Command {
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "pgweir.toml";
 
+/// Behind the help of `lint`.
+const LINT_EXAMPLES: &str = "\
+Examples:
+  pgweir lint migrations/
+  pgweir lint --policy strict --format github migrations/0042_orders.sql
+  python manage.py sqlmigrate shop 0042 | pgweir lint -
+  alembic upgrade head --sql | pgweir lint -
+  pgweir lint -c pgweir.toml --database shop --role migrator db/structure.sql";
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config } => process::run(&config),
@@ -94,6 +136,11 @@ fn main() -> ExitCode {
         Command::Explain { config, database, role, format } => {
             let question = Question { database: &database, role: role.as_deref() };
             ExitCode::from(explain(&config, question, format))
+        }
+        Command::Lint { files, policy, config, database, role, format, single_transaction } => {
+            let options =
+                LintOptions { files, policy, config, database, role, format, single_transaction };
+            ExitCode::from(lint(&options))
         }
         Command::Demo { seconds, keep } => ExitCode::from(demo::run(DemoOptions { seconds, keep })),
     }
