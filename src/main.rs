@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 use pgweir::cli::check::{CheckFormat, check};
 use pgweir::cli::demo::{self, DemoOptions};
-use pgweir::cli::explain::{ExplainFormat, Question, explain};
+use pgweir::cli::explain::{ExplainFormat, Question, Statements, explain, explain_statements};
 use pgweir::cli::lint::{LintFormat, LintOptions, lint};
 use pgweir::cli::reload::reload;
 use pgweir::process;
@@ -50,20 +50,40 @@ enum Command {
         #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },
-    /// Print every value that holds for a role in a database, and the file and line that set it.
+    /// Print every value that holds for a role in a database, and the file and line that set it; or, with --sql or
+    /// --jsonl, what would be done with a statement.
     ///
     /// Secrets are shown as ***. Values that no file sets are marked "default".
+    ///
+    /// Of a statement it says what the guard does, where it would run, what the session keeps and which limits in time
+    /// hold. Nothing is run and no server is asked.
+    #[command(after_help = EXPLAIN_EXAMPLES, group(ArgGroup::new("statements").args(["sql", "jsonl"])))]
     Explain {
-        /// The configuration.
-        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        /// The configuration. [default: pgweir.toml; with --sql and --jsonl none, and built-in defaults hold]
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// The database, as clients name it.
-        #[arg(long, value_name = "NAME")]
-        database: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "statements")]
+        database: Option<String>,
         /// The role. Without it: what holds for any role without tables of its own.
         #[arg(long, value_name = "NAME")]
         role: Option<String>,
-        /// How to print it.
+        /// A statement, or a string of several.
+        #[arg(long, value_name = "TEXT")]
+        sql: Option<String>,
+        /// A message of the same session that has run before it; may be given again.
+        #[arg(long, value_name = "TEXT", requires = "sql")]
+        context: Vec<String>,
+        /// The guard's policy for statements, in place of the role's.
+        #[arg(long, value_name = "NAME", requires = "statements")]
+        policy: Option<String>,
+        /// Many statements, one JSON object a line; - for standard input.
+        ///
+        /// {"id"?, "sql", "context"?: […], "database"?, "role"?, "policy"?, "parameters"?: {…}}. One answer a line comes
+        /// out, with the id; a line that cannot be explained has an "error", and the exit code is 1 then.
+        #[arg(long, value_name = "FILE")]
+        jsonl: Option<PathBuf>,
+        /// How to print it. With --jsonl it is JSON.
         #[arg(long, value_enum, default_value_t)]
         format: ExplainFormat,
     },
@@ -117,6 +137,14 @@ enum Command {
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "pgweir.toml";
 
+/// Behind the help of `explain`.
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pgweir explain --database shop --role web
+  pgweir explain --sql 'CREATE INDEX i ON t (a)'
+  pgweir explain --sql 'CREATE INDEX i ON t (a)' --context BEGIN --context 'CREATE TABLE t (a int)' --format json
+  pgweir explain -c pgweir.toml --database shop --role web --jsonl statements.jsonl";
+
 /// Behind the help of `lint`.
 const LINT_EXAMPLES: &str = "\
 Examples:
@@ -133,7 +161,14 @@ fn main() -> ExitCode {
             ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
         }
         Command::Reload { config } => ExitCode::from(reload(&config)),
-        Command::Explain { config, database, role, format } => {
+        Command::Explain { config, database, role, sql, context, policy, jsonl, format } => {
+            if sql.is_some() || jsonl.is_some() {
+                let asked =
+                    Statements { sql, context, jsonl, config, database, role, policy, format };
+                return ExitCode::from(explain_statements(&asked));
+            }
+            let config = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+            let database = database.unwrap_or_default();
             let question = Question { database: &database, role: role.as_deref() };
             ExitCode::from(explain(&config, question, format))
         }

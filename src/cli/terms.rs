@@ -29,7 +29,6 @@ pub(super) struct Held {
     origins: Vec<(String, Origin)>,
 }
 
-#[allow(dead_code)]
 impl Held {
     /// Where the value of a key comes from.
     pub(super) fn origin(&self, key: &str) -> String {
