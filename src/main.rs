@@ -56,7 +56,7 @@ enum Command {
     /// Secrets are shown as ***. Values that no file sets are marked "default".
     ///
     /// Of a statement it says what the guard does, where it would run, what the session keeps and which limits in time
-    /// hold. Nothing is run and no server is asked.
+    /// hold. Nothing is run.
     #[command(after_help = EXPLAIN_EXAMPLES, group(ArgGroup::new("statements").args(["sql", "jsonl"])))]
     Explain {
         /// The configuration. [default: pgweir.toml; with --sql and --jsonl none, and built-in defaults hold]
@@ -83,6 +83,9 @@ enum Command {
         /// out, with the id; a line that cannot be explained has an "error", and the exit code is 1 then.
         #[arg(long, value_name = "FILE")]
         jsonl: Option<PathBuf>,
+        /// Ask the catalog where the guard's verdict depends on it, at the servers of the configuration.
+        #[arg(long, requires_all = ["statements", "config"])]
+        connect: bool,
         /// How to print it. With --jsonl it is JSON.
         #[arg(long, value_enum, default_value_t)]
         format: ExplainFormat,
@@ -161,10 +164,29 @@ fn main() -> ExitCode {
             ExitCode::from(u8::try_from(check(&file, format, strict)).unwrap_or(2))
         }
         Command::Reload { config } => ExitCode::from(reload(&config)),
-        Command::Explain { config, database, role, sql, context, policy, jsonl, format } => {
+        Command::Explain {
+            config,
+            database,
+            role,
+            sql,
+            context,
+            policy,
+            jsonl,
+            connect,
+            format,
+        } => {
             if sql.is_some() || jsonl.is_some() {
-                let asked =
-                    Statements { sql, context, jsonl, config, database, role, policy, format };
+                let asked = Statements {
+                    sql,
+                    context,
+                    jsonl,
+                    config,
+                    database,
+                    role,
+                    policy,
+                    connect,
+                    format,
+                };
                 return ExitCode::from(explain_statements(&asked));
             }
             let config = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));

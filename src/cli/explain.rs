@@ -8,12 +8,14 @@ use std::io::Write as _;
 use std::path::Path;
 
 mod asked;
+mod catalog;
 mod lines;
 mod statement;
 #[cfg(test)]
 mod statement_tests;
 
 pub use asked::{Statements, answer, explain_statements};
+pub(super) use catalog::Inquirer;
 
 /// How `pgweir explain` prints what holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -3,12 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::explain::Inquirer;
 use crate::config::{Config, DatabaseConfig, Effective, GuardPolicy, Origin, Target, nearest};
+use crate::dial::Dialler;
+use crate::process::prepare::prepare;
 use crate::rules::BuiltinPolicy;
 
 /// A configuration, or the lack of one.
 pub(super) struct Terms {
-    config: Option<Config>,
+    config: Option<Arc<Config>>,
+    /// Who asks the catalog.
+    inquirer: Option<Inquirer>,
 }
 
 /// Whose values are asked for, as far as anybody has said.
@@ -43,11 +48,28 @@ impl Terms {
     /// # Errors
     /// The exit code and what to say.
     pub(super) fn load(config: Option<&Path>) -> Result<Self, (u8, String)> {
-        let Some(path) = config else { return Ok(Self { config: None }) };
+        let Some(path) = config else { return Ok(Self { config: None, inquirer: None }) };
         match Config::load_elsewhere(path) {
-            Ok(loaded) => Ok(Self { config: Some(loaded.config) }),
+            Ok(loaded) => Ok(Self { config: Some(Arc::new(loaded.config)), inquirer: None }),
             Err(problems) => Err((2, format!("{problems}\n"))),
         }
+    }
+
+    /// The same with all that the configuration names, so that its servers can be asked.
+    ///
+    /// # Errors
+    /// What to say.
+    pub(super) fn connecting(config: &Path) -> Result<Self, String> {
+        let dialler = Arc::new(Dialler::default());
+        let prepared = prepare(config, dialler.clone(), None);
+        let prepared = prepared.map_err(|problems| format!("{problems}\n"))?;
+        let config = Some(prepared.edition.config.clone());
+        Ok(Self { config, inquirer: Some(Inquirer::new(prepared, dialler)?) })
+    }
+
+    /// Who asks the catalog, if that is wanted.
+    pub(super) fn inquirer(&self) -> Option<&Inquirer> {
+        self.inquirer.as_ref()
     }
 
     /// What holds for `who`.

@@ -25,6 +25,8 @@ pub struct Statements {
     pub role: Option<String>,
     /// The guard's policy in place of the role's.
     pub policy: Option<String>,
+    /// Ask the catalog, at the servers of the configuration.
+    pub connect: bool,
     /// How the answer about `sql` is printed.
     pub format: ExplainFormat,
 }
@@ -54,7 +56,10 @@ pub fn answer(
 ) -> Result<bool, (String, Option<io::ErrorKind>)> {
     let failed = |error: io::Error| (error.to_string(), Some(error.kind()));
     let plain = |message: String| (message, None);
-    let terms = Terms::load(asked.config.as_deref()).map_err(|(_, message)| plain(message))?;
+    let terms = match &asked.config {
+        Some(config) if asked.connect => Terms::connecting(config).map_err(plain)?,
+        config => Terms::load(config.as_deref()).map_err(|(_, message)| plain(message))?,
+    };
     let who = Who {
         database: asked.database.as_deref(),
         role: asked.role.as_deref(),
@@ -62,7 +67,9 @@ pub fn answer(
     };
     if let Some(sql) = &asked.sql {
         let held = terms.hold(who).map_err(plain)?;
-        let found = statement::explain(&held, Parameters::default(), &asked.context, sql);
+        let (parameters, inquirer) = (Parameters::default(), terms.inquirer());
+        let found = statement::explain(&held, inquirer, parameters, &asked.context, sql);
+        let found = found.map_err(plain)?;
         let printed = match asked.format {
             ExplainFormat::Text => found.text(),
             ExplainFormat::Json => format!("{{{}}}\n", found.members()),

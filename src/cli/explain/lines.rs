@@ -100,9 +100,11 @@ impl Known<'_> {
             };
             settings.push((name.into_bytes(), value.into_bytes()));
         }
+        let terms = self.terms;
         let held = self.held((database, role, policy))?;
         let parameters = Parameters::new(settings);
-        let explained = statement::explain(held, parameters, &context.unwrap_or_default(), &sql);
+        let (context, inquirer) = (context.unwrap_or_default(), terms.inquirer());
+        let explained = statement::explain(held, inquirer, parameters, &context, &sql)?;
         Ok(explained.members())
     }
 

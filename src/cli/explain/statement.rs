@@ -1,15 +1,16 @@
 //! `pgweir explain --sql`: what would be done with a statement, and why, behind others of the same session.
 //!
 //! Owns putting together what the rooms say: the guard, what the session keeps, limits in time, and where it would run.
-//! Nothing is run and no server is asked.
+//! Nothing is run.
 
 use std::fmt::Write as _;
 
 use super::super::json;
 use super::super::terms::Held;
+use super::catalog::Inquirer;
 use crate::config::{Effective, PoolMode, SessionStateMode, Timeout, TimeoutAction};
 use crate::guard::rehearsal::Parameters;
-use crate::guard::{Rehearsal, Stage};
+use crate::guard::{Judgement, Rehearsal, Stage};
 use crate::pool::spec::belt_of;
 use crate::session::facts::effects;
 use crate::session::{Kept, KeptSoFar, Limit, OwnLimits, TextEffects, Timing};
@@ -48,12 +49,16 @@ struct Timeouts {
 }
 
 /// Explains `sql` to a session that has sent `before`, each as a message of its own.
+///
+/// # Errors
+/// The catalog was to be asked and could not be: what to say.
 pub(super) fn explain(
     held: &Held,
+    inquirer: Option<&Inquirer>,
     parameters: Parameters,
     before: &[String],
     sql: &str,
-) -> Explanation {
+) -> Result<Explanation, String> {
     let settings = &held.settings;
     let mut session = Rehearsal::new(Stage::of(settings), parameters);
     let mut kept = KeptSoFar::default();
@@ -64,16 +69,23 @@ pub(super) fn explain(
     }
     let text = sql.as_bytes();
     let does = effects(text);
-    Explanation {
-        guard: guard(&session, text),
-        route: route(),
+    let mut judgement = session.judge(text);
+    if let Some(inquirer) = inquirer
+        && !judgement.questions.is_empty()
+    {
+        let questions = std::mem::take(&mut judgement.questions);
+        let answers = inquirer.ask(settings, session.parameters(), questions)?;
+        judgement = session.judge_told(text, answers);
+    }
+    Ok(Explanation {
+        guard: guard(&judgement),
+        route: route(inquirer.is_some()),
         session: keeping(settings, &kept.look(text, &does), &does, session.status()),
         timeouts: timeouts(held, &session, &does),
-    }
+    })
 }
 
-fn guard(session: &Rehearsal, text: &[u8]) -> Guard {
-    let judgement = session.judge(text);
+fn guard(judgement: &Judgement) -> Guard {
     let strictest = judgement.action();
     let first = judgement.findings.iter().find(|finding| finding.action == strictest);
     let Some(finding) = first else { return Guard { action: "allow", ..Guard::default() } };
@@ -85,10 +97,14 @@ fn guard(session: &Rehearsal, text: &[u8]) -> Guard {
     }
 }
 
-fn route() -> Decision {
-    let why = "this version sends every statement to the primary; the catalog was not asked: relations that the text \
-               names are taken for ordinary tables";
-    Decision { what: "primary", why: why.to_owned() }
+fn route(connected: bool) -> Decision {
+    let catalog = if connected {
+        "the catalog was asked where the guard's verdict depends on it"
+    } else {
+        "the catalog was not asked: relations that the text names are taken for ordinary tables"
+    };
+    let why = format!("this version sends every statement to the primary; {catalog}");
+    Decision { what: "primary", why }
 }
 
 /// What becomes of what the session sets.

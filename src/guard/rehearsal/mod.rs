@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::catalog::Catalog;
+use super::catalog::{Answer, Catalog, Question};
 use super::context::{Context, Limits};
 use super::history::{History, Scene};
 use super::judge::judge;
@@ -108,6 +108,15 @@ impl Rehearsal {
     #[must_use]
     pub fn judge(&self, text: &[u8]) -> Judgement {
         self.judge_commands(text, &commands(text, self.options()))
+    }
+
+    /// The same, where the catalog has said this.
+    #[must_use]
+    pub fn judge_told(&self, text: &[u8], answers: Vec<(Question, Answer)>) -> Judgement {
+        let mut catalog = self.catalog.clone();
+        answers.into_iter().for_each(|(question, answer)| catalog.tell(question, answer));
+        let context = Context { catalog: &catalog, ..self.context() };
+        judge(text, &commands(text, self.options()), &self.history, &context)
     }
 
     /// What the policy says to a message, which then runs whatever that is.
