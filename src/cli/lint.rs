@@ -153,7 +153,12 @@ impl Run<'_> {
                     session = self.begin();
                     continue;
                 }
+                Part::Copy(_) => {
+                    session.fills_unseen();
+                    continue;
+                }
                 Part::Include(at) => {
+                    session.fills_unseen();
                     let line = lines.of(at, script.text());
                     let file = print::name(self.file);
                     result.complaint.push_str(&format!(

@@ -6,15 +6,17 @@
 //!
 //! Deliberately absent: variables (`:name`), conditions (`\if`: both branches are read), files that `\i` names.
 
-use super::facts::{CopyDirection, StatementKind};
+use super::facts::{CopyDirection, StatementFacts, StatementKind};
 use super::split::Nesting;
-use super::{Kind, LexOptions, Lexer, Span, facts};
+use super::{Cursor, Kind, LexOptions, Lexer, Span, facts};
 
 /// A file and how far it has been read.
 #[derive(Clone, Debug)]
 pub struct Script {
     text: Vec<u8>,
     at: usize,
+    /// Where the last line is that is `\.`: behind it there are no data.
+    last_end_of_data: usize,
 }
 
 /// What comes next in a file.
@@ -26,6 +28,8 @@ pub enum Part {
     Connect(usize),
     /// `\i` or `\ir`, at this offset: another file is read here.
     Include(usize),
+    /// `\copy … from`, at this offset: psql puts rows into a table.
+    Copy(usize),
 }
 
 /// Commands of psql that send what has been written so far.
@@ -61,8 +65,10 @@ enum Meta {
     Resets,
     Connects,
     Includes,
-    /// `\copy … from stdin`: lines of data follow.
-    HasData,
+    /// `\copy … from`; lines of data may follow.
+    Copies {
+        from_stdin: bool,
+    },
     Nothing,
 }
 
@@ -70,7 +76,15 @@ impl Script {
     /// At the beginning of a file.
     pub fn new(text: Vec<u8>) -> Self {
         let at = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        Self { text, at }
+        let mut last_end_of_data = 0;
+        let mut start = 0;
+        for line in text.split(|byte| *byte == b'\n') {
+            if is_end_of_data(line) {
+                last_end_of_data = start;
+            }
+            start += line.len() + 1;
+        }
+        Self { text, at, last_end_of_data }
     }
 
     /// The file; what is psql's own has been blanked out as far as it was read.
@@ -105,9 +119,14 @@ impl Script {
                     }
                     Meta::Connects if message.is_none() => return Some(Part::Connect(at)),
                     Meta::Includes if message.is_none() => return Some(Part::Include(at)),
-                    Meta::HasData => {
-                        let begin = self.line_end(self.at);
-                        self.blank_data(begin);
+                    Meta::Copies { from_stdin } => {
+                        if from_stdin {
+                            let begin = self.line_end(self.at);
+                            self.blank_data(begin);
+                        }
+                        if message.is_none() {
+                            return Some(Part::Copy(at));
+                        }
                     }
                     Meta::Connects | Meta::Includes | Meta::Nothing => {}
                 },
@@ -171,17 +190,16 @@ impl Script {
         } else {
             self.arguments_end(at + 1 + name.len())
         };
-        let has_data = || {
+        let copies = || {
             let words = self.text.get(at..end).unwrap_or_default().to_ascii_lowercase();
-            let mut words = words.split(u8::is_ascii_whitespace);
-            words.any(|word| word == b"from")
-                && words.find(|word| !word.is_empty()) == Some(b"stdin")
+            let mut words = words.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            words.any(|word| word == b"from").then(|| words.next() == Some(b"stdin"))
         };
         let meta = match name {
             b"r" | b"reset" => Meta::Resets,
             b"c" | b"connect" => Meta::Connects,
             b"i" | b"include" | b"ir" | b"include_relative" => Meta::Includes,
-            b"copy" if has_data() => Meta::HasData,
+            b"copy" => copies().map_or(Meta::Nothing, |from_stdin| Meta::Copies { from_stdin }),
             name if SENDS.contains(&name) => Meta::Sends,
             _ => Meta::Nothing,
         };
@@ -210,19 +228,25 @@ impl Script {
     /// Behind a COPY FROM STDIN the lines up to `\.` are data.
     fn skip_data(&mut self, message: Span, options: LexOptions) {
         let facts = facts(message.of(&self.text), options);
-        let mut kinds = facts.statements().iter().map(|statement| &statement.kind);
-        if kinds.any(|kind| *kind == StatementKind::Copy(CopyDirection::FromClient)) {
+        let has_data = |statement: &StatementFacts| {
+            let mut at = Cursor::new(message.of(&self.text), statement.span, options);
+            at.bump();
+            // A query takes no rows: the server refuses that.
+            statement.kind == StatementKind::Copy(CopyDirection::FromClient) && !at.at_symbol(b'(')
+        };
+        if facts.statements().iter().any(has_data) {
             let begin = self.line_end(self.at);
             self.blank_data(begin);
         }
     }
 
-    /// Blanks out the lines behind the end of line `begin`, up to one that is `\.`, and that one too.
+    /// Blanks out the lines behind the end of line `begin`, up to one that is `\.`, and that one too. Where there is none,
+    /// psql would read data to the end of the file; that they are is not believed, for no statement may be hidden so.
     fn blank_data(&mut self, begin: usize) {
         let mut start = begin + 1;
-        while start < self.text.len() {
+        while start <= self.last_end_of_data {
             let line = Span { start, end: self.line_end(start) };
-            let is_last = line.of(&self.text).trim_ascii_end() == b"\\.";
+            let is_last = is_end_of_data(line.of(&self.text));
             self.blank(line);
             if is_last {
                 return;
@@ -241,4 +265,9 @@ impl Script {
         let bytes = self.text.get_mut(part.start..part.end).unwrap_or_default();
         bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
     }
+}
+
+/// Whether a line ends COPY's data.
+fn is_end_of_data(line: &[u8]) -> bool {
+    line.trim_ascii_end() == b"\\."
 }

@@ -128,6 +128,13 @@ fn a_session_ends_where_psql_connects_anew() {
 }
 
 #[test]
+fn what_psql_fills_unseen_is_not_empty() {
+    let file = |line: &str| format!("CREATE TABLE t (a int);\n{line}\nCREATE INDEX ON t (a);");
+    assert_eq!(rejected(&file("\\echo t")), [""; 0]);
+    assert_eq!(rejected(&file("\\copy t from 'rows.csv'")), ["3 index-create-blocking"]);
+}
+
+#[test]
 fn texts_are_read_as_the_file_sets_it() {
     let file = "SET standard_conforming_strings = off;\nSELECT '\\'; DROP INDEX i; --';";
     assert_eq!(rejected(file), [""; 0]);

@@ -19,6 +19,8 @@ const LOG_MAX: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Made {
     committed: State,
+    /// Names in it that something has been given: others need no walk over it.
+    given: BTreeSet<Name>,
     /// Tables with rows, by their names without schema.
     filled: BTreeSet<Name>,
     /// Any table may have rows.
@@ -39,12 +41,14 @@ impl Made {
                     if let Some(table) = &made.index_of {
                         self.indexes.insert(made.name.name.clone(), table.clone());
                     }
+                    self.given.insert(made.name.name.clone());
                     self.spreads |= made.partitioned;
                     if made.temporary {
                         continue; // The session's own for as long as it is there, as the history knows.
                     }
                 }
                 Event::Renamed { from, to } => {
+                    self.given.insert(to.clone());
                     if self.filled.contains(&from.name) {
                         self.filled.insert(to.clone());
                     }
@@ -57,8 +61,10 @@ impl Made {
                 | Event::Exclusive
                 | Event::Ddl
                 | Event::LockTimeout(_) => continue,
-                Event::SchemaCreated(_)
-                | Event::SchemaLeft { .. }
+                Event::SchemaCreated(schema) | Event::SchemaLeft { to: Some(schema), .. } => {
+                    self.given.insert(schema.clone());
+                }
+                Event::SchemaLeft { to: None, .. }
                 | Event::Gone(_)
                 | Event::Moved { .. }
                 | Event::PathChanged { .. }
@@ -121,6 +127,10 @@ impl Made {
     }
 
     fn standing(&self, object: &ObjectName) -> Standing {
+        let schema = object.schema.iter();
+        if !schema.chain([&object.name]).any(|name| self.given.contains(name)) {
+            return Standing::Unclear;
+        }
         let options = LexOptions::default();
         let scene = Scene { text: b"", options, in_block: false, failed: false, temp_first: true };
         self.committed.standing(object, &scene)

@@ -127,6 +127,11 @@ impl Rehearsal {
         judgement
     }
 
+    /// Rows are put into tables by what no text shows.
+    pub fn fills_unseen(&mut self) {
+        self.catalog.made_mut().fill(None);
+    }
+
     fn judge_commands(&self, text: &[u8], commands: &Commands) -> Judgement {
         judge(text, commands, &self.history, &self.context())
     }

@@ -1,5 +1,7 @@
 //! Files as psql sends them.
 
+use proptest::prelude::*;
+
 use crate::sql::script::{Part, Script};
 use crate::sql::{LexOptions, Span};
 
@@ -15,6 +17,7 @@ fn parts(file: &str) -> Vec<String> {
             }
             Part::Connect(_) => ">connect".to_owned(),
             Part::Include(_) => ">include".to_owned(),
+            Part::Copy(_) => ">copy".to_owned(),
         });
     }
     assert_eq!(script.text().len(), file.len());
@@ -81,11 +84,17 @@ fn data_of_copy_is_no_sql() {
         "copy t from stdin; select 1;\nselect 0;\n\\.\nselect 2;",
         &["copy t from stdin", "select 1", "select 2"],
     );
-    check("copy t from stdin;\nselect 0;\n", &["copy t from stdin"]);
+    check("copy t from stdin;\nselect 0;\n", &["copy t from stdin", "select 0"]);
+    check(
+        "copy (select 1) from stdin;\nselect 1;\ncopy t from stdin;\n\\.\n",
+        &["copy (select 1) from stdin", "select 1", "copy t from stdin"],
+    );
+    check("\\.\ncopy t from stdin;\nselect 1;", &["copy t from stdin", "select 1"]);
     check("copy t from '/x'; select 1;", &["copy t from '/x'", "select 1"]);
     check("copy t to stdout; select 1;", &["copy t to stdout", "select 1"]);
-    check("\\copy t from stdin\nselect 0;\n\\.\nselect 1;", &["select 1"]);
-    check("\\copy t from 'file'\nselect 1;", &["select 1"]);
+    check("\\copy t from stdin\nselect 0;\n\\.\nselect 1;", &[">copy", "select 1"]);
+    check("\\copy t to 'file'\nselect 1;", &["select 1"]);
+    check("\\copy t from 'file'\nselect 1;", &[">copy", "select 1"]);
 }
 
 #[test]
@@ -139,3 +148,63 @@ fn any_bytes_come_to_an_end() {
         assert!(parts < 100, "{file:?}");
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever a file holds: reading it ends, messages come in order and apart, and blanking changes neither its length
+    /// nor its lines.
+    #[test]
+    fn files_of_anything_are_read_to_their_end(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60),
+        conforming in any::<bool>(),
+    ) {
+        let file = pieces.concat().into_bytes();
+        let options = LexOptions { standard_conforming_strings: conforming, ..LexOptions::default() };
+        let mut script = Script::new(file.clone());
+        let mut behind = 0;
+        let mut parts = 0;
+        while let Some(part) = script.next_part(options) {
+            if let Part::Message(Span { start, end }) = part {
+                prop_assert!(behind <= start && start < end && end <= file.len());
+                behind = end;
+            }
+            parts += 1;
+            prop_assert!(parts <= file.len());
+        }
+        let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
+        prop_assert_eq!(script.text().len(), file.len());
+        prop_assert_eq!(lines(script.text()), lines(&file));
+    }
+}
+
+const PIECES: &[&str] = &[
+    "\\",
+    "\\;",
+    "\\g",
+    "\\.",
+    "\n\\.\n",
+    "\\i x",
+    "\\c",
+    "\\r",
+    "\\copy t from stdin",
+    "copy t from stdin",
+    ";",
+    "\n",
+    " ",
+    "'",
+    "\"",
+    "`",
+    "$$",
+    "--",
+    "/*",
+    "*/",
+    "(",
+    ")",
+    "select",
+    "begin atomic",
+    "end",
+    "create function",
+    ":",
+    "ä",
+];
