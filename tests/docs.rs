@@ -91,6 +91,8 @@ fn what_the_documents_link_to_is_there() {
         "docs/metrics.md",
         "docs/errors.md",
         "docs/configuration.md",
+        "docs/guard.md",
+        "docs/lint.md",
         "docs/drivers.md",
         "docs/postgres.md",
         "docs/timeouts.md",

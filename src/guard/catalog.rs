@@ -6,6 +6,7 @@
 //! `statement_timeout`: the size of a table that somebody has locked cannot be had. Whatever goes wrong is
 //! [`Answer::Unknown`].
 
+use super::history::Made;
 use crate::sql::commands::ObjectName;
 
 /// What a relation is: asked with [`Question::SQL`] and [`Question::name`] as its only parameter.
@@ -77,24 +78,42 @@ impl Question {
     }
 }
 
-/// What the catalog has said for one text.
+/// What the catalog has said for one text; for a session that is rehearsed, what it would say.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     answers: Vec<(Question, Answer)>,
+    made: Option<Made>,
 }
 
 impl Catalog {
     /// Nothing asked yet.
-    pub const EMPTY: &'static Self = &Self { answers: Vec::new() };
+    pub const EMPTY: &'static Self = &Self { answers: Vec::new(), made: None };
 
     /// Keeps an answer.
     pub fn tell(&mut self, question: Question, answer: Answer) {
         self.answers.push((question, answer));
     }
 
+    /// Nobody is asked: it is known what the session itself has made.
+    pub(super) fn rehearsed() -> Self {
+        Self { answers: Vec::new(), made: Some(Made::default()) }
+    }
+
+    /// What the session that is rehearsed has made.
+    pub(super) fn made_mut(&mut self) -> &mut Made {
+        self.made.get_or_insert_default()
+    }
+
+    /// True for what an earlier transaction of a session that is rehearsed has made.
+    pub(super) fn knows_as_made(&self, object: &ObjectName) -> bool {
+        self.made.as_ref().is_some_and(|made| made.has(object))
+    }
+
     pub(super) fn answer(&self, object: &ObjectName) -> Option<Answer> {
         let mut answers = self.answers.iter();
-        answers.find(|(question, _)| question.object == *object).map(|(_, answer)| *answer)
+        let told = answers.find(|(question, _)| question.object == *object);
+        let made = || self.made.as_ref()?.answer(object);
+        told.map(|(_, answer)| *answer).or_else(made)
     }
 }
 

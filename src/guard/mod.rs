@@ -20,6 +20,7 @@ mod judge;
 mod judgement;
 mod locks;
 mod proposal;
+pub mod rehearsal;
 mod rules;
 mod values;
 mod words;
@@ -32,6 +33,7 @@ pub use judge::{
 };
 pub use judgement::{Finding, Judgement};
 pub use proposal::proposal;
+pub use rehearsal::{Rehearsal, Stage};
 
 #[cfg(test)]
 mod tests;

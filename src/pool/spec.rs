@@ -341,25 +341,7 @@ impl PoolSpec {
         let settings = self.settings.load();
         let owner = self.shared.load();
         let own = owner.as_ref().map_or_else(|| self.limits_there().own, |o| o.limits_there().own);
-        let millis =
-            |limit: Timeout| u32::try_from(limit.as_millis().unwrap_or(0)).unwrap_or(u32::MAX);
-        // A statement that is only reported, or whose session is to end, may not be ended by the server.
-        let cancels = settings.timeout_action == TimeoutAction::Cancel;
-        let of_statements = |limit| if cancels { millis(limit) } else { 0 };
-        let limits = PerLimit {
-            statement: of_statements(settings.statement_timeout),
-            lock: millis(settings.lock_timeout),
-        };
-        let instead = PerLimit {
-            statement: of_statements(settings.maintenance_timeout),
-            lock: millis(settings.ddl_lock_timeout),
-        };
-        let may = match settings.timeout_override {
-            TimeoutOverride::Never => MaySet::Nothing,
-            TimeoutOverride::Lower => MaySet::Lower,
-            TimeoutOverride::Any => MaySet::Anything,
-        };
-        Belt::new(limits, instead, own, may)
+        belt_of(&settings, own)
     }
 
     /// Changes with what [`PoolSpec::belt`] says, together with that of the pool whose servers its clients have.
@@ -412,4 +394,27 @@ impl PoolSpec {
             .first()
             .map_or_else(String::new, ToString::to_string)
     }
+}
+
+/// The limits of time that servers keep for a role with these settings, whose own are those.
+#[must_use]
+pub fn belt_of(settings: &Effective, own: OwnLimits) -> Belt {
+    let millis = |limit: Timeout| u32::try_from(limit.as_millis().unwrap_or(0)).unwrap_or(u32::MAX);
+    // A statement that is only reported, or whose session is to end, may not be ended by the server.
+    let cancels = settings.timeout_action == TimeoutAction::Cancel;
+    let of_statements = |limit| if cancels { millis(limit) } else { 0 };
+    let limits = PerLimit {
+        statement: of_statements(settings.statement_timeout),
+        lock: millis(settings.lock_timeout),
+    };
+    let instead = PerLimit {
+        statement: of_statements(settings.maintenance_timeout),
+        lock: millis(settings.ddl_lock_timeout),
+    };
+    let may = match settings.timeout_override {
+        TimeoutOverride::Never => MaySet::Nothing,
+        TimeoutOverride::Lower => MaySet::Lower,
+        TimeoutOverride::Any => MaySet::Anything,
+    };
+    Belt::new(limits, instead, own, may)
 }

@@ -190,6 +190,7 @@ impl State {
             temporary,
             partitioned: made.partitioned,
             on_commit_drop: made.on_commit_drop,
+            index_of: None,
         }));
     }
 
@@ -201,8 +202,8 @@ impl State {
         if let Standing::New { temporary, partitioned, .. } = self.standing(table, scene) {
             let schema = table.schema.clone().filter(|_| !temporary);
             let name = ObjectName { database: None, schema, name: name.clone() };
-            let on_commit_drop = false;
-            let made = Relation { name, temporary, partitioned, on_commit_drop };
+            let (on_commit_drop, index_of) = (false, Some(table.name.clone()));
+            let made = Relation { name, temporary, partitioned, on_commit_drop, index_of };
             self.push(Event::Created(made));
         }
     }

@@ -63,6 +63,8 @@ pub(in super::super) struct Relation {
     pub(in super::super) partitioned: bool,
     /// It ends with its transaction.
     pub(in super::super) on_commit_drop: bool,
+    /// It is an index, of a table of this name.
+    pub(in super::super) index_of: Option<Name>,
 }
 
 /// What a transaction has made of `lock_timeout`.

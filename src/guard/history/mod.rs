@@ -9,12 +9,14 @@
 mod apply;
 mod event;
 mod lookup;
+mod made;
 
 use super::context::Context;
 use crate::sql::commands::{Commands, Found};
 use event::Event;
 pub(super) use event::{Scene, State};
 pub(super) use lookup::Standing;
+pub(super) use made::Made;
 
 /// A session's history; nothing but a null pointer for nearly all sessions.
 #[derive(Clone, Debug, Default)]
