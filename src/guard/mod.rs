@@ -29,7 +29,8 @@ pub use catalog::{Answer, Catalog, Question};
 pub use context::{Context, Limits};
 pub use history::History;
 pub use judge::{
-    bound_offset, judge, judge_call, judge_departure, judge_silence, looks_closely, offset_parameters,
+    bound_offset, judge, judge_call, judge_departure, judge_silence, looks_closely,
+    offset_parameters,
 };
 pub use judgement::{Finding, Judgement};
 pub use proposal::proposal;

@@ -1,7 +1,7 @@
 //! Who uses a pool and how its servers are reached.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,6 +15,21 @@ use crate::wire::Report;
 
 /// Servers that a pool has for each loop that its clients are on.
 const SERVERS_PER_LOOP: usize = 2;
+
+/// No policy judges texts.
+const UNGUARDED: u8 = 0;
+/// A policy judges texts that have commands.
+const GUARDED: u8 = 1;
+/// A policy judges every text.
+const GUARDED_CLOSELY: u8 = 2;
+
+fn guard_of(settings: &Effective) -> u8 {
+    match &settings.policy {
+        policy if policy.is_off() => UNGUARDED,
+        policy if crate::guard::looks_closely(policy) => GUARDED_CLOSELY,
+        _ => GUARDED,
+    }
+}
 
 /// One (database, role): made by the login hall at the first login, shared by everyone after it.
 #[derive(Debug)]
@@ -52,8 +67,8 @@ pub struct PoolSpec {
     limits_there: Mutex<LimitsThere>,
     /// Counts what changes the limits of its clients.
     belt_version: AtomicU64,
-    /// Its clients' texts are judged.
-    guarded: AtomicBool,
+    /// How its clients' texts are judged.
+    guard: AtomicU8,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -78,7 +93,7 @@ impl PoolSpec {
             database,
             role,
             time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
-            guarded: AtomicBool::new(!settings.policy.is_off()),
+            guard: AtomicU8::new(guard_of(&settings)),
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
@@ -195,7 +210,7 @@ impl PoolSpec {
     pub fn follow(&self, settings: Arc<Effective>) {
         let before = self.settings.swap(settings.clone());
         self.time_limits.store(TimeLimits::of(&settings));
-        self.guarded.store(!settings.policy.is_off(), Ordering::Relaxed);
+        self.guard.store(guard_of(&settings), Ordering::Relaxed);
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -319,7 +334,14 @@ impl PoolSpec {
     #[must_use]
     #[inline]
     pub fn is_guarded(&self) -> bool {
-        self.guarded.load(Ordering::Relaxed)
+        self.guard.load(Ordering::Relaxed) != UNGUARDED
+    }
+
+    /// Whether the policy judges texts that have no commands, too.
+    #[must_use]
+    #[inline]
+    pub fn looks_closely(&self) -> bool {
+        self.guard.load(Ordering::Relaxed) == GUARDED_CLOSELY
     }
 
     /// How long its clients may take.

@@ -92,7 +92,9 @@ impl<D: Driver> Engine<D> {
         }
         match known {
             Some((text, known))
-                if known.commands.is_none() && !minds_all(&client.session, &entry.server, text) =>
+                if known.commands.is_none()
+                    && !client.spec.looks_closely()
+                    && !minds_all(&client.session, &entry.server, text) =>
             {
                 None
             }
@@ -116,14 +118,18 @@ impl<D: Driver> Engine<D> {
     /// Whether a text is judged for what it does, whatever came before it.
     #[inline]
     pub(super) fn guards(&self, id: ClientId, effects: &TextEffects) -> bool {
-        effects.commands && self.clients.get(id).is_some_and(|client| client.spec.is_guarded())
+        let Some(client) = self.clients.get(id) else { return false };
+        let spec = &client.spec;
+        spec.is_guarded() && (effects.commands || spec.looks_closely())
     }
 
     /// Judges a Parse. `effects`: what its text does, read under the usual options.
     #[inline]
     pub(super) fn guard_parse(&mut self, case: Case<'_>, effects: &TextEffects) -> Option<Next> {
         let (client, entry) = (self.clients.get(case.id)?, self.servers.get(case.server?)?);
-        let minds = effects.commands || minds_all(&client.session, &entry.server, case.text);
+        let minds = effects.commands
+            || client.spec.looks_closely()
+            || minds_all(&client.session, &entry.server, case.text);
         if minds && client.spec.is_guarded() {
             return self.guard_text(case, None);
         }
@@ -276,10 +282,12 @@ impl<D: Driver> Engine<D> {
         options: LexOptions,
         offset: Option<u64>,
     ) -> Option<Next> {
-        let session = &self.clients.get(case.id)?.session;
+        let client = self.clients.get(case.id)?;
+        let session = &client.session;
         let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
         if commands.found().iter().all(controls)
             && !commands.beyond().any
+            && (!client.spec.looks_closely() || !commands.is_empty())
             && !session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
         {
             return None;

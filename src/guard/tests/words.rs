@@ -46,7 +46,7 @@ fn a_refusal_says_what_why_and_what_instead() {
 fn a_warning_is_no_error() {
     let judgement = Session::new(BuiltinPolicy::Default).judge("drop table t");
     let warning = judgement.warnings().next().unwrap().report();
-    assert_eq!(warning.severity.word(), "WARNING");
+    assert_eq!(warning.severity.word(), "NOTICE");
     assert_eq!(warning.message, "query guard: DROP TABLE would delete \"t\" and all its rows");
     assert_eq!(warning.routine, "guard:drop-table");
     assert!(judgement.refusal().is_none());

@@ -361,3 +361,21 @@ fn ddl_that_is_left_uncommitted_is_told_of() {
     assert_eq!(counted(&mut world, "uncommitted-ddl"), 1);
     world.check_accounts();
 }
+
+#[test]
+fn a_policy_that_looks_closely_sees_ordinary_texts() {
+    let mut world = World::of(
+        "[defaults]\npool_size = 1\nguard = \"mine\"\n\
+         [databases.app]\nprimary = \"postgres://127.0.0.1:1/app\"\n\
+         [roles.app]\npassword = \"x\"\n\
+         [guard.mine]\nselect-without-limit = \"reject\"\n",
+    );
+    let client = world.client();
+    check(&mut world, client, &query("select * from t"), "EI", &["42501"]);
+    check(&mut world, client, &query("select * from t where a = 1"), "DCI", &[]);
+    let batch = |text: &str| [parse(text), bind_execute(), sync()].concat();
+    for _ in 0..3 {
+        check(&mut world, client, &batch("select * from t"), "EI", &["42501"]);
+        check(&mut world, client, &batch("select 1"), "12DCI", &[]);
+    }
+}
