@@ -11,6 +11,7 @@ mod cancels;
 mod console;
 mod differential;
 mod ends;
+mod guard;
 mod harness;
 mod harness_proofs;
 mod limits;
