@@ -78,6 +78,8 @@ const RUN: &[Messages] = &[
     &["create index on nothing_sold (id)", "drop index nothing_sold_id_idx"],
     &["create table n (a int)", "create index i on n (a)", "reindex table n", "reindex index i", "drop index i"],
     &["create table n (a int)", "begin", "create index i on n (a)", "insert into n values (1)", "rollback"],
+    &["create table n (id int primary key, a text)", "begin", "alter table n add constraint c unique (a)", "create index i on n (a text_pattern_ops)", "commit"],
+    &["create table n (id int primary key, a text)", "create index n_a on n (a)", "begin", "alter table n add b int", "drop index n_a", "alter table n rename to m", "create index on m (b)", "rollback"],
     &["drop index nothing_sold_at", "create index nothing_sold_at on nothing_sold (at)"],
     &["create index on plans (day)", "drop index plans_day_idx"],
     &["create index i on only events (day)", "create index concurrently j on events_1 (day)", "create index concurrently k on events_2 (day)", "alter index i attach partition j", "alter index i attach partition k", "select indisvalid from pg_index where indexrelid = 'i'::regclass", "alter table events rename to e", "alter table e rename to events"],

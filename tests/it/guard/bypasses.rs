@@ -52,6 +52,12 @@ const WAYS: &[Way] = &[
     (&["create table n as select email from orders"], "create index i on n (email)"),
     (&["select email into n from orders"], "create index i on n (email)"),
     (&["create table n (email text)", "insert into n select email from orders"], "create index i on n (email)"),
+    // A table under the transaction's own lock, whose size nobody else can ask for: its indexes speak for it.
+    (&["begin", "alter table orders add b int"], CREATE_ON_ORDERS),
+    (&["begin", "lock table customers"], "drop index customers_name"),
+    (&["create table n (a int)", "create index p on n (a) where a > 9", "insert into n values (1)", "begin", "alter table n add b int"], "create index i on n (b)"),
+    (&["create table n (a int)", "create index p on n using hash (a)", "create index q on n using brin (a)", "insert into n values (1)", "begin", "alter table n add b int"], "create index i on n (b)"),
+    (&["create table n (a int primary key)", "insert into n values (1)", "delete from n", "insert into n values (2)", "begin", "truncate log", "alter table n add b int"], "create index i on n (b)"),
     // Partitions that are not new.
     (&["begin", "create table e (like events) partition by range (day)", "alter table events detach partition events_1", "alter table e attach partition events_1 for values from (0) to (100)"], "create index i on e (day)"),
     // What a client says of itself.
