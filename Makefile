@@ -15,8 +15,8 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-oracle fuzz build bench \
-	bench-counts
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-migrations test-oracle \
+	fuzz build bench bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ fuzz: ## any bytes through the lexer and the recognisers, 5 minutes for each tar
 test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 80 minutes
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
+
+test-migrations: ## what Django, Rails, pg_dump and pgbench send to build schemas, under the guard: nothing is refused, about 2 minutes
+	@.ci/setup test
+	@PGWEIR_MIGRATIONS=all cargo test --test drivers -- --nocapture migrations::
 
 build: ## target/release/pgweir
 	@.ci/setup build
