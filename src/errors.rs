@@ -250,7 +250,7 @@ pub fn statement_too_long(body_len: u32, most: usize) -> Report {
 /// 01000: a rule of the guard warns of the statement, which is run. Fault: client.
 #[must_use]
 pub fn guard_warned(rule: &str, what: &str) -> Report {
-    Report::new(Severity::Warning, b"01000", format!("query guard: {what}"))
+    Report::new(Severity::Notice, b"01000", format!("query guard: {what}"))
         .routine(format!("guard:{rule}"))
 }
 

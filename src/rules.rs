@@ -10,7 +10,7 @@ pub enum Action {
     Off,
     /// Counted and logged; the client sees nothing.
     Log,
-    /// As `Log`, and the client reads a WARNING once for each text.
+    /// As `Log`, and the client reads a NOTICE once for each text.
     Warn,
     /// The statement is refused with 42501.
     Reject,

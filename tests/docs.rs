@@ -38,6 +38,7 @@ fn every_error_of_a_session_is_explained() {
         errors::session_state_refused("LOAD"),
         errors::guard_refused("truncate", "LOAD"),
         errors::guard_warned("truncate", "LOAD"),
+        errors::statement_too_long(3, 2),
         errors::configuration_gone(),
         errors::listener_lost(&cause),
         errors::listener_moved(),

@@ -451,6 +451,10 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         after: &[u8],
     ) -> Next {
+        // Before the text is looked up: it would count as having come before.
+        if let Some(next) = self.parameters_first(id, server, header.tag) {
+            return next;
+        }
         let body = &message[HEADER_LEN..];
         let parse = if header.tag == tag::PARSE { ParseView::read(body) } else { None };
         let text = match header.tag {
@@ -478,9 +482,6 @@ impl<D: Driver> Engine<D> {
                 client.session.held = true;
             }
             return Next::Pause;
-        }
-        if let Some(next) = self.parameters_first(id, server, header.tag) {
-            return next;
         }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {

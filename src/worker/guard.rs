@@ -22,11 +22,12 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::{Known, StatementId};
 use crate::rules::Action;
 use crate::server::Server;
+use crate::server::ledger::Ledger;
 use crate::session::changes::is_on;
 use crate::session::{Limit, Pins, TextEffects};
 use crate::sql::commands::{Command, Commands, Found};
 use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
-use crate::wire::Severity;
+
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, BindValues, ParseView, query_text, tag};
@@ -64,7 +65,8 @@ impl<D: Driver> Engine<D> {
             return None;
         }
         let options = lex_options(&self.clients.get(id)?.session);
-        let commands = self.commands_of(text, options);
+        // Not looked up: that would count as having come before.
+        let commands = commands(text, options);
         self.judge_text(case, &commands, options)
     }
 
@@ -79,15 +81,13 @@ impl<D: Driver> Engine<D> {
         known: &Option<Known>,
     ) -> Option<Next> {
         match (header.tag, known) {
-            (tag::QUERY, Some(known))
-                if known.commands.is_none() && !self.minds_all(id, server) =>
-            {
-                None
-            }
             (tag::QUERY, Some(known)) => {
                 let text = query_text(message.get(HEADER_LEN..)?)?;
+                if known.commands.is_none() && !self.minds_all(id, server, text) {
+                    return None;
+                }
                 let case = Case { id, server: Some(server), stands: Stands::Query, before, text };
-                self.guard_text(case, known.commands.as_ref())
+                self.guard_text(case, Some(known))
             }
             _ if self.is_too_long(header) => {
                 self.refuse_too_long((id, Some(server)), (header, message), before)
@@ -108,31 +108,28 @@ impl<D: Driver> Engine<D> {
     /// Judges a Parse. `effects`: what its text does, read under the usual options.
     #[inline]
     pub(super) fn guard_parse(&mut self, case: Case<'_>, effects: &TextEffects) -> Option<Next> {
-        if !effects.commands && !self.minds_all(case.id, case.server?) {
-            return None;
+        let is_guarded = self.clients.get(case.id)?.spec.is_guarded();
+        if is_guarded && (effects.commands || self.minds_all(case.id, case.server?, case.text)) {
+            return self.guard_text(case, None);
         }
-        if !self.clients.get(case.id)?.spec.is_guarded() {
-            return None;
-        }
-        self.guard_text(case, None)
+        None
     }
 
     /// Whether a text is judged that has no commands, as far as the usual options show: something before it makes it
     /// one to be told of, or it is read otherwise here.
     #[inline]
-    fn minds_all(&self, id: ClientId, server: ServerId) -> bool {
+    fn minds_all(&self, id: ClientId, server: ServerId, text: &[u8]) -> bool {
         let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
             return false;
         };
         let minds = client.session.guarded.as_ref().is_some_and(|g| g.history.minds_ordinary());
         let ledger = &entry.server.ledger;
         let plainly = entry.server.reads() == LexOptions::default();
-        let settled = ledger.is_up_to_date() && !ledger.batch_is_open();
-        minds || !plainly || !settled
+        minds || !plainly || is_doubtful(ledger, text)
     }
 
     #[inline(never)]
-    fn guard_text(&mut self, case: Case<'_>, known: Option<&Arc<Commands>>) -> Option<Next> {
+    fn guard_text(&mut self, case: Case<'_>, known: Option<&Known>) -> Option<Next> {
         let entry = self.servers.get(case.server?)?;
         let options = entry.server.reads();
         let ledger = &entry.server.ledger;
@@ -140,14 +137,14 @@ impl<D: Driver> Engine<D> {
             // The server throws it away, or ends the connection over it.
             return None;
         }
-        // What is under way may change how the server reads a backslash.
-        let doubtful =
-            case.text.contains(&b'\\') && (!ledger.is_up_to_date() || ledger.batch_is_open());
+        let doubtful = is_doubtful(ledger, case.text);
         if doubtful && !ledger.is_up_to_date() {
             return Some(self.hold_client(case.id));
         }
         let found = match known {
-            Some(known) if options == LexOptions::default() => known.clone(),
+            Some(known) if options == LexOptions::default() => {
+                known.commands.clone().unwrap_or_default()
+            }
             Some(_) | None => self.commands_of(case.text, options),
         };
         if doubtful {
@@ -362,9 +359,7 @@ impl<D: Driver> Engine<D> {
                 && reads_notices
                 && guarded.warns_first(finding.rule, case.text)
             {
-                let mut notice = finding.report();
-                notice.severity = Severity::Notice;
-                notice.write(&mut self.to_client);
+                finding.report().write(&mut self.to_client);
             }
         }
     }
@@ -413,7 +408,8 @@ impl<D: Driver> Engine<D> {
         text: &[u8],
         has_commands: bool,
     ) {
-        if has_commands || self.minds_all(id, server) {
+        let reads = self.servers.get(server).map(|entry| entry.server.reads());
+        if has_commands || reads != Some(LexOptions::default()) {
             self.record_text(id, server, text);
         }
     }
@@ -525,13 +521,15 @@ fn text_of(message: u8, body: &[u8]) -> Option<(&[u8], Stands)> {
     }
 }
 
-/// False for texts that begin like queries and transactions: what those do can wait for a server.
+/// Whether what is under way may change how the server reads a text: where a backslash in it stands for itself.
+fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
+    (!ledger.is_up_to_date() || ledger.batch_is_open()) && text.contains(&b'\\')
+}
+
+/// True for texts that begin like CREATE, DROP, DO or REINDEX: what else there is can wait for a server.
 fn may_be_definition(text: &[u8]) -> bool {
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    !matches!(
-        first.map(u8::to_ascii_lowercase),
-        None | Some(b's' | b'i' | b'u' | b'w' | b'b' | b'e')
-    )
+    matches!(first, Some(b'c' | b'C' | b'd' | b'D' | b'r' | b'R'))
 }
 
 /// The largest OFFSET that values of a Bind give.
