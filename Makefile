@@ -15,7 +15,7 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-migrations test-oracle \
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-guard test-oracle \
 	fuzz build bench bench-counts
 
 help: ## print this list
@@ -61,9 +61,10 @@ test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
 
-test-migrations: ## what Django, Rails, pg_dump and pgbench send to build schemas, under the guard: nothing is refused, about 2 minutes
+test-guard: ## the guard's proofs on Postgres, and real migrations through it, about 3 minutes
 	@.ci/setup test
-	@PGWEIR_MIGRATIONS=all cargo test --test drivers -- --nocapture migrations::
+	@PGWEIR_GUARD=long cargo test --test it -- --nocapture guard::
+	@PGWEIR_GUARD=long cargo test --test drivers -- --nocapture migrations::
 
 build: ## target/release/pgweir
 	@.ci/setup build

@@ -1,7 +1,7 @@
 //! What frameworks and tools send to build a schema, through pgweir: none of it is refused by the rules of index DDL.
 //! Policy `default`, and `restore` where it says so.
 //!
-//! `make test-migrations` has Django make the tables of all of its tests' apps, `make test` those of a few.
+//! `make test-guard` has Django make the tables of all of its tests' apps, `make test` those of a few.
 
 mod rails;
 
@@ -198,7 +198,7 @@ fn django_tests(site: &Site) {
     const FEW: &str = "backends basic constraints indexes many_to_many migrations model_fields postgres_tests schema";
     let listed =
         include_str!("django_suite/apps.txt").lines().filter(|line| !line.starts_with('#'));
-    let apps: Vec<&str> = match std::env::var_os("PGWEIR_MIGRATIONS") {
+    let apps: Vec<&str> = match std::env::var_os("PGWEIR_GUARD") {
         Some(_) => listed.map(|line| line.trim_start_matches('+')).collect(),
         None => FEW.split(' ').collect(),
     };

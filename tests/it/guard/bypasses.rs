@@ -121,17 +121,22 @@ fn assert_closed(ways: &[Way]) {
         assert_locks(primary, &mut straight, before, text);
         drop(straight);
         primary.sql("shop", live::CLEAR).unwrap();
-        for extended in [false, true] {
+        for (extended, at_once) in [(false, false), (true, false), (true, true)] {
+            let by_parse = |text: &str| extended && is_one_statement(text);
+            let message = |text: &str| if by_parse(text) { batch(text) } else { query(text) };
             let mut client = front::client(&pgweir);
-            for earlier in *before {
-                assert_runs(&client.ask(earlier), earlier);
-            }
-            if !extended || is_one_statement(text) {
-                let request = if extended { batch(text) } else { query(text) };
-                let frames = play(&mut client, &request, 1);
-                if !frames.iter().any(|frame| frame.tag == b'E' && rule_of(frame).is_some()) {
-                    open.push(format!("{before:?} {text}: {:?}", told(&frames)));
+            let earlier: Vec<Vec<u8>> = before.iter().map(|text| message(text)).collect();
+            let frames = if at_once {
+                let all = [earlier.concat(), message(text)].concat();
+                play(&mut client, &all, before.len() + 1)
+            } else {
+                for (bytes, text) in earlier.iter().zip(*before) {
+                    assert_runs(&play(&mut client, bytes, 1), text);
                 }
+                play(&mut client, &message(text), 1)
+            };
+            if !frames.iter().any(|frame| frame.tag == b'E' && rule_of(frame).is_some()) {
+                open.push(format!("{before:?} {text} {extended} {at_once}: {:?}", told(&frames)));
             }
             client.ask("rollback");
             drop(client);
@@ -275,6 +280,39 @@ fn what_was_prepared_is_judged_again_when_it_runs() {
         "1",
         "{frames:?}"
     );
+}
+
+/// Between Bind and Execute, names may come to mean something else.
+#[test]
+#[ignore = "fails: a portal is judged at its Bind and not again when it runs"]
+fn a_portal_does_not_outlive_what_it_was_judged_by() {
+    let cluster = live::shop();
+    let pgweir = live::guarded(&cluster, 1).start();
+    let live_now = "do $$ begin alter table n rename to m; alter table orders rename to n; end $$";
+    let mut open = Vec::new();
+    for (portal, other) in [("p", ""), ("", "q"), ("p", "q")] {
+        let mut client = front::client(&pgweir);
+        client.ask("begin");
+        client.ask("create table n (email text)");
+        let swap =
+            [parse("swap", live_now, &[]), bind(other, "swap", &[]), execute(other, 0)].concat();
+        let bytes = [
+            parse("build", "create index i on n (email)", &[]),
+            bind(portal, "build", &[]),
+            swap,
+            execute(portal, 0),
+            sync(),
+        ];
+        let frames = play(&mut client, &bytes.concat(), 1);
+        let built = client
+            .ask("select indrelid::regclass from pg_index where indexrelid = to_regclass('i')");
+        let built: Vec<String> = built.iter().flat_map(Frame::texts).collect();
+        if !built.is_empty() {
+            open.push(format!("{portal:?}, the other {other:?}: {}", render_all(&frames)));
+        }
+        client.ask("rollback");
+    }
+    assert!(open.is_empty(), "an index of orders was built:\n{}", open.join("\n"));
 }
 
 /// 0x95 0x5C is one character of SJIS, whose second byte looks like a backslash.

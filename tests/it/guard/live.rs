@@ -25,7 +25,7 @@ pub const SCHEMA: &str = "\
     create table \"Other Shop\".\"Orders\" (\"Id\" int primary key, email text);
     insert into \"Other Shop\".\"Orders\" select n, 'm' || n from generate_series(1, 200) n;
     create index \"By Mail\" on \"Other Shop\".\"Orders\" (email);
-    create table nothing_sold (id int, at date);
+    create table nothing_sold (id int primary key, at date);
     create index nothing_sold_at on nothing_sold (at);
     create table plans (id int, day int) partition by range (day);
     create table log (what text);
