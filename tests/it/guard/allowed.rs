@@ -207,7 +207,7 @@ impl Sending {
     fn of(number: usize) -> Vec<Self> {
         match std::env::var_os("PGWEIR_GUARD") {
             Some(_) => Self::ALL.to_vec(),
-            None if number % 3 == 0 => {
+            None if number.is_multiple_of(3) => {
                 vec![Self::Queries, Self::Batches, Self::ALL[2 + number % 9 / 3]]
             }
             None => vec![Self::Queries, Self::Batches],

@@ -94,6 +94,26 @@ const OTHER_PATHS: &[Way] = &[
     (&["set search_path = 'Other Shop'"], "create index i on \"Orders\" (email)"),
     (&["set search_path to \"Other Shop\", public"], "drop index \"By Mail\""),
     (&["set search_path = 'Other Shop'", "begin", "create table n (email text)"], "create index i on \"Orders\" (email)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path = app"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path = 'app'"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path to public, 'app'"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set schema 'app'"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path = nowhere, E'\\x61pp'"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "begin", "set search_path = app", "commit"], "create index i on n (a)"),
+    (&["set search_path = 'Other Shop'", "set search_path to default"], CREATE_ON_ORDERS),
+    (&["set search_path = 'Other Shop'", "reset search_path"], CREATE_ON_ORDERS),
+    // Temporary tables are the first that a name means, unless the path says otherwise.
+    (&["set search_path = public, pg_temp", "create temp table orders (email text)"], CREATE_ON_ORDERS),
+    (&["set search_path = 'public', 'pg_temp'", "create temp table orders (email text)"], CREATE_ON_ORDERS),
+];
+
+/// Paths that pgweir does not follow: their sessions keep their servers.
+#[rustfmt::skip]
+const UNKNOWN_PATHS: &[Way] = &[
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path to U&\"\\0061pp\""], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "set search_path to U&\"!0061pp\" uescape '!'"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "select set_config('search_path', 'ap' || 'p', false)"], "create index i on n (a)"),
+    (&["create schema app", "create table app.n as select 1 as a", "do $$ begin set search_path = app; end $$"], "create index i on n (a)"),
 ];
 
 #[test]
@@ -102,9 +122,14 @@ fn ways_around_it_are_refused() {
 }
 
 #[test]
-#[ignore = "fails: the catalog is asked with the role's own search_path, not with what the session has set"]
 fn a_search_path_that_was_set_is_no_way_around_it() {
     assert_closed(OTHER_PATHS);
+}
+
+#[test]
+#[ignore = "fails: where it is not known what search_path a session has, the catalog is asked with the role's own"]
+fn a_search_path_that_is_not_known_is_no_way_around_it() {
+    assert_closed(UNKNOWN_PATHS);
 }
 
 fn assert_closed(ways: &[Way]) {
