@@ -469,10 +469,8 @@ impl<D: Driver> Engine<D> {
             Some(text) if header.tag == tag::QUERY && whole => Some(self.texts.look(text)),
             Some(_) | None => None,
         };
-        if let Some(client) = self.clients.get(id)
-            && client.spec.is_guarded()
-            && let Some(next) = self.guard_first((id, server), (header, message), before, &known)
-        {
+        let of_query = text.zip(known.as_ref());
+        if let Some(next) = self.guard_first((id, server), (header, message), before, of_query) {
             return next;
         }
         if let Some(database) = text.and_then(|text| sql::vacated(text, sql::LexOptions::default()))

@@ -50,6 +50,7 @@ pub(super) struct Case<'a> {
 impl<D: Driver> Engine<D> {
     /// Judges a text of a client that holds no server: whatever is refused here costs no server, and what is not is
     /// judged again once there is one.
+    #[inline]
     pub(super) fn guard_here(
         &mut self,
         id: ClientId,
@@ -59,11 +60,16 @@ impl<D: Driver> Engine<D> {
         if self.is_too_long(header) {
             return self.refuse_too_long((id, None), (header, message), b"");
         }
-        let (text, stands) = text_of(header.tag, message.get(HEADER_LEN..)?)?;
-        let case = Case { id, server: None, stands, before: b"", text };
-        if !may_be_definition(text) {
+        if !may_be_definition(header.tag, message.get(HEADER_LEN..)?) {
             return None;
         }
+        self.guard_definition(id, header, message)
+    }
+
+    #[inline(never)]
+    fn guard_definition(&mut self, id: ClientId, header: Header, message: &[u8]) -> Option<Next> {
+        let (text, stands) = text_of(header.tag, message.get(HEADER_LEN..)?)?;
+        let case = Case { id, server: None, stands, before: b"", text };
         let options = lex_options(&self.clients.get(id)?.session);
         // Not looked up: that would count as having come before.
         let commands = commands(text, options);
@@ -78,24 +84,32 @@ impl<D: Driver> Engine<D> {
         (id, server): (ClientId, ServerId),
         (header, message): (Header, &[u8]),
         before: &[u8],
-        known: &Option<Known>,
+        known: Option<(&[u8], &Known)>,
     ) -> Option<Next> {
-        match (header.tag, known) {
-            (tag::QUERY, Some(known)) => {
-                let text = query_text(message.get(HEADER_LEN..)?)?;
-                if known.commands.is_none() && !self.minds_all(id, server, text) {
-                    return None;
-                }
+        let (client, entry) = (self.clients.get(id)?, self.servers.get(server)?);
+        if !client.spec.is_guarded() {
+            return None;
+        }
+        match known {
+            Some((text, known))
+                if known.commands.is_none() && !minds_all(&client.session, &entry.server, text) =>
+            {
+                None
+            }
+            Some((text, known)) => {
                 let case = Case { id, server: Some(server), stands: Stands::Query, before, text };
                 self.guard_text(case, Some(known))
             }
-            _ if self.is_too_long(header) => {
+            None if self.is_too_long(header) => {
                 self.refuse_too_long((id, Some(server)), (header, message), before)
             }
-            (tag::FUNCTION_CALL, _) if !is_large_object_function(message.get(HEADER_LEN..)?) => {
+            None if header.tag == tag::FUNCTION_CALL => {
+                if is_large_object_function(message.get(HEADER_LEN..)?) {
+                    return None;
+                }
                 self.guard_call(id, server, before)
             }
-            _ => None,
+            None => None,
         }
     }
 
@@ -108,24 +122,12 @@ impl<D: Driver> Engine<D> {
     /// Judges a Parse. `effects`: what its text does, read under the usual options.
     #[inline]
     pub(super) fn guard_parse(&mut self, case: Case<'_>, effects: &TextEffects) -> Option<Next> {
-        let is_guarded = self.clients.get(case.id)?.spec.is_guarded();
-        if is_guarded && (effects.commands || self.minds_all(case.id, case.server?, case.text)) {
+        let (client, entry) = (self.clients.get(case.id)?, self.servers.get(case.server?)?);
+        let minds = effects.commands || minds_all(&client.session, &entry.server, case.text);
+        if minds && client.spec.is_guarded() {
             return self.guard_text(case, None);
         }
         None
-    }
-
-    /// Whether a text is judged that has no commands, as far as the usual options show: something before it makes it
-    /// one to be told of, or it is read otherwise here.
-    #[inline]
-    fn minds_all(&self, id: ClientId, server: ServerId, text: &[u8]) -> bool {
-        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
-            return false;
-        };
-        let minds = client.session.guarded.as_ref().is_some_and(|g| g.history.minds_ordinary());
-        let ledger = &entry.server.ledger;
-        let plainly = entry.server.reads() == LexOptions::default();
-        minds || !plainly || is_doubtful(ledger, text)
     }
 
     #[inline(never)]
@@ -168,6 +170,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    #[inline]
     fn is_too_long(&self, header: Header) -> bool {
         let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
         is_text && header.body_len as usize > self.max_statement_size
@@ -522,12 +525,28 @@ fn text_of(message: u8, body: &[u8]) -> Option<(&[u8], Stands)> {
 }
 
 /// Whether what is under way may change how the server reads a text: where a backslash in it stands for itself.
+#[inline]
 fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
     (!ledger.is_up_to_date() || ledger.batch_is_open()) && text.contains(&b'\\')
 }
 
-/// True for texts that begin like CREATE, DROP, DO or REINDEX: what else there is can wait for a server.
-fn may_be_definition(text: &[u8]) -> bool {
+/// Whether a text is judged that has no commands, as far as the usual options show: something before it makes it one to be
+/// told of, or it is read otherwise here.
+#[inline]
+fn minds_all(session: &Session, server: &Server, text: &[u8]) -> bool {
+    session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
+        || server.reads() != LexOptions::default()
+        || is_doubtful(&server.ledger, text)
+}
+
+/// True for messages whose text begins like CREATE, DROP, DO or REINDEX: what else there is can wait for a server.
+#[inline]
+fn may_be_definition(message: u8, body: &[u8]) -> bool {
+    let text = match message {
+        tag::QUERY => body,
+        tag::PARSE => body.iter().position(|byte| *byte == 0).map_or(body, |end| &body[end + 1..]),
+        _ => return false,
+    };
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, Some(b'c' | b'C' | b'd' | b'D' | b'r' | b'R'))
 }
