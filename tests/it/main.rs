@@ -12,6 +12,7 @@ mod console;
 mod differential;
 mod ends;
 mod explain;
+mod guard;
 mod harness;
 mod harness_proofs;
 mod limits;
