@@ -1,21 +1,29 @@
 //! What the guard knows of a session: what its transaction has done, and what it has been told.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::sync::Arc;
 
+use crate::deadline::Tick;
 use crate::guard::{Catalog, History, Judgement};
-use crate::prepared::StatementId;
+
 use crate::wire::TransactionStatus;
 
 /// Warnings that a client has had, of which it is told once: so many texts are remembered.
 const WARNED_MAX: usize = 64;
+
+/// So long what the catalog has said is believed, in milliseconds.
+const FRESH_MS: u64 = 5_000;
+
+/// Portals of texts with commands that are followed at a time, and the longest of their texts.
+const PORTALS_MAX: usize = 8;
+const PORTAL_TEXT_MAX: usize = 64 * 1024;
 
 /// What the guard knows of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Guarded {
     /// What its transaction has done so far.
     pub history: History,
-    /// What the unnamed portal runs, where that has commands.
-    pub portal: Option<StatementId>,
+    portals: Vec<Portal>,
     catalog: Asking,
     /// What was found last, and counted; until the next ReadyForQuery.
     told: Option<u64>,
@@ -23,6 +31,14 @@ pub struct Guarded {
     warned: Vec<u64>,
     /// How long its transaction holds locks is being looked at.
     watched: bool,
+}
+
+/// A portal whose text has commands: it is judged again when it runs.
+#[derive(Clone, Debug)]
+struct Portal {
+    /// Of its name.
+    hash: u64,
+    text: Arc<[u8]>,
 }
 
 /// Whether the catalog is asked about a text.
@@ -33,7 +49,9 @@ enum Asking {
     /// It is being asked.
     Asked { ticket: u64, text: u64 },
     /// It has answered.
-    Answered { text: u64, catalog: Box<Catalog> },
+    Answered { text: u64, at: Tick, catalog: Box<Catalog> },
+    /// The client has cancelled it.
+    Cancelled { text: u64 },
 }
 
 impl Guarded {
@@ -71,7 +89,7 @@ impl Guarded {
     pub fn is_blank(&self) -> bool {
         let asks = !matches!(self.catalog, Asking::No);
         let told = self.told.is_some() || !self.warned.is_empty();
-        !asks && !told && self.portal.is_none() && self.history.is_empty()
+        !asks && !told && self.portals.is_empty() && self.history.is_empty()
     }
 
     /// The catalog is asked about a text.
@@ -86,23 +104,63 @@ impl Guarded {
     }
 
     /// The catalog has answered; false where nobody waits for this any more.
-    pub fn answered(&mut self, ticket: u64, catalog: Catalog) -> bool {
+    pub fn answered(&mut self, ticket: u64, catalog: Catalog, at: Tick) -> bool {
         match self.catalog {
             Asking::Asked { ticket: asked, text } if asked == ticket => {
-                self.catalog = Asking::Answered { text, catalog: Box::new(catalog) };
+                self.catalog = Asking::Answered { text, at, catalog: Box::new(catalog) };
                 true
             }
-            Asking::No | Asking::Asked { .. } | Asking::Answered { .. } => false,
+            _ => false,
         }
     }
 
-    /// What the catalog has said for a text; None where it was not asked.
+    /// What the catalog has said for a text a moment ago; None where it was not asked.
     #[must_use]
-    pub fn answers_for(&self, text: &[u8]) -> Option<&Catalog> {
+    pub fn answers_for(&self, text: &[u8], now: Tick) -> Option<&Catalog> {
         match &self.catalog {
-            Asking::Answered { text: asked, catalog } if *asked == mark(text) => Some(catalog),
-            Asking::No | Asking::Asked { .. } | Asking::Answered { .. } => None,
+            Asking::Answered { text: asked, at, catalog }
+                if *asked == mark(text) && now.since(*at) <= FRESH_MS =>
+            {
+                Some(catalog)
+            }
+            _ => None,
         }
+    }
+
+    /// The client cancels the statement for which the catalog is being asked. Whether it is.
+    pub fn cancel(&mut self) -> bool {
+        let Asking::Asked { text, .. } = self.catalog else { return false };
+        self.catalog = Asking::Cancelled { text };
+        true
+    }
+
+    /// Whether the client has cancelled a text; told once.
+    pub fn takes_cancel(&mut self, text: &[u8]) -> bool {
+        let is_cancelled =
+            matches!(self.catalog, Asking::Cancelled { text: asked } if asked == mark(text));
+        if is_cancelled {
+            self.catalog = Asking::No;
+        }
+        is_cancelled
+    }
+
+    /// A portal has been bound to a text with commands, or (`None`) to another. False where that cannot be remembered.
+    pub fn binds(&mut self, hash: u64, text: Option<&[u8]>) -> bool {
+        self.portals.retain(|portal| portal.hash != hash);
+        let Some(text) = text else { return true };
+        let fits = self.portals.len() < PORTALS_MAX && text.len() <= PORTAL_TEXT_MAX;
+        if fits {
+            self.portals.push(Portal { hash, text: text.into() });
+        }
+        fits
+    }
+
+    /// What a portal runs, where that has commands.
+    #[must_use]
+    #[inline]
+    pub fn portal(&self, hash: u64) -> Option<Arc<[u8]>> {
+        let bound = self.portals.iter().find(|portal| portal.hash == hash);
+        bound.map(|portal| portal.text.clone())
     }
 
     /// A ReadyForQuery came. `failed`: its unit has failed; `before`: what the one before said.
@@ -114,6 +172,7 @@ impl Guarded {
             TransactionStatus::Failed => self.history.failed(),
             TransactionStatus::Idle => {
                 self.watched = false;
+                self.portals.clear();
                 let committed = !failed && before != TransactionStatus::Failed;
                 self.history.transaction_ended(committed);
             }
@@ -122,14 +181,14 @@ impl Guarded {
 
     /// It gets a server, and has left nothing on it.
     pub fn leases(&mut self) {
-        self.portal = None;
+        self.portals.clear();
         self.history.transaction_ended(false);
         self.history.temporary_tables_gone();
     }
 
     /// What was said may not be so any more. What is being asked is for a message that has not been sent.
     fn forget_answers(&mut self) {
-        if let Asking::Answered { .. } = self.catalog {
+        if !self.is_asking() {
             self.catalog = Asking::No;
         }
     }

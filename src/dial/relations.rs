@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::question::{AnswerError, Row, ask, leave};
@@ -27,12 +28,21 @@ const SETTINGS: &str = "SELECT pg_catalog.current_setting('client_encoding'), \
     pg_catalog.current_setting('search_path')";
 
 impl Dialler {
-    /// Asks; as many answers come back as could be had.
+    /// Asks; as many answers come back as could be had. `places` bounds how many ask at a time.
     ///
     /// Cancel safe: dropping it closes the connection.
-    pub async fn ask_relations(&self, pool: &PoolSpec, asked: &Asked) -> Vec<Answer> {
+    pub async fn ask_relations(
+        &self,
+        pool: &PoolSpec,
+        asked: &Asked,
+        places: &Semaphore,
+    ) -> Vec<Answer> {
         let mut answers = Vec::new();
-        let why = match timeout(LIMIT, self.ask_all(pool, asked, &mut answers)).await {
+        let asking = async {
+            let _place = places.acquire().await.map_err(|_| "pgweir is stopping".to_owned())?;
+            self.ask_all(pool, asked, &mut answers).await
+        };
+        let why = match timeout(LIMIT, asking).await {
             Ok(Ok(())) => return answers,
             Ok(Err(why)) => why,
             Err(_) => "no answer in time".to_owned(),
@@ -82,17 +92,40 @@ async fn ask_as(
         ask(connected, BE_LIKE_ROLE, &[role]).await?;
     }
     for question in &asked.questions {
-        let rows = ask(connected, Question::SQL, &[&question.name()]).await?;
-        answers.push(answer(&rows));
+        let answer = ask_relation(connected, question, asked.path_is_known).await?;
+        // What the client has sent and the server has not done may bring it about.
+        let early = asked.is_early && answer == Answer::Missing;
+        answers.push(if early { Answer::Unknown } else { answer });
     }
     Ok(())
 }
 
+/// Asks about one relation. `path_is_known`: the connection has the `search_path` of the session that it asks for;
+/// otherwise a name without a schema is only believed where there is one relation of that name.
+///
+/// Not cancel safe: give the connection up.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_relation(
+    connected: &mut Connected,
+    question: &Question,
+    path_is_known: bool,
+) -> Result<Answer, AnswerError> {
+    if path_is_known || !question.needs_search_path() {
+        return Ok(answer(&ask(connected, Question::SQL, &[&question.name()]).await?));
+    }
+    let anywhere = ask(connected, Question::SQL_ANYWHERE, &[question.bare_name()]).await?;
+    Ok(if anywhere.len() > 1 { Answer::Unknown } else { answer(&anywhere) })
+}
+
 fn answer(rows: &[Row]) -> Answer {
     let Some(row) = rows.first() else { return Answer::Missing };
-    let is_true =
-        |column: usize| row.get(column).is_some_and(|value| value.as_deref() == Some(b"t"));
-    Answer::Relation { partitioned: is_true(0), empty: is_true(1) }
+    let is_true = |column: usize| Some(row.get(column)?.as_deref()? == b"t");
+    match (is_true(0), is_true(1)) {
+        (Some(partitioned), Some(empty)) => Answer::Relation { partitioned, empty },
+        _ => Answer::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +141,6 @@ mod tests {
         let partitioned = Answer::Relation { partitioned: true, empty: false };
         assert_eq!(answer(&[row(["t", "f"])]), partitioned);
         let unknown = vec![Some(b"f".to_vec()), None];
-        assert_eq!(answer(&[unknown]), Answer::Relation { partitioned: false, empty: false });
+        assert_eq!(answer(&[unknown]), Answer::Unknown);
     }
 }

@@ -31,6 +31,36 @@ pub enum Answer {
     Unknown,
 }
 
+/// The columns of an answer, for the relations that a condition is true of.
+macro_rules! question {
+    ($condition:literal) => {
+        concat!(
+            "\
+             SELECT r.relkind IN ('p', 'I') AS partitioned, \
+             CASE WHEN t.relkind = 'p' THEN NOT EXISTS \
+             (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhparent OPERATOR(pg_catalog.=) t.oid) \
+             WHEN t.relkind NOT IN ('r', 'm') THEN false \
+             WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l \
+             WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) t.oid \
+             AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock') THEN \
+             (SELECT COALESCE(pg_catalog.bool_or(CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l \
+             WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) x.indexrelid \
+             AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock') THEN false \
+             ELSE pg_catalog.pg_relation_size(x.indexrelid) OPERATOR(pg_catalog.<=) \
+             CAST(pg_catalog.current_setting('block_size') AS pg_catalog.int8) END), false) \
+             FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid \
+             JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) c.relam \
+             WHERE x.indrelid OPERATOR(pg_catalog.=) t.oid AND x.indisvalid AND x.indisready AND x.indpred IS NULL \
+             AND c.relkind OPERATOR(pg_catalog.=) 'i' AND a.amname OPERATOR(pg_catalog.=) 'btree') \
+             ELSE pg_catalog.pg_relation_size(t.oid) OPERATOR(pg_catalog.=) 0 END AS empty \
+             FROM pg_catalog.pg_class r \
+             LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) r.oid \
+             JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) COALESCE(i.indrelid, r.oid) WHERE ",
+            $condition
+        )
+    };
+}
+
 impl Question {
     /// One row with `partitioned` and `empty`, both boolean; no row where the relation is missing. `$1` is text.
     ///
@@ -38,28 +68,14 @@ impl Question {
     /// wait for whoever holds it, perhaps the very transaction that waits for this answer: migrations alter a table and
     /// index it in one transaction. There an index of it speaks for it, if that has an entry for every row and is not
     /// locked, too: of a B-tree without an entry there is one page.
-    pub const SQL: &'static str = "\
-        SELECT r.relkind IN ('p', 'I') AS partitioned, \
-        CASE WHEN t.relkind = 'p' THEN NOT EXISTS \
-        (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhparent OPERATOR(pg_catalog.=) t.oid) \
-        WHEN t.relkind NOT IN ('r', 'm') THEN false \
-        WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l \
-        WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) t.oid \
-        AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock') THEN \
-        (SELECT COALESCE(pg_catalog.bool_or(CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l \
-        WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) x.indexrelid \
-        AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock') THEN false \
-        ELSE pg_catalog.pg_relation_size(x.indexrelid) OPERATOR(pg_catalog.<=) \
-        CAST(pg_catalog.current_setting('block_size') AS pg_catalog.int8) END), false) \
-        FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid \
-        JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) c.relam \
-        WHERE x.indrelid OPERATOR(pg_catalog.=) t.oid AND x.indisvalid AND x.indisready AND x.indpred IS NULL \
-        AND c.relkind OPERATOR(pg_catalog.=) 'i' AND a.amname OPERATOR(pg_catalog.=) 'btree') \
-        ELSE pg_catalog.pg_relation_size(t.oid) OPERATOR(pg_catalog.=) 0 END AS empty \
-        FROM pg_catalog.pg_class r \
-        LEFT JOIN pg_catalog.pg_index i ON i.indexrelid OPERATOR(pg_catalog.=) r.oid \
-        JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) COALESCE(i.indrelid, r.oid) \
-        WHERE r.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)";
+    pub const SQL: &'static str =
+        question!("r.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)");
+
+    /// The same about every relation of a name, whatever its schema: `$1` is [`Question::bare_name`]. No more than one row may
+    /// be believed.
+    pub const SQL_ANYWHERE: &'static str = question!(
+        "r.relname OPERATOR(pg_catalog.=) CAST($1 AS pg_catalog.name) AND r.relkind IN ('r', 'p', 'm', 'i', 'I')"
+    );
 
     pub(super) fn new(object: ObjectName) -> Self {
         Self { object }
@@ -81,6 +97,12 @@ impl Question {
             out.push(b'"');
         }
         out
+    }
+
+    /// The relation's own name, as it is kept in `pg_class`.
+    #[must_use]
+    pub fn bare_name(&self) -> &[u8] {
+        self.object.name.as_bytes()
     }
 
     /// True where the answer depends on the session's `search_path`.

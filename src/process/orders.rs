@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::cancel::{Asker, Canceller};
 use crate::dial::{DialError, Dialler};
@@ -12,6 +12,9 @@ use crate::login::{Loop, Pools};
 use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
 use crate::worker::mail::{Asked, DialFailure, Mail, NewServer, Order};
+
+/// So many connections ask catalogs at a time, for verdicts of the guard.
+const CATALOG_PLACES: usize = 16;
 
 /// Where a loop puts its orders. Not bounded by itself: a loop has at most one order open for
 /// each of its servers, and it must never block.
@@ -45,6 +48,7 @@ pub async fn serve(
 ) {
     let canceller = Arc::new(Canceller::default());
     let asker = Arc::new(Asker::default());
+    let catalog_places = Arc::new(Semaphore::new(CATALOG_PLACES));
     let listeners = Listeners::new(dialler.clone(), loops.clone());
     let mut running = loops.len();
     while running > 0 {
@@ -85,13 +89,14 @@ pub async fn serve(
                 });
             }
             Order::Catalog { pool, asked } => {
-                let dialler = dialler.clone();
+                let (dialler, places) = (dialler.clone(), catalog_places.clone());
                 // Made here, so that a task that never runs answers as well.
                 let answer = CatalogAnswer { mailbox, asked: Some(asked), answers: Vec::new() };
                 tokio::spawn(async move {
                     let mut answer = answer;
                     if let Some(asked) = &answer.asked {
-                        answer.answers = Box::pin(dialler.ask_relations(&pool, asked)).await;
+                        let asking = dialler.ask_relations(&pool, asked, &places);
+                        answer.answers = Box::pin(asking).await;
                     }
                 });
             }

@@ -584,6 +584,14 @@ impl<D: Driver> Engine<D> {
                 Some(Named::Portal(_)) | None => Sent::Close(Which::Own),
             },
             tag::EXECUTE => {
+                if session.guarded.is_some()
+                    && let Some((portal, _)) = frame::split_cstr(body)
+                    && let Some(next) = self.guard_execute(id, server, portal, before)
+                {
+                    return next;
+                }
+                let Some(client) = self.clients.get_mut(id) else { return Next::End };
+                let session = &mut client.session;
                 let unnamed = body.first() == Some(&0);
                 if unnamed && session.portal_does.is_some() {
                     let next = self.execute_using_names(id, server, before);
@@ -645,8 +653,8 @@ impl<D: Driver> Engine<D> {
             }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);
-                if body.first() == Some(&0) {
-                    self.record_execute(id, server);
+                if let Some((portal, _)) = frame::split_cstr(body) {
+                    self.record_execute(id, server, portal);
                 }
             }
             _ => {}

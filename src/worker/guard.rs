@@ -14,6 +14,7 @@ use super::driver::Driver;
 use super::from_client::{Next, is_large_object_function};
 use super::mail::{Asked, Order};
 use super::refuse::{Refused, Stands};
+use super::statements::portal_hash;
 use crate::client::{Guarded, Session, State};
 use crate::config::Effective;
 use crate::errors;
@@ -31,6 +32,13 @@ use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, BindValues, ParseView, query_text, tag};
+
+/// Reasons to keep a server that stand for code which may have set `search_path` unseen.
+const PATH_UNKNOWN: Pins = Pins::PARAMETER
+    .and(Pins::HIDDEN_CODE)
+    .and(Pins::FUNCTION_CALL)
+    .and(Pins::UNREAD_TEXT)
+    .and(Pins::DISCARD);
 
 /// A text that is to be judged.
 #[derive(Clone, Copy)]
@@ -227,11 +235,9 @@ impl<D: Driver> Engine<D> {
         (values, whole): (&[u8], bool),
     ) -> Option<Next> {
         let Case { id, server, .. } = case;
-        let is_unnamed = names.portal.is_empty();
-        if let Some(guarded) = &mut self.clients.get_mut(id)?.session.guarded
-            && is_unnamed
-        {
-            guarded.portal = None;
+        let portal = portal_hash(names.portal);
+        if let Some(guarded) = &mut self.clients.get_mut(id)?.session.guarded {
+            guarded.binds(portal, None);
         }
         let statement = statement?;
         let options = self.servers.get(server?)?.server.reads();
@@ -243,14 +249,31 @@ impl<D: Driver> Engine<D> {
         let next = self.judge_bound(case, &found, options, offset);
         if next.is_none() && !found.is_empty() {
             let guarded = self.clients.get_mut(id)?.session.guarded.get_or_insert_default();
-            if is_unnamed {
-                guarded.portal = Some(statement);
-            } else if found.found().iter().any(|found| !is_passing(&found.command)) {
+            if !guarded.binds(portal, Some(&text))
+                && found.found().iter().any(|found| !is_passing(&found.command))
+            {
                 // When it runs is not followed: nothing is taken for new any more.
                 guarded.history = History::default();
             }
         }
         next
+    }
+
+    /// Judges an Execute: since the Bind, other portals may have run. `portal`: its name.
+    #[inline]
+    pub(super) fn guard_execute(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        portal: &[u8],
+        before: &[u8],
+    ) -> Option<Next> {
+        let text = self.clients.get(id)?.session.guarded.as_ref()?.portal(portal_hash(portal))?;
+        let options = self.servers.get(server)?.server.reads();
+        let found = self.commands_of(&text, options);
+        let stands = Stands::Execute;
+        let case = Case { id, server: Some(server), stands, before, text: &text };
+        self.judge_text(case, &found, options)
     }
 
     /// Judges a fast-path call of a function, of which only the number is seen.
@@ -329,14 +352,20 @@ impl<D: Driver> Engine<D> {
         let none = Guarded::default();
         let guarded = client.session.guarded.as_deref().unwrap_or(&none);
         let origin = settings.policy_origin();
-        let asked = guarded.answers_for(case.text);
+        let asked = guarded.answers_for(case.text, self.now);
+        let asks = asked.is_none();
         let catalog = asked.unwrap_or(Catalog::EMPTY);
         let context = context(&client.session, there, catalog, (&settings, &origin), options);
         let judgement = judged(guarded, &context);
         if judgement.findings.is_empty() {
             return None;
         }
-        if !judgement.questions.is_empty() && asked.is_none() {
+        let guarded = self.clients.get_mut(case.id)?.session.guarded.as_mut();
+        if guarded.is_some_and(|guarded| guarded.takes_cancel(case.text)) {
+            let refused = Refused { report: errors::cancelled_while_waiting(), controls };
+            return self.refuse(case.id, case.server, case.stands, case.before, refused);
+        }
+        if !judgement.questions.is_empty() && asks {
             return Some(self.ask_catalog(case, judgement.questions));
         }
         self.tell_of(case, &judgement);
@@ -359,7 +388,8 @@ impl<D: Driver> Engine<D> {
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         // A warning may only stand where an answer to this text could.
         let may_tell = case.server.is_none_or(|server| {
-            self.servers.get(server).is_some_and(|entry| !entry.server.ledger.owes_replies())
+            let there = self.servers.get(server);
+            there.is_some_and(|entry| !entry.server.ledger.owes_replies() && entry.conn.skip == 0)
         });
         for finding in &found.findings {
             counters.guard.count(finding.rule, finding.action.as_str());
@@ -381,6 +411,8 @@ impl<D: Driver> Engine<D> {
         let ticket = self.catalog_questions;
         let Some(client) = self.clients.get_mut(case.id) else { return Next::End };
         let session = &mut client.session;
+        let there = case.server.and_then(|server| self.servers.get(server));
+        let is_early = there.is_some_and(|entry| entry.server.ledger.owes_replies());
         session.guarded.get_or_insert_default().asks(ticket, case.text);
         session.held = true;
         let param = |name: &str| session.params.get(name).map(<[u8]>::to_vec);
@@ -391,6 +423,8 @@ impl<D: Driver> Engine<D> {
             search_path: param("search_path"),
             encoding: param("client_encoding"),
             role: param("role"),
+            path_is_known: !session.pins.has(PATH_UNKNOWN),
+            is_early,
         };
         self.orders.push(Order::Catalog { pool: client.spec.clone(), asked });
         Next::Pause
@@ -405,9 +439,19 @@ impl<D: Driver> Engine<D> {
         for (question, answer) in asked.questions.into_iter().zip(answers) {
             catalog.tell(question, answer);
         }
-        if guarded.answered(asked.ticket, catalog) {
+        if guarded.answered(asked.ticket, catalog, self.now) {
             self.resume_client(asked.client);
         }
+    }
+
+    /// The client cancels what it asked for last. Whether that waits for the catalog: then it is over.
+    pub(super) fn cancel_judgement(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let is_asking = client.session.guarded.as_mut().is_some_and(|guarded| guarded.cancel());
+        if is_asking {
+            self.resume_client(id);
+        }
+        is_asking
     }
 
     /// A Query has been noted: what its text does is part of the session's history.
@@ -425,15 +469,13 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// An Execute of the unnamed portal has been noted.
+    /// An Execute has been noted. `portal`: its name.
     #[inline]
-    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if let Some(guarded) = &mut client.session.guarded
-            && let Some(statement) = guarded.portal.take()
+    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, portal: &[u8]) {
+        let Some(client) = self.clients.get(id) else { return };
+        if let Some(guarded) = &client.session.guarded
+            && let Some(text) = guarded.portal(portal_hash(portal))
         {
-            let content = self.statements.content(statement);
-            let text = content.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
             self.record_text(id, server, &text);
         }
     }

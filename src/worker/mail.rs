@@ -407,6 +407,10 @@ pub struct Asked {
     pub encoding: Option<Vec<u8>>,
     /// The session's `role`.
     pub role: Option<Vec<u8>>,
+    /// The session's `search_path` is the one above: nothing can have changed it unseen.
+    pub path_is_known: bool,
+    /// The session has sent something that the server has not done yet.
+    pub is_early: bool,
 }
 
 /// What Postgres says of a statement that may be committing.

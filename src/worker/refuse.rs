@@ -42,6 +42,8 @@ pub(super) enum Stands {
     },
     /// A Bind.
     Bind,
+    /// An Execute.
+    Execute,
 }
 
 impl Stands {
@@ -60,6 +62,7 @@ impl Stands {
             Stands::Query => tag::QUERY,
             Stands::Parse { .. } => tag::PARSE,
             Stands::Bind => tag::BIND,
+            Stands::Execute => tag::EXECUTE,
         }
     }
 }
@@ -155,8 +158,8 @@ impl<D: Driver> Engine<D> {
         session.parsed = None;
         self.to_server.extend_from_slice(before);
         let sent = match stands {
-            // No error of a Bind could be told from others: a Parse that fails stands for it.
-            Stands::Bind => {
+            // No error of a Bind or Execute could be told from others: a Parse that fails stands for it.
+            Stands::Bind | Stands::Execute => {
                 build::parse(&mut self.to_server, NOBODY, &[text, b"\0\0\0"].concat());
                 session.bound = None;
                 Sent::Parse(Which::Own)

@@ -25,7 +25,7 @@ fn the_catalog_is_asked_where_it_may_take_a_refusal_back() {
                   create table s.there as select 1 as a; create table parent (a int) partition by list (a); \
                   create table part partition of parent default; insert into parent values (1)";
     cluster.primary().sql("shop", tables).unwrap();
-    let limits = "lock_timeout = \"2s\"";
+    let limits = "lock_timeout = \"2s\"\nguard = \"default\"";
     let pgweir = front::pool_of(1, cluster.primary().address()).set("defaults", limits).start();
     let cases = [
         ("create index i on filled (a)", "", "reject"),

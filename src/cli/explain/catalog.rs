@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::auth::ServerCredential;
 use crate::config::Effective;
-use crate::dial::{Chain, Dialler, Errand, Identity, Row, ask, leave};
+use crate::dial::{Chain, Dialler, Errand, Identity, ask_relation, leave};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Answer, Question};
 use crate::login::Edition;
@@ -89,29 +89,15 @@ impl Inquirer {
         })?;
         let mut answers = Vec::new();
         for question in questions {
-            let name = question.name();
-            let values = [&name[..]];
-            let asked = ask(&mut connected, Question::SQL, &values);
-            let rows = match tokio::time::timeout(LIMIT, asked).await {
-                Ok(Ok(rows)) => rows,
+            let asked = ask_relation(&mut connected, &question, true);
+            let answer = match tokio::time::timeout(LIMIT, asked).await {
+                Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => return Err(format!("the catalog does not answer: {error}")),
                 Err(_) => return Err("the catalog does not answer in time".to_owned()),
             };
-            answers.push((question, read(rows.first())));
+            answers.push((question, answer));
         }
         leave(connected).await;
         Ok(answers)
-    }
-}
-
-fn read(row: Option<&Row>) -> Answer {
-    let Some(row) = row else { return Answer::Missing };
-    let is_true = |column: Option<&Option<Vec<u8>>>| match column {
-        Some(Some(value)) => Some(value == b"t"),
-        Some(None) | None => None,
-    };
-    match (is_true(row.first()), is_true(row.get(1))) {
-        (Some(partitioned), Some(empty)) => Answer::Relation { partitioned, empty },
-        _ => Answer::Unknown,
     }
 }

@@ -379,3 +379,40 @@ fn a_policy_that_looks_closely_sees_ordinary_texts() {
         check(&mut world, client, &batch("select 1"), "12DCI", &[]);
     }
 }
+
+#[test]
+fn a_cancelled_question_fails_its_statement() {
+    let mut world = world();
+    let client = world.client();
+    world.send(client, &query(INDEX));
+    world.run();
+    world.client_cancels(client);
+    world.run();
+    expect(&told(world.received(client)), "EI", &["57014"]);
+    world.catalog_answers(&[EMPTY]);
+    assert!(!ran(&world, INDEX));
+    world.ask(client, "BEGIN");
+    world.send(client, &query(INDEX));
+    world.run();
+    world.client_cancels(client);
+    world.run();
+    expect(&told(world.received(client)), "EE", &["57014"]);
+    world.catalog_answers(&[EMPTY]);
+    world.ask(client, "ROLLBACK");
+    assert!(!ran(&world, INDEX));
+    world.check_accounts();
+}
+
+#[test]
+fn a_portal_is_judged_again_when_it_runs() {
+    let mut world = world();
+    let client = world.client();
+    check(&mut world, client, &query("BEGIN"), "DCT", &[]);
+    check(&mut world, client, &query(TABLE), "DCT", &[]);
+    let batch = bind_execute();
+    let bind_len = 1 + u32::from_be_bytes(batch[1..5].try_into().expect("a length")) as usize;
+    let (bind, execute) = batch.split_at(bind_len);
+    check(&mut world, client, &[&parse(INDEX)[..], bind, &sync()].concat(), "12T", &[]);
+    check(&mut world, client, &query("alter table t rename to u"), "DCT", &[]);
+    check(&mut world, client, &[execute, &sync()].concat(), "EE", &["42501"]);
+}

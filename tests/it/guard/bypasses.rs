@@ -127,7 +127,6 @@ fn a_search_path_that_was_set_is_no_way_around_it() {
 }
 
 #[test]
-#[ignore = "fails: where it is not known what search_path a session has, the catalog is asked with the role's own"]
 fn a_search_path_that_is_not_known_is_no_way_around_it() {
     assert_closed(UNKNOWN_PATHS);
 }
@@ -284,7 +283,6 @@ fn what_was_prepared_is_judged_again_when_it_runs() {
 
 /// In one batch the catalog, which is asked meanwhile, may not know yet what the batch has committed.
 #[test]
-#[ignore = "fails: a table is missing for the catalog until the batch's COMMIT has run"]
 fn a_catalog_that_is_behind_the_batch_takes_nothing_back() {
     let cluster = live::shop();
     let pgweir = live::guarded(&cluster, 1).start();
@@ -304,7 +302,6 @@ fn a_catalog_that_is_behind_the_batch_takes_nothing_back() {
 
 /// Between Bind and Execute, names may come to mean something else.
 #[test]
-#[ignore = "fails: a portal is judged at its Bind and not again when it runs"]
 fn a_portal_does_not_outlive_what_it_was_judged_by() {
     let cluster = live::shop();
     let pgweir = live::guarded(&cluster, 1).start();
