@@ -2,6 +2,7 @@ mod bounds;
 mod ends;
 mod fairness;
 mod guard;
+mod guard_review;
 mod limits;
 mod listen;
 mod loops;
