@@ -57,7 +57,7 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
             court.hear(&case);
         }
         if number + 1 < found.len() || close.peek().is_some() || commands.beyond().any {
-            state.to_mut().apply(one, &mut scene);
+            state.to_mut().foresee(one, &mut scene);
         }
     }
     for one in close {

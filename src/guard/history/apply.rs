@@ -137,6 +137,18 @@ impl State {
         }
     }
 
+    /// Takes note of a command of a text that is being judged: those behind it come later than anything that the catalog
+    /// says now. Names that a COMMIT between them leaves to mean something else are not known.
+    pub(in super::super) fn foresee(&mut self, found: &Found, scene: &mut Scene) {
+        let names_change = self.is_lost() || self.log.iter().any(Event::changes_names);
+        self.apply(found, scene);
+        if let Command::Transaction(TransactionControl::Commit { .. }) = &found.command
+            && names_change
+        {
+            self.push(Event::Forgotten);
+        }
+    }
+
     fn control(&mut self, control: &TransactionControl, scene: &mut Scene) {
         match control {
             TransactionControl::Commit { chain } | TransactionControl::Rollback { chain } => {

@@ -52,6 +52,30 @@ pub(in super::super) enum Event {
     LockTimeout(LockTimeout),
 }
 
+impl Event {
+    /// True when a name may mean another relation afterwards, beside one that is new.
+    pub(super) fn changes_names(&self) -> bool {
+        match self {
+            Event::SchemaLeft { .. }
+            | Event::Gone(_)
+            | Event::Renamed { .. }
+            | Event::Moved { .. }
+            | Event::PathChanged { .. }
+            | Event::TempGone
+            | Event::Forgotten
+            | Event::Opaque => true,
+            Event::Created(_)
+            | Event::SchemaCreated(_)
+            | Event::AttachedExisting
+            | Event::NotValid { .. }
+            | Event::Altered(_)
+            | Event::Exclusive
+            | Event::Ddl
+            | Event::LockTimeout(_) => false,
+        }
+    }
+}
+
 /// A relation that a transaction has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Relation {
@@ -231,7 +255,7 @@ impl State {
     pub(super) fn settle(&mut self) {
         self.settled = (self.log.len(), self.savepoints.len());
         self.unwound = false;
-        self.confirm(true);
+        // Not what a COMMIT would leave that was sent since.
     }
 
     /// What is not confirmed may not have happened. Where savepoints were among it, or the transaction's end, the log
