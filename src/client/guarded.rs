@@ -18,12 +18,16 @@ const FRESH_MS: u64 = 5_000;
 const PORTALS_MAX: usize = 8;
 const PORTAL_TEXT_MAX: usize = 64 * 1024;
 
+/// Bytes of names and texts of statements that only the server knows.
+const OWN_BYTES_MAX: usize = 256 * 1024;
+
 /// What the guard knows of a session.
 #[derive(Clone, Debug, Default)]
 pub struct Guarded {
     /// What its transaction has done so far.
     pub history: History,
     portals: Vec<Portal>,
+    own: Vec<Own>,
     catalog: Asking,
     /// What was found last, and counted; until the next ReadyForQuery.
     told: Option<u64>,
@@ -38,6 +42,13 @@ pub struct Guarded {
 struct Portal {
     /// Of its name.
     hash: u64,
+    text: Arc<[u8]>,
+}
+
+/// A statement with commands that only its server knows by name.
+#[derive(Clone, Debug)]
+struct Own {
+    name: Box<[u8]>,
     text: Arc<[u8]>,
 }
 
@@ -89,7 +100,7 @@ impl Guarded {
     pub fn is_blank(&self) -> bool {
         let asks = !matches!(self.catalog, Asking::No);
         let told = self.told.is_some() || !self.warned.is_empty();
-        !asks && !told && self.portals.is_empty() && self.history.is_empty()
+        !asks && !told && self.portals.is_empty() && self.own.is_empty() && self.history.is_empty()
     }
 
     /// The catalog is asked about a text.
@@ -144,23 +155,53 @@ impl Guarded {
         is_cancelled
     }
 
-    /// A portal has been bound to a text with commands, or (`None`) to another. False where that cannot be remembered.
-    pub fn binds(&mut self, hash: u64, text: Option<&[u8]>) -> bool {
+    /// A portal is bound to another text.
+    pub fn unbinds(&mut self, hash: u64) {
         self.portals.retain(|portal| portal.hash != hash);
-        let Some(text) = text else { return true };
+    }
+
+    /// A portal has been bound to a text with commands. False where that cannot be remembered.
+    pub fn binds(&mut self, hash: u64, text: &Arc<[u8]>) -> bool {
         let fits = self.portals.len() < PORTALS_MAX && text.len() <= PORTAL_TEXT_MAX;
         if fits {
-            self.portals.push(Portal { hash, text: text.into() });
+            self.portals.push(Portal { hash, text: text.clone() });
         }
         fits
     }
 
     /// What a portal runs, where that has commands.
     #[must_use]
+    pub fn portal(&self, hash: u64) -> Vec<Arc<[u8]>> {
+        let bound = self.portals.iter().filter(|portal| portal.hash == hash);
+        bound.map(|portal| portal.text.clone()).collect()
+    }
+
+    /// Whether any portal of a text with commands is bound.
+    #[must_use]
     #[inline]
-    pub fn portal(&self, hash: u64) -> Option<Arc<[u8]>> {
-        let bound = self.portals.iter().find(|portal| portal.hash == hash);
-        bound.map(|portal| portal.text.clone())
+    pub fn has_portals(&self) -> bool {
+        !self.portals.is_empty()
+    }
+
+    /// A statement with commands gets a name that only its server knows. False where that cannot be remembered. Whether
+    /// the name is free is the server's to say, so it may mean any text that it was given.
+    pub fn names(&mut self, name: &[u8], text: &[u8]) -> bool {
+        if self.own.iter().any(|own| *own.name == *name && *own.text == *text) {
+            return true;
+        }
+        let held: usize = self.own.iter().map(|own| own.name.len() + own.text.len()).sum();
+        let fits = held + name.len() + text.len() <= OWN_BYTES_MAX;
+        if fits {
+            self.own.push(Own { name: name.into(), text: text.into() });
+        }
+        fits
+    }
+
+    /// What a name that only the server knows may mean, where that has commands.
+    #[must_use]
+    pub fn named(&self, name: &[u8]) -> Vec<Arc<[u8]>> {
+        let named = self.own.iter().filter(|own| *own.name == *name);
+        named.map(|own| own.text.clone()).collect()
     }
 
     /// A ReadyForQuery came. `failed`: its unit has failed; `before`: what the one before said.
@@ -182,6 +223,7 @@ impl Guarded {
     /// It gets a server, and has left nothing on it.
     pub fn leases(&mut self) {
         self.portals.clear();
+        self.own.clear();
         self.history.transaction_ended(false);
         self.history.temporary_tables_gone();
     }

@@ -113,7 +113,14 @@ pub async fn ask_relation(
     path_is_known: bool,
 ) -> Result<Answer, AnswerError> {
     if path_is_known || !question.needs_search_path() {
-        return Ok(answer(&ask(connected, Question::SQL, &[&question.name()]).await?));
+        let there = answer(&ask(connected, Question::SQL, &[&question.name()]).await?);
+        if there != Answer::Missing || !question.needs_search_path() {
+            return Ok(there);
+        }
+        // ALTER ROLE or a function may have changed the path unseen: then it may be found elsewhere. Nobody misses a
+        // table that is not there; an index, whoever drops it IF EXISTS.
+        let tables = ask(connected, Question::TABLES_ANYWHERE, &[question.bare_name()]).await?;
+        return Ok(if tables.is_empty() { Answer::Missing } else { Answer::Unknown });
     }
     let anywhere = ask(connected, Question::SQL_ANYWHERE, &[question.bare_name()]).await?;
     Ok(if anywhere.len() > 1 { Answer::Unknown } else { answer(&anywhere) })

@@ -105,6 +105,10 @@ impl Question {
         self.object.name.as_bytes()
     }
 
+    /// Whether there is a table of a name in any schema: a row for each. `$1` is [`Question::bare_name`].
+    pub const TABLES_ANYWHERE: &'static str = "SELECT FROM pg_catalog.pg_class r \
+        WHERE r.relname OPERATOR(pg_catalog.=) CAST($1 AS pg_catalog.name) AND r.relkind IN ('r', 'p', 'm')";
+
     /// True where the answer depends on the session's `search_path`.
     #[must_use]
     pub fn needs_search_path(&self) -> bool {

@@ -15,6 +15,9 @@ use crate::sql::commands::{Command, Commands, Found, Offset, Place};
 /// More findings than this in one text are not told; a refusal always is.
 const FINDINGS_MAX: usize = 100;
 
+/// Commands of a text times events before it: with more, nothing is taken for new, for each is looked up in them.
+const STEPS_MAX: usize = 400_000;
+
 /// A text that needs more answers than this is judged without.
 const QUESTIONS_MAX: usize = 64;
 
@@ -42,6 +45,9 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
     let mut court = Court::new(context);
     let mut state = Cow::Borrowed(history.state());
     let mut scene = Scene::new(text, context);
+    if history.state().length().saturating_mul(found.len()) > STEPS_MAX {
+        state.to_mut().forget();
+    }
     let alone = commands.statements() <= 1;
     let unnamed: Vec<usize> =
         found.iter().filter(|one| makes_unnamed(one)).map(|one| one.statement).collect();

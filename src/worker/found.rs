@@ -78,7 +78,7 @@ impl FoundLately {
             self.logged = 0;
             let unlogged = std::mem::take(&mut self.unlogged);
             if unlogged > 0 {
-                tracing::warn!(unlogged, "query guard: more was found than is logged");
+                tracing::info!(unlogged, "query guard: more was found than is logged");
             }
         }
         if self.logged >= LOGGED_PER_SECOND {

@@ -232,24 +232,32 @@ impl<D: Driver> Engine<D> {
         case: Case<'_>,
         statement: Option<StatementId>,
         names: BindNames,
+        values: (&[u8], bool),
+    ) -> Option<Next> {
+        let portal = portal_hash(names.portal);
+        if let Some(guarded) = &mut self.clients.get_mut(case.id)?.session.guarded {
+            guarded.unbinds(portal);
+        }
+        let content = self.statements.content(statement?);
+        let text: Arc<[u8]> = content.split(|byte| *byte == 0).next().unwrap_or_default().into();
+        self.guard_bound_text(case, portal, &text, values)
+    }
+
+    fn guard_bound_text(
+        &mut self,
+        case: Case<'_>,
+        portal: u64,
+        text: &Arc<[u8]>,
         (values, whole): (&[u8], bool),
     ) -> Option<Next> {
-        let Case { id, server, .. } = case;
-        let portal = portal_hash(names.portal);
-        if let Some(guarded) = &mut self.clients.get_mut(id)?.session.guarded {
-            guarded.binds(portal, None);
-        }
-        let statement = statement?;
-        let options = self.servers.get(server?)?.server.reads();
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        let found = self.commands_of(&text, options);
-        let case = Case { text: &text, ..case };
+        let options = self.servers.get(case.server?)?.server.reads();
+        let found = self.commands_of(text, options);
+        let case = Case { text, ..case };
         let offset = if whole { largest_offset(&found, values) } else { None };
         let next = self.judge_bound(case, &found, options, offset);
         if next.is_none() && !found.is_empty() {
-            let guarded = self.clients.get_mut(id)?.session.guarded.get_or_insert_default();
-            if !guarded.binds(portal, Some(&text))
+            let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
+            if !guarded.binds(portal, text)
                 && found.found().iter().any(|found| !is_passing(&found.command))
             {
                 // When it runs is not followed: nothing is taken for new any more.
@@ -257,6 +265,51 @@ impl<D: Driver> Engine<D> {
             }
         }
         next
+    }
+
+    /// A statement is prepared under a name that only its server knows: its text is kept, to be judged where it is bound.
+    /// Where it cannot be kept, nothing may be new to it.
+    #[inline]
+    pub(super) fn guard_parse_of_own(
+        &mut self,
+        case: Case<'_>,
+        name: &[u8],
+        effects: &TextEffects,
+    ) -> Option<Next> {
+        if !effects.commands {
+            return None;
+        }
+        let found = self.commands_of(case.text, LexOptions::default());
+        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
+        let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
+        if guarded.names(name, case.text) || found.found().iter().all(controls) {
+            return None;
+        }
+        guarded.history = History::default();
+        guarded.asks(0, case.text);
+        guarded.answered(0, Catalog::default(), self.now);
+        self.guard_parse(case, effects)
+    }
+
+    /// Judges a Bind of a statement that only its server knows by name.
+    #[inline]
+    pub(super) fn guard_bind_of_own(
+        &mut self,
+        (id, server): (ClientId, ServerId),
+        names: BindNames,
+        values: (&[u8], bool),
+        before: &[u8],
+    ) -> Option<Next> {
+        let client = self.clients.get_mut(id)?;
+        let guarded = client.session.guarded.as_mut()?;
+        let portal = portal_hash(names.portal);
+        guarded.unbinds(portal);
+        let texts = guarded.named(names.statement);
+        if !client.spec.is_guarded() {
+            return None;
+        }
+        let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
+        texts.iter().find_map(|text| self.guard_bound_text(case, portal, text, values))
     }
 
     /// Judges an Execute: since the Bind, other portals may have run. `portal`: its name.
@@ -268,12 +321,18 @@ impl<D: Driver> Engine<D> {
         portal: &[u8],
         before: &[u8],
     ) -> Option<Next> {
-        let text = self.clients.get(id)?.session.guarded.as_ref()?.portal(portal_hash(portal))?;
+        let guarded = self.clients.get(id)?.session.guarded.as_ref()?;
+        if !guarded.has_portals() {
+            return None;
+        }
+        let texts = guarded.portal(portal_hash(portal));
         let options = self.servers.get(server)?.server.reads();
-        let found = self.commands_of(&text, options);
         let stands = Stands::Execute;
-        let case = Case { id, server: Some(server), stands, before, text: &text };
-        self.judge_text(case, &found, options)
+        texts.iter().find_map(|text| {
+            let found = self.commands_of(text, options);
+            let case = Case { id, server: Some(server), stands, before, text };
+            self.judge_text(case, &found, options)
+        })
     }
 
     /// Judges a fast-path call of a function, of which only the number is seen.
@@ -321,7 +380,8 @@ impl<D: Driver> Engine<D> {
                 // The server throws it away, or ends the connection over it.
                 return None;
             }
-            let passing = commands.found().iter().all(|found| is_passing(&found.command));
+            let passing = commands.found().iter().all(|found| is_passing(&found.command))
+                && !commands.beyond().any;
             if !passing && !ledger.is_up_to_date() {
                 return Some(self.hold_client(case.id));
             }
@@ -367,6 +427,14 @@ impl<D: Driver> Engine<D> {
         }
         if !judgement.questions.is_empty() && asks {
             return Some(self.ask_catalog(case, judgement.questions));
+        }
+        let must_wait = |server| {
+            let ledger = self.servers.get(server).map(|entry| &entry.server.ledger);
+            ledger.is_some_and(|ledger| !ledger.is_up_to_date() && !ledger.copy_in())
+        };
+        if judgement.refusal().is_some() && case.server.is_some_and(must_wait) {
+            // It is refused, and told of, when that is over.
+            return Some(self.hold_client(case.id));
         }
         self.tell_of(case, &judgement);
         let refusal = judgement.refusal()?;
@@ -474,9 +542,11 @@ impl<D: Driver> Engine<D> {
     pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, portal: &[u8]) {
         let Some(client) = self.clients.get(id) else { return };
         if let Some(guarded) = &client.session.guarded
-            && let Some(text) = guarded.portal(portal_hash(portal))
+            && guarded.has_portals()
         {
-            self.record_text(id, server, &text);
+            for text in guarded.portal(portal_hash(portal)) {
+                self.record_text(id, server, &text);
+            }
         }
     }
 
@@ -495,7 +565,8 @@ impl<D: Driver> Engine<D> {
             return;
         };
         let nothing = client.session.guarded.as_ref().is_none_or(|g| g.history.is_empty())
-            && found.found().iter().all(|found| is_passing(&found.command));
+            && found.found().iter().all(|found| is_passing(&found.command))
+            && !found.beyond().any;
         if nothing {
             return;
         }
@@ -524,6 +595,12 @@ pub(super) fn context<'a>(
     };
     let status = match (&session.state, server) {
         (State::Lost(lost), _) => lost.status(),
+        // What comes later in a batch runs only where what came before has ended the failure.
+        (_, Some(server))
+            if server.status == TransactionStatus::Failed && server.ledger.batch_is_open() =>
+        {
+            TransactionStatus::InTransaction
+        }
         (_, Some(server)) => server.status,
         (_, None) => TransactionStatus::Idle,
     };

@@ -26,7 +26,8 @@ impl<D: Driver> Engine<D> {
             && guarded.is_first_watch()
         {
             let deadline = Deadline::after(self.now, Some(SILENT_MS));
-            self.held_locks.push((id, deadline));
+            // It may stand there for a transaction before.
+            self.held_locks.entry(id).or_insert(deadline);
             self.check_at(deadline);
         }
     }
@@ -51,7 +52,7 @@ impl<D: Driver> Engine<D> {
                 let found = judged(&spec, &client.session, guard::judge_silence);
                 self.note_found(&spec, pool, &found);
             } else {
-                self.held_locks.push((id, due));
+                self.held_locks.insert(id, due);
                 self.check_at(due);
             }
         }

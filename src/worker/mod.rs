@@ -287,7 +287,7 @@ pub struct Engine<D: Driver> {
     /// What rules of the guard have found.
     found_lately: FoundLately,
     /// Clients whose transactions hold locks that others may want, and when to look at them.
-    held_locks: Vec<(ClientId, Deadline)>,
+    held_locks: HashMap<ClientId, Deadline>,
     /// Questions to the catalog that were ordered.
     catalog_questions: u64,
     /// When to look at pinned sessions.
@@ -342,7 +342,7 @@ impl<D: Driver> Engine<D> {
             idleness: Idleness::of(settings.client_idle_ms),
             struck_lately: StruckLately::default(),
             found_lately: FoundLately::default(),
-            held_locks: Vec::new(),
+            held_locks: HashMap::new(),
             catalog_questions: 0,
             pin_watch: PinWatch::default(),
             panics: 0,

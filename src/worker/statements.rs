@@ -211,6 +211,7 @@ impl<D: Driver> Engine<D> {
         let case = Case { id, server: Some(server), stands, before, text: parse.query };
         if let Some(next) = self
             .guard_parse(case, &effects)
+            .or_else(|| self.guard_parse_of_own(case, parse.statement, &effects))
             .or_else(|| self.limits_first(id, server, tag::PARSE, &effects))
         {
             return next;
@@ -326,6 +327,8 @@ impl<D: Driver> Engine<D> {
         if names.portal.is_empty() {
             session.portal_steps = None;
             session.portal_timing = Timing::Plain;
+            let portal = portal_hash(names.portal);
+            session.guarded.iter_mut().for_each(|guarded| guarded.unbinds(portal));
         }
         if names.statement.is_empty()
             && let Some(statement) = session.batch_repeats
@@ -348,6 +351,9 @@ impl<D: Driver> Engine<D> {
         };
         let Some(statement) = statement else {
             let disguised = disguised(session, names.statement);
+            if let Some(next) = self.guard_bind_of_own((id, server), names, values, before) {
+                return next;
+            }
             if let Err(next) = self.expel(id, server, names.statement, &mut before) {
                 return next;
             }

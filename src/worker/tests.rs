@@ -2,7 +2,7 @@ mod bounds;
 mod ends;
 mod fairness;
 mod guard;
-mod guard_review;
+mod guard_ways;
 mod limits;
 mod listen;
 mod loops;

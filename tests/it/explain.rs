@@ -34,7 +34,7 @@ fn the_catalog_is_asked_where_it_may_take_a_refusal_back() {
         ("create index i on parent (a)", "", "reject"),
         ("create index i on only parent (a)", "", "allow"),
         // Which table is meant is for the session's search_path to say.
-        ("create index i on there (a)", "", "allow"),
+        ("create index i on there (a)", "", "reject"),
         ("create index i on there (a)", "set search_path = s, public", "reject"),
         ("create index i on filled (a)", "create table filled (a int)", "allow"),
     ];

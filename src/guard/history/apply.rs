@@ -7,6 +7,7 @@ use super::lookup::Standing;
 use crate::sql::commands::{
     AlterTable, Command, ConstraintKind, CreateIndex, CreateSchema, CreateTable, Drop, Found,
     LockMode, ObjectKind, ObjectName, Opaque, OpaqueReason, Persistence, Place, TableAction,
+    TableForm,
 };
 use crate::sql::{Action, Discard, Name, ParameterUse, Target, TransactionControl};
 
@@ -202,6 +203,9 @@ impl State {
             temporary,
             partitioned: made.partitioned,
             on_commit_drop: made.on_commit_drop,
+            depends: !matches!(made.form, TableForm::Columns | TableForm::Query)
+                || !made.inherits.names.is_empty()
+                || !made.inherits.complete,
             index_of: None,
         }));
     }
@@ -215,7 +219,8 @@ impl State {
             let schema = table.schema.clone().filter(|_| !temporary);
             let name = ObjectName { database: None, schema, name: name.clone() };
             let (on_commit_drop, index_of) = (false, Some(table.name.clone()));
-            let made = Relation { name, temporary, partitioned, on_commit_drop, index_of };
+            let depends = false;
+            let made = Relation { name, temporary, partitioned, on_commit_drop, depends, index_of };
             self.push(Event::Created(made));
         }
     }
@@ -229,7 +234,17 @@ impl State {
         }
     }
 
+    fn has_dependents(&self) -> bool {
+        let in_log = |event: &Event| matches!(event, Event::Created(made) if made.depends);
+        self.log.iter().any(in_log)
+    }
+
     fn dropped(&mut self, drop: &Drop) {
+        if !matches!(drop.kind, ObjectKind::Index | ObjectKind::Database) && self.has_dependents() {
+            // It may have been the parent, or the type, of one of them.
+            self.push(Event::Forgotten);
+            self.push(Event::TempGone);
+        }
         match drop.kind {
             ObjectKind::Table
             | ObjectKind::ForeignTable

@@ -87,6 +87,8 @@ pub(in super::super) struct Relation {
     pub(in super::super) partitioned: bool,
     /// It ends with its transaction.
     pub(in super::super) on_commit_drop: bool,
+    /// It goes with something else that is dropped: it is a partition or a child, or of a type.
+    pub(in super::super) depends: bool,
     /// It is an index, of a table of this name.
     pub(in super::super) index_of: Option<Name>,
 }
@@ -149,6 +151,16 @@ impl State {
 
     pub(super) fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    /// How many events there are.
+    pub(in super::super) fn length(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Nothing is known any more.
+    pub(in super::super) fn forget(&mut self) {
+        self.push(Event::Forgotten);
     }
 
     pub(super) fn push(&mut self, event: Event) {
@@ -216,7 +228,7 @@ impl State {
                 temps.retain(|temp| temp.name != name.name);
             };
             match event {
-                Event::Created(made) if made.temporary && !made.on_commit_drop => {
+                Event::Created(made) if made.temporary && !made.on_commit_drop && !made.depends => {
                     if self.temps.len() < TEMPS_MAX {
                         let name = made.name.name.clone();
                         self.temps.push(Temp { name, confirmed: false });
