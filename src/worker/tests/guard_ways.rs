@@ -232,6 +232,7 @@ fn the_catalog_is_told_where_the_search_path_is_not_known() {
         world.run();
         assert!(world.catalog_asked[0].1.path_is_known);
         world.catalog_answers(&[FULL]);
+        world.received(client);
         runs_well(&mut world, client, &query(set));
         world.send(client, &query(INDEX));
         world.run();
