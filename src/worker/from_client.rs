@@ -653,9 +653,7 @@ impl<D: Driver> Engine<D> {
             }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);
-                if let Some((portal, _)) = frame::split_cstr(body) {
-                    self.record_execute(id, server, portal);
-                }
+                self.record_execute(id, server, body);
             }
             _ => {}
         }

@@ -28,9 +28,8 @@ use crate::session::changes::is_on;
 use crate::session::{Limit, Pins, TextEffects};
 use crate::sql::commands::{Command, Commands, Found};
 use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
-
 use crate::wire::TransactionStatus;
-use crate::wire::frame::{HEADER_LEN, Header};
+use crate::wire::frame::{HEADER_LEN, Header, split_cstr};
 use crate::wire::frontend::{BindNames, BindValues, ParseView, query_text, tag};
 
 /// Reasons to keep a server that stand for code which may have set `search_path` unseen.
@@ -537,12 +536,13 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// An Execute has been noted. `portal`: its name.
+    /// An Execute has been noted.
     #[inline]
-    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, portal: &[u8]) {
+    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, body: &[u8]) {
         let Some(client) = self.clients.get(id) else { return };
         if let Some(guarded) = &client.session.guarded
             && guarded.has_portals()
+            && let Some((portal, _)) = split_cstr(body)
         {
             for text in guarded.portal(portal_hash(portal)) {
                 self.record_text(id, server, &text);
