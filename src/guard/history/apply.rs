@@ -297,6 +297,13 @@ impl State {
                     if reaches && !self.is_existing(table, scene) {
                         self.push(Event::AttachedExisting);
                     }
+                    if let Some(partition) = partition
+                        && let Standing::New { temporary: true, .. } =
+                            self.standing(partition, scene)
+                    {
+                        // From now on it goes with its parent.
+                        self.push(Event::Gone(partition.clone()));
+                    }
                 }
                 TableAction::AddConstraint(constraint)
                     if constraint.not_valid && constraint.kind != ConstraintKind::Unknown =>
