@@ -15,8 +15,8 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-oracle fuzz build bench \
-	bench-counts
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-guard test-oracle \
+	fuzz build bench bench-counts
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ fuzz: ## any bytes through the lexer and the recognisers, 5 minutes for each tar
 test-django: ## Django's own tests, straight and through pgweir, with psycopg 2 and 3, about 80 minutes
 	@.ci/setup test
 	@cargo test --quiet --test drivers -- --ignored --nocapture --test-threads=1 django_suite_whole
+
+test-guard: ## the guard's proofs on Postgres, and real migrations through it, about 3 minutes
+	@.ci/setup test
+	@PGWEIR_GUARD=long cargo test --test it -- --nocapture guard::
+	@PGWEIR_GUARD=long cargo test --test drivers -- --nocapture migrations::
 
 build: ## target/release/pgweir
 	@.ci/setup build

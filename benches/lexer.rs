@@ -1,9 +1,12 @@
 //! How long lexing, the facts and the guard's commands of a text take, per text: run with `cargo bench --bench lexer`.
-//! For an ordinary text `commands` is the look that says so (`is_ordinary`).
+//! For an ordinary text `commands` is the look that says so (`is_ordinary`). `first sight` is all that a text costs when it
+//! comes as a Query: what it does to its session and to objects; `known` the same of one that has come twice before.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Instant;
 
+use pgweir::prepared::{Known, Texts};
 use pgweir::sql::{LexOptions, Lexer, commands, facts};
 
 fn main() {
@@ -44,8 +47,15 @@ fn main() {
         let lexed = time(text, |text| Lexer::new(text, LexOptions::default()).count());
         let found = time(text, |text| facts(text, LexOptions::default()).count());
         let told = time(text, |text| commands(text, LexOptions::default()).found().len());
+        let read = time(text, |text| usize::from(Known::of(text).effects.commands));
+        let mut texts = Texts::default();
+        // From its second time on it is kept.
+        (0..2).for_each(|_| drop(texts.look(text)));
+        let texts = RefCell::new(texts);
+        let kept = time(text, |text| usize::from(texts.borrow_mut().look(text).effects.commands));
         println!(
-            "{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns  commands {told:>9.1} ns",
+            "{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns  commands {told:>9.1} ns  \
+             first sight {read:>9.1} ns  known {kept:>9.1} ns",
             text.len()
         );
     }

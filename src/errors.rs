@@ -239,10 +239,18 @@ pub fn guard_refused(rule: &str, what: &str) -> Report {
         .routine(format!("guard:{rule}"))
 }
 
+/// 54000: a text is longer than what is held to be judged. Session goes on. Fault: client.
+#[must_use]
+pub fn statement_too_long(body_len: u32, most: usize) -> Report {
+    Report::error(b"54000", "statement is too long to be judged by the query guard")
+        .detail(format!("It has {body_len} bytes; max_statement_size is {most}."))
+        .hint("Send the values as parameters, or with COPY.")
+}
+
 /// 01000: a rule of the guard warns of the statement, which is run. Fault: client.
 #[must_use]
 pub fn guard_warned(rule: &str, what: &str) -> Report {
-    Report::new(Severity::Warning, b"01000", format!("query guard: {what}"))
+    Report::new(Severity::Notice, b"01000", format!("query guard: {what}"))
         .routine(format!("guard:{rule}"))
 }
 

@@ -10,7 +10,7 @@ pub enum Action {
     Off,
     /// Counted and logged; the client sees nothing.
     Log,
-    /// As `Log`, and the client reads a WARNING once for each text.
+    /// As `Log`, and the client reads a NOTICE once for each text.
     Warn,
     /// The statement is refused with 42501.
     Reject,
@@ -189,7 +189,7 @@ pub const RULES: &[RuleEntry] = {
 
         rule(QueryCost, "unbounded-count", [Log, Warn, Off], "count(*) over whole tables"),
         rule(QueryCost, "large-offset", [Log, Warn, Off], "OFFSET above 10,000"),
-        rule(QueryCost, "select-without-limit", [Off, Log, Off], "SELECT without LIMIT or a key condition"),
+        rule(QueryCost, "select-without-limit", [Off, Log, Off], "SELECT without WHERE or LIMIT"),
         rule(QueryCost, "big-in-list", [Log, Warn, Off], "more than 1,000 elements in an IN list"),
         rule(QueryCost, "n-plus-one", [Log, Warn, Off], "one statement over 20 times in a transaction or a second"),
         rule(QueryCost, "slow-statement", [Log, Log, Off], "a statement slower than log.slow_statement"),

@@ -85,6 +85,7 @@ pub async fn list(loops: &[Arc<dyn Loop>]) -> Result<Listing, NoAnswer> {
         all.clients.extend(listing.clients);
         all.servers.extend(listing.servers);
         all.timeouts.extend(listing.timeouts);
+        all.found.extend(listing.found);
     }
     Ok(all)
 }

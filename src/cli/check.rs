@@ -1,5 +1,6 @@
 //! `pgweir check`: every problem of a configuration, and how many connections each Postgres gets.
 
+use super::github::{data, property};
 use super::json;
 use crate::config::{BudgetRow, Config, Location, Problem, Severity, summary};
 use crate::process::prepare::{Prepared, prepare};
@@ -197,10 +198,7 @@ fn budget_json(row: &BudgetRow) -> String {
     )
 }
 
-/// Workflow commands; their escapes are percent signs for the characters that end a command or a property.
 fn github<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut out = String::new();
     for problem in problems {
         let command = match problem.severity {

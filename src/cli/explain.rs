@@ -1,10 +1,21 @@
-//! `pgweir explain`: every value that holds for a role in a database, and the line that set it.
+//! `pgweir explain`: every value that holds for a role in a database, and the line that set it; or what would be done with
+//! a statement.
 
 use super::json;
 use crate::config::{Config, Explained, Origin, nearest};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+
+mod asked;
+mod catalog;
+mod lines;
+mod statement;
+#[cfg(test)]
+mod statement_tests;
+
+pub use asked::{Statements, answer, explain_statements};
+pub(super) use catalog::Inquirer;
 
 /// How `pgweir explain` prints what holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -5,5 +5,8 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+mod github;
 mod json;
+pub mod lint;
 pub mod reload;
+mod terms;

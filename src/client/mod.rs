@@ -2,12 +2,14 @@
 //!
 //! Deliberately absent: sockets, other clients, how a server is found.
 
+pub mod guarded;
 pub mod listening;
 pub mod lost;
 pub mod pinned;
 pub mod session;
 pub mod standing;
 
+pub use guarded::Guarded;
 pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use pinned::Pinned;

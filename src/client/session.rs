@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Listening, Lost, Pinned, Standing};
+use crate::client::{Guarded, Listening, Lost, Pinned, Standing};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
@@ -80,6 +80,8 @@ pub struct Session {
     pub portal_timing: Timing,
     /// A portal with a name may shape the transaction: when it runs is not followed.
     pub portal_controls: bool,
+    /// What the guard knows of it; none for most.
+    pub guarded: Option<Box<Guarded>>,
     /// Its key for cancel requests.
     pub registration: Registration,
     /// It has not been sent ParameterStatus, BackendKeyData and ReadyForQuery yet.
@@ -160,6 +162,7 @@ impl Session {
             portal_steps: None,
             portal_timing: Timing::Plain,
             portal_controls: false,
+            guarded: None,
             registration,
             greeting: true,
             leaving: Leaving::No,

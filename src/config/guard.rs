@@ -49,6 +49,11 @@ impl GuardPolicy {
         self.origins.get(rule).cloned().unwrap_or(Origin::BuiltIn)
     }
 
+    /// Whether any rule rejects.
+    pub fn rejects(&self) -> bool {
+        self.rules.values().any(|action| *action == Action::Reject)
+    }
+
     /// Whether no rule has anything to do, so that statements need not be looked at.
     pub fn is_off(&self) -> bool {
         self.rules.values().all(|action| *action == Action::Off)

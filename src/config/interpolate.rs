@@ -29,6 +29,22 @@ impl Surroundings for Process {
     }
 }
 
+/// The same on a machine where pgweir does not run: secrets that are missing there are taken to be something.
+pub(super) struct Elsewhere;
+
+/// What stands in for them.
+const STAND_IN: &str = "elsewhere";
+
+impl Surroundings for Elsewhere {
+    fn variable(&self, name: &str) -> Option<String> {
+        Some(Process.variable(name).unwrap_or_else(|| STAND_IN.to_owned()))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        Ok(Process.read(path).unwrap_or_else(|_| STAND_IN.to_owned()))
+    }
+}
+
 /// Surroundings that remember the secrets that were found there, so that no message repeats one.
 pub(super) struct Discreet<'a> {
     inner: &'a dyn Surroundings,

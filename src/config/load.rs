@@ -6,7 +6,7 @@ use super::database::{read_databases, read_roles};
 use super::diff::Written;
 use super::guard::read_policies;
 use super::include::{matching_files, merge};
-use super::interpolate::{Discreet, Process, Surroundings};
+use super::interpolate::{Discreet, Elsewhere, Process, Surroundings};
 use super::node::{Entry, Node, Table, TreeReader, Value};
 use super::problem::{ConfigProblems, Location, Problem, Severity};
 use super::report::Report;
@@ -32,6 +32,16 @@ impl Config {
         let name = path.display().to_string();
         match read_text(path) {
             Ok(text) => read(&text, &name, &Process, Files::Look),
+            Err(error) => Err(unreadable(&name, &error)),
+        }
+    }
+
+    /// Reads a file on a machine where pgweir does not run: certificates, secrets and variables that it names need not be
+    /// there. What comes out is good for looking things up in, not for serving clients.
+    pub fn load_elsewhere(path: &Path) -> Result<Loaded, ConfigProblems> {
+        let name = path.display().to_string();
+        match read_text(path) {
+            Ok(text) => read(&text, &name, &Elsewhere, Files::Ignore),
             Err(error) => Err(unreadable(&name, &error)),
         }
     }

@@ -26,7 +26,6 @@ use Today::{Always, Nothing};
 /// stands for every table that its keys may stand in.
 pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[server]", "peers", Always("[]")),
-    ("[defaults]", "guard", Always("off")),
     ("[defaults]", "replication", Always("refuse")),
     ("[defaults]", "route", Always("primary")),
     ("[defaults]", "cancel_reuse", Always("after_eof")),
@@ -40,9 +39,9 @@ pub const NOT_YET: &[(&str, &str, Today)] = &[
     ("[databases.X.routing]", "replica_wait", Always("off")),
     ("[databases.X.routing]", "when_no_replica", Always("primary")),
     ("[databases.X.routing]", "replica_safe_functions", Nothing),
-    ("[guard.NAME]", "base", Nothing),
-    ("[guard.NAME]", "hint_url", Nothing),
-    ("[guard.NAME]", "partitioned_tables", Nothing),
+    ("[guard.NAME]", "n-plus-one", Always("off")),
+    ("[guard.NAME]", "slow-statement", Always("off")),
+    ("[guard.NAME]", "request-storm", Always("off")),
     ("[http]", "dashboard", Always("false")),
     ("[log]", "slow_statement", Always("off")),
     ("[log]", "log_slow", Always("off")),
@@ -52,10 +51,6 @@ pub const NOT_YET: &[(&str, &str, Today)] = &[
 
 /// What happens today about a key of a table; `None`: what its value says.
 fn today(table: &str, key: &str) -> Option<Today> {
-    // The rules of a policy are keys, too.
-    if table == "[guard.NAME]" {
-        return Some(Nothing);
-    }
     let found = NOT_YET.iter().find(|(t, k, _)| *t == table && *k == key);
     found.map(|(_, _, today)| *today)
 }
@@ -107,17 +102,14 @@ fn add<'t>(
 ) {
     for (name, entry) in &table.entries {
         let path = join(path, name);
-        // A policy is one thing: it is named once, not each of its rules.
-        let is_policy = *above == ["guard"];
-        if let (Value::Table(inner), false) = (&entry.node.value, is_policy) {
+        if let Value::Table(inner) = &entry.node.value {
             above.push(name);
             add(inner, &path, above, sources, found);
             above.pop();
             continue;
         }
         let key = ours(name);
-        let today = if is_policy { Some(Nothing) } else { today(table_of(above, key), key) };
-        let what = match today {
+        let what = match today(table_of(above, key), key) {
             None => continue,
             Some(Always(value)) if asks_for(&entry.node.value, value) => continue,
             Some(Always("off" | "[]" | "false" | "0") | Nothing) => "does nothing yet".to_owned(),
@@ -144,6 +136,7 @@ fn table_of(above: &[&str], key: &str) -> &'static str {
         ["server"] => "[server]",
         ["http"] => "[http]",
         ["log"] => "[log]",
+        ["guard", _] => "[guard.NAME]",
         ["databases", _] if key == "replicas" => "[databases.X]",
         ["databases", _, "routing"] => "[databases.X.routing]",
         ["defaults"] | ["roles" | "databases", ..] => "[defaults]",

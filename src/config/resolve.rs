@@ -150,7 +150,7 @@ impl Config {
         // The checks refuse a name without a policy, so the second half is never taken.
         let policy =
             policy.unwrap_or_else(|| Arc::new(GuardPolicy::builtin(BuiltinPolicy::Default)));
-        let limits = ClockLimit::ALL.map(ClockLimit::key).into_iter();
+        let limits = ClockLimit::ALL.map(ClockLimit::key).into_iter().chain(["guard"]);
         let origins = limits.filter_map(|key| Some((key, self.origin(database, role, key)?)));
         let limit_origins = origins.collect();
         Some(Effective { limit_origins, ..Effective::new(found, role, policy, settings) })

@@ -97,7 +97,7 @@ macro_rules! settings {
             pub role: String,
             /// The policy that `guard` names.
             pub policy: Arc<GuardPolicy>,
-            /// Where the limits in time come from, for those whom they strike.
+            /// Where the limits in time and the policy come from, for those whom they strike.
             pub limit_origins: Arc<[(&'static str, Origin)]>,
             $($(#[$doc])* pub $name: $type,)+
         }
@@ -113,6 +113,13 @@ macro_rules! settings {
             pub fn new(database: Arc<DatabaseConfig>, role: &str, policy: Arc<GuardPolicy>, settings: Settings) -> Self {
                 let limit_origins = Arc::new([]);
                 Effective { database, role: role.to_owned(), policy, limit_origins, $($name: settings.$name,)+ }
+            }
+
+            /// Where the policy comes from, in words; empty: nobody set one.
+            pub fn policy_origin(&self) -> String {
+                let known = self.limit_origins.iter().find(|(key, _)| *key == "guard");
+                let set = known.filter(|(_, origin)| *origin != Origin::BuiltIn);
+                set.map_or_else(String::new, |(_, origin)| origin.to_string())
             }
 
             /// Where the value of a limit in time comes from, in words.

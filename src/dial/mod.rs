@@ -11,6 +11,7 @@ mod limits;
 mod login;
 mod place;
 mod question;
+mod relations;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trust;
@@ -34,6 +35,7 @@ pub use error::{Chain, DialError, Step};
 pub use login::{Identity, LoggedIn, log_in};
 pub use place::{ServerAddress, ServerTls};
 pub use question::{AnswerError, Row, ask, ask_rows, leave};
+pub use relations::ask_relation;
 pub use trust::TlsContexts;
 
 /// Unread bytes that a server may have sent before it is asked: an error of the largest size.

@@ -144,7 +144,11 @@ impl<'a> Case<'a> {
 
     /// True where a relation is not known to be new.
     pub(super) fn is_existing(&self, name: &ObjectName) -> bool {
-        self.state.is_existing(name, self.scene)
+        match self.state.standing(name, self.scene) {
+            Standing::New { .. } => false,
+            Standing::Before(before) => !self.context.catalog.knows_as_made(&before),
+            Standing::Unclear => true,
+        }
     }
 
     /// True where one of these relations is not known to be new, or cannot be read.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::case::{Case, Fault};
 use super::context::Context;
-use super::history::{History, Scene};
+use super::history::{History, Scene, State};
 use super::judgement::{Finding, Judgement};
 use super::rules::{self, RULES};
+use crate::config::GuardPolicy;
 use crate::rules::Action;
 use crate::sql::Span;
 use crate::sql::commands::{Command, Commands, Found, Offset, Place};
@@ -14,29 +15,46 @@ use crate::sql::commands::{Command, Commands, Found, Offset, Place};
 /// More findings than this in one text are not told; a refusal always is.
 const FINDINGS_MAX: usize = 100;
 
+/// Commands of a text times events before it: with more, nothing is taken for new, for each is looked up in them.
+const STEPS_MAX: usize = 400_000;
+
 /// A text that needs more answers than this is judged without.
 const QUESTIONS_MAX: usize = 64;
 
 /// What the policy says to `text`, whose commands these are, from a session with this history.
 ///
-/// Nothing to judge costs nothing: callers ask [`Commands::is_empty`] and [`History::minds_ordinary`] first.
+/// Nothing to judge costs nothing: callers ask [`Commands::is_empty`], [`History::minds_ordinary`] and
+/// [`looks_closely`] first.
 #[must_use]
 pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Context) -> Judgement {
-    if commands.is_empty() && !history.minds_ordinary() {
+    let close = if looks_closely(context.policy) {
+        Commands::closely(text, context.options)
+    } else {
+        Commands::default()
+    };
+    if commands.is_empty() && close.is_empty() && !history.minds_ordinary() {
         return Judgement::default();
     }
     let found = commands.found();
     let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
-    if found.iter().all(controls) && !found.is_empty() && !commands.beyond().any {
+    let only_controls = found.iter().all(controls) && !found.is_empty() && !commands.beyond().any;
+    if only_controls && close.is_empty() {
         return Judgement::default(); // BEGIN and COMMIT, which come with every transaction.
     }
+    let mut close = close.found().iter().peekable();
     let mut court = Court::new(context);
     let mut state = Cow::Borrowed(history.state());
     let mut scene = Scene::new(text, context);
+    if history.state().length().saturating_mul(found.len()) > STEPS_MAX {
+        state.to_mut().forget();
+    }
     let alone = commands.statements() <= 1;
     let unnamed: Vec<usize> =
         found.iter().filter(|one| makes_unnamed(one)).map(|one| one.statement).collect();
     for (number, one) in found.iter().enumerate() {
+        while let Some(one) = close.next_if(|close| close.statement < one.statement) {
+            court.hear_closely(one, &state, &scene, alone);
+        }
         if !scene.failed {
             let makes_unnamed =
                 one.place == Place::Assembled && unnamed.binary_search(&one.statement).is_ok();
@@ -44,9 +62,12 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
             let case = Case { found: one, state, scene, context, alone, makes_unnamed };
             court.hear(&case);
         }
-        if number + 1 < found.len() || commands.beyond().any {
-            state.to_mut().apply(one, &mut scene);
+        if number + 1 < found.len() || close.peek().is_some() || commands.beyond().any {
+            state.to_mut().foresee(one, &mut scene);
         }
+    }
+    for one in close {
+        court.hear_closely(one, &state, &scene, alone);
     }
     if !scene.failed {
         rules::beyond(commands, &mut |rule, fault| {
@@ -59,6 +80,13 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
         }
     }
     court.close()
+}
+
+/// True where a policy has rules for which ordinary texts are judged as well ([`Commands::closely`]); none of the
+/// shipped ones but `strict` has.
+#[must_use]
+pub fn looks_closely(policy: &GuardPolicy) -> bool {
+    rules::CLOSE_RULES.iter().any(|rule| policy.action(rule) != Action::Off)
 }
 
 /// True where a relation is made under a name that cannot be read.
@@ -86,6 +114,14 @@ impl<'a> Court<'a> {
             if let Some(fault) = (rule.judge)(case) {
                 self.note(rule.name, fault, case.found.statement, case.found.span);
             }
+        }
+    }
+
+    /// Asks them of what a close look has found, which leaves the state as it is.
+    fn hear_closely(&mut self, found: &Found, state: &State, scene: &Scene, alone: bool) {
+        if !scene.failed {
+            let context = self.context;
+            self.hear(&Case { found, state, scene, context, alone, makes_unnamed: false });
         }
     }
 
@@ -155,6 +191,31 @@ impl<'a> Court<'a> {
         }
         self.judgement
     }
+}
+
+/// What the policy says to a fast-path call (`FunctionCall`), which names its function by a number.
+#[must_use]
+pub fn judge_call(context: &Context) -> Judgement {
+    judge_event(rules::call(), context)
+}
+
+/// What the policy says to a client that is silent while its transaction holds ACCESS EXCLUSIVE.
+#[must_use]
+pub fn judge_silence(context: &Context) -> Judgement {
+    judge_event(rules::silence(), context)
+}
+
+/// What the policy says to a client that goes while its transaction has changed the catalog.
+#[must_use]
+pub fn judge_departure(context: &Context) -> Judgement {
+    judge_event(rules::departure(), context)
+}
+
+/// What has no text.
+fn judge_event((rule, fault): (&'static str, Fault), context: &Context) -> Judgement {
+    let mut court = Court::new(context);
+    court.note(rule, fault, 0, Span::default());
+    court.close()
 }
 
 /// The parameters (`$1` is 1) whose Bind values [`bound_offset`] has to see.

@@ -88,6 +88,8 @@ pub(super) fn of(command: &Command) -> Vec<Lock<'_>> {
         | Command::UnboundedCount { .. }
         | Command::Offset(_)
         | Command::InList { .. }
+        | Command::WholeSelect { .. }
+        | Command::AssignedTwice { .. }
         | Command::Transaction(_)
         | Command::Parameter(_)
         | Command::StoredParameter(_)

@@ -19,6 +19,8 @@ mod history;
 mod judge;
 mod judgement;
 mod locks;
+mod proposal;
+pub mod rehearsal;
 mod rules;
 mod values;
 mod words;
@@ -26,8 +28,13 @@ mod words;
 pub use catalog::{Answer, Catalog, Question};
 pub use context::{Context, Limits};
 pub use history::History;
-pub use judge::{bound_offset, judge, offset_parameters};
+pub use judge::{
+    bound_offset, judge, judge_call, judge_departure, judge_silence, looks_closely,
+    offset_parameters,
+};
 pub use judgement::{Finding, Judgement};
+pub use proposal::proposal;
+pub use rehearsal::{Rehearsal, Stage};
 
 #[cfg(test)]
 mod tests;

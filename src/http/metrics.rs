@@ -310,6 +310,16 @@ fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
         "Reasons for which sessions came to keep their server, where they do not anyway.",
     );
     by_reason(page, name, pools, |pool| &pool.counters.pins);
+    let name = "pgweir_guard_findings_total";
+    let help = "What rules of the guard have found, by the rule and what was done about it.";
+    page.family(name, Kind::Counter, help);
+    for pool in pools {
+        for ((rule, action), count) in pool.counters.guard.sorted() {
+            let mut labels = of_pool(pool).to_vec();
+            labels.extend([("rule", rule), ("action", action)]);
+            page.sample(name, &labels, count);
+        }
+    }
     let name = "pgweir_errors_total";
     page.family(name, Kind::Counter, "Errors that clients were told, by the SQLSTATE's class.");
     for pool in pools {

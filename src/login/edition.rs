@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::secrets::{Secrets, SecretsError};
+use super::secrets::{Revealed, Secrets, SecretsError};
+use crate::auth::ServerCredential;
 use crate::config::{AuthMethod, Config, Effective, TlsMode};
 use crate::dial::{Chain, Dialler};
 use crate::net::socket::Peer;
@@ -58,6 +59,12 @@ impl fmt::Display for EditionError {
 impl std::error::Error for EditionError {}
 
 impl Edition {
+    /// What logs in to Postgres for a role with these settings, as far as it is known without a login of its own.
+    #[must_use]
+    pub fn server_credential(&self, settings: &Effective) -> Option<ServerCredential> {
+        self.secrets.server_credential(settings, Revealed::Nothing)
+    }
+
     /// Reads the certificates and secrets that a configuration names. `before` is the edition that
     /// this one is to replace. Blocks while it reads.
     ///

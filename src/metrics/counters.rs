@@ -106,6 +106,39 @@ impl ReasonCounts {
     }
 }
 
+/// How often rules of the guard found something, by rule and what was done. Few occur.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounts(Vec<((&'static str, &'static str), u64)>);
+
+impl RuleCounts {
+    /// Counts one. Allocates when a rule and action occur for the first time.
+    pub fn count(&mut self, rule: &'static str, action: &'static str) {
+        self.add_to((rule, action), 1);
+    }
+
+    fn add_to(&mut self, what: (&'static str, &'static str), count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, found)) => *found += count,
+            None => self.0.push((what, count)),
+        }
+    }
+
+    /// Every rule and action with its count, sorted.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<((&'static str, &'static str), u64)> {
+        let mut all = self.0.clone();
+        all.sort_unstable();
+        all
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &RuleCounts) {
+        for &(what, count) in &other.0 {
+            self.add_to(what, count);
+        }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
         /// Everything that is counted of a pool. All of it grows only.
@@ -152,6 +185,12 @@ impl Add for ErrorClasses {
     }
 }
 
+impl Add for RuleCounts {
+    fn add(&mut self, other: &RuleCounts) {
+        RuleCounts::add(self, other);
+    }
+}
+
 counters! {
     /// Clients that logged in.
     logins: u64,
@@ -186,6 +225,8 @@ counters! {
     servers_closed: u64,
     /// Dials that did not end with a login.
     dials_failed: u64,
+    /// What rules of the guard have found.
+    guard: RuleCounts,
     /// Limits in time that struck, by [`crate::config::ClockLimit`].
     timeouts: ReasonCounts,
     /// Statements that ended before the cancel request for their limit had an effect.

@@ -1,7 +1,7 @@
 //! Who uses a pool and how its servers are reached.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,6 +15,21 @@ use crate::wire::Report;
 
 /// Servers that a pool has for each loop that its clients are on.
 const SERVERS_PER_LOOP: usize = 2;
+
+/// No policy judges texts.
+const UNGUARDED: u8 = 0;
+/// A policy judges texts that have commands.
+const GUARDED: u8 = 1;
+/// A policy judges every text.
+const GUARDED_CLOSELY: u8 = 2;
+
+fn guard_of(settings: &Effective) -> u8 {
+    match &settings.policy {
+        policy if policy.is_off() => UNGUARDED,
+        policy if crate::guard::looks_closely(policy) => GUARDED_CLOSELY,
+        _ => GUARDED,
+    }
+}
 
 /// One (database, role): made by the login hall at the first login, shared by everyone after it.
 #[derive(Debug)]
@@ -52,6 +67,8 @@ pub struct PoolSpec {
     limits_there: Mutex<LimitsThere>,
     /// Counts what changes the limits of its clients.
     belt_version: AtomicU64,
+    /// How its clients' texts are judged.
+    guard: AtomicU8,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -76,6 +93,7 @@ impl PoolSpec {
             database,
             role,
             time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
+            guard: AtomicU8::new(guard_of(&settings)),
             settings: ArcSwap::new(settings),
             credential: Mutex::new(None),
             shared: ArcSwapOption::empty(),
@@ -192,6 +210,7 @@ impl PoolSpec {
     pub fn follow(&self, settings: Arc<Effective>) {
         let before = self.settings.swap(settings.clone());
         self.time_limits.store(TimeLimits::of(&settings));
+        self.guard.store(guard_of(&settings), Ordering::Relaxed);
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -311,6 +330,20 @@ impl PoolSpec {
         }
     }
 
+    /// Whether its clients' texts are judged by a policy of the guard.
+    #[must_use]
+    #[inline]
+    pub fn is_guarded(&self) -> bool {
+        self.guard.load(Ordering::Relaxed) != UNGUARDED
+    }
+
+    /// Whether the policy judges texts that have no commands, too.
+    #[must_use]
+    #[inline]
+    pub fn looks_closely(&self) -> bool {
+        self.guard.load(Ordering::Relaxed) == GUARDED_CLOSELY
+    }
+
     /// How long its clients may take.
     #[must_use]
     #[inline]
@@ -330,25 +363,7 @@ impl PoolSpec {
         let settings = self.settings.load();
         let owner = self.shared.load();
         let own = owner.as_ref().map_or_else(|| self.limits_there().own, |o| o.limits_there().own);
-        let millis =
-            |limit: Timeout| u32::try_from(limit.as_millis().unwrap_or(0)).unwrap_or(u32::MAX);
-        // A statement that is only reported, or whose session is to end, may not be ended by the server.
-        let cancels = settings.timeout_action == TimeoutAction::Cancel;
-        let of_statements = |limit| if cancels { millis(limit) } else { 0 };
-        let limits = PerLimit {
-            statement: of_statements(settings.statement_timeout),
-            lock: millis(settings.lock_timeout),
-        };
-        let instead = PerLimit {
-            statement: of_statements(settings.maintenance_timeout),
-            lock: millis(settings.ddl_lock_timeout),
-        };
-        let may = match settings.timeout_override {
-            TimeoutOverride::Never => MaySet::Nothing,
-            TimeoutOverride::Lower => MaySet::Lower,
-            TimeoutOverride::Any => MaySet::Anything,
-        };
-        Belt::new(limits, instead, own, may)
+        belt_of(&settings, own)
     }
 
     /// Changes with what [`PoolSpec::belt`] says, together with that of the pool whose servers its clients have.
@@ -401,4 +416,27 @@ impl PoolSpec {
             .first()
             .map_or_else(String::new, ToString::to_string)
     }
+}
+
+/// The limits of time that servers keep for a role with these settings, whose own are those.
+#[must_use]
+pub fn belt_of(settings: &Effective, own: OwnLimits) -> Belt {
+    let millis = |limit: Timeout| u32::try_from(limit.as_millis().unwrap_or(0)).unwrap_or(u32::MAX);
+    // A statement that is only reported, or whose session is to end, may not be ended by the server.
+    let cancels = settings.timeout_action == TimeoutAction::Cancel;
+    let of_statements = |limit| if cancels { millis(limit) } else { 0 };
+    let limits = PerLimit {
+        statement: of_statements(settings.statement_timeout),
+        lock: millis(settings.lock_timeout),
+    };
+    let instead = PerLimit {
+        statement: of_statements(settings.maintenance_timeout),
+        lock: millis(settings.ddl_lock_timeout),
+    };
+    let may = match settings.timeout_override {
+        TimeoutOverride::Never => MaySet::Nothing,
+        TimeoutOverride::Lower => MaySet::Lower,
+        TimeoutOverride::Any => MaySet::Anything,
+    };
+    Belt::new(limits, instead, own, may)
 }

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::cancel::{Asker, Canceller};
 use crate::dial::{DialError, Dialler};
+use crate::guard::Answer;
 use crate::listener::Listeners;
 use crate::login::{Loop, Pools};
 use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
-use crate::worker::mail::{DialFailure, Mail, NewServer, Order};
+use crate::worker::mail::{Asked, DialFailure, Mail, NewServer, Order};
+
+/// So many connections ask catalogs at a time, for verdicts of the guard.
+const CATALOG_PLACES: usize = 16;
 
 /// Where a loop puts its orders. Not bounded by itself: a loop has at most one order open for
 /// each of its servers, and it must never block.
@@ -44,6 +48,7 @@ pub async fn serve(
 ) {
     let canceller = Arc::new(Canceller::default());
     let asker = Arc::new(Asker::default());
+    let catalog_places = Arc::new(Semaphore::new(CATALOG_PLACES));
     let listeners = Listeners::new(dialler.clone(), loops.clone());
     let mut running = loops.len();
     while running > 0 {
@@ -83,6 +88,18 @@ pub async fn serve(
                     }
                 });
             }
+            Order::Catalog { pool, asked } => {
+                let (dialler, places) = (dialler.clone(), catalog_places.clone());
+                // Made here, so that a task that never runs answers as well.
+                let answer = CatalogAnswer { mailbox, asked: Some(asked), answers: Vec::new() };
+                tokio::spawn(async move {
+                    let mut answer = answer;
+                    if let Some(asked) = &answer.asked {
+                        let asking = dialler.ask_relations(&pool, asked, &places);
+                        answer.answers = Box::pin(asking).await;
+                    }
+                });
+            }
             Order::Terminate { pool, target } => {
                 let asker = asker.clone();
                 tokio::spawn(async move { asker.terminate(pool, target).await });
@@ -119,6 +136,21 @@ impl Drop for DialAnswer {
         let outcome = self.outcome.take().unwrap_or_else(|| Err(DialError::Panicked.failure()));
         self.mailbox
             .send(Mail::Dialled { pool: self.pool.clone(), outcome: outcome.map(Box::new) });
+    }
+}
+
+/// Tells the loop what the catalog has answered, exactly once: when this is dropped, by a panic too.
+struct CatalogAnswer {
+    mailbox: Arc<dyn Loop>,
+    asked: Option<Asked>,
+    answers: Vec<Answer>,
+}
+
+impl Drop for CatalogAnswer {
+    fn drop(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.mailbox.send(Mail::Catalog(asked, std::mem::take(&mut self.answers)));
+        }
     }
 }
 

@@ -15,8 +15,10 @@ use crate::cancel::CancelTarget;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{CancelId, ClientId};
 use crate::prepared::{OnServer, Repeats, StatementId};
+use crate::session::changes::is_on;
 use crate::session::params::is_custom;
 use crate::session::{ParamSet, Pins, TextEffects};
+use crate::sql::{Encoding, LexOptions};
 use crate::wire::backend::ErrorFields;
 use crate::wire::{Report, TransactionStatus};
 pub use asked::Asked;
@@ -121,6 +123,8 @@ pub struct Server {
     pub coming: Option<Arc<ParamSet>>,
     /// ParameterStatus values as it last reported them.
     pub statuses: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How it reads texts, as these say.
+    reads: LexOptions,
     /// One of `statuses` has changed; the values when all changes were last accounted for.
     pub statuses_before: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The unnamed statement.
@@ -201,6 +205,8 @@ impl Server {
         since: Tick,
         retire_at: Deadline,
     ) -> Self {
+        let known = |reads, (name, value): &(Vec<u8>, Vec<u8>)| reads_with(reads, name, value);
+        let reads = statuses.iter().fold(LexOptions::default(), known);
         Server {
             user: User::Nobody,
             ledger: Ledger::default(),
@@ -217,6 +223,7 @@ impl Server {
             dialled,
             coming: None,
             statuses,
+            reads,
             statuses_before: None,
             unnamed: None,
             prepared: OnServer::default(),
@@ -446,8 +453,16 @@ impl Server {
         std::mem::take(&mut self.redefines)
     }
 
+    /// How it reads texts now.
+    #[must_use]
+    #[inline]
+    pub fn reads(&self) -> LexOptions {
+        self.reads
+    }
+
     /// Takes note of a ParameterStatus.
     pub fn status_reported(&mut self, name: &[u8], value: &[u8]) {
+        self.reads = reads_with(self.reads, name, value);
         match self.statuses.iter().position(|(known, _)| known == name) {
             Some(at) if self.statuses[at].1 == value => {}
             Some(at) => {
@@ -518,5 +533,16 @@ impl Server {
     pub fn status_of(&self, name: &[u8]) -> Option<&[u8]> {
         let found = self.statuses.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_slice())
+    }
+}
+
+/// How texts are read once a parameter has this value.
+fn reads_with(reads: LexOptions, name: &[u8], value: &[u8]) -> LexOptions {
+    match name {
+        b"standard_conforming_strings" => {
+            LexOptions { standard_conforming_strings: is_on(value), ..reads }
+        }
+        b"client_encoding" => LexOptions { encoding: Encoding::from_name(value), ..reads },
+        _ => reads,
     }
 }

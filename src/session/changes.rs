@@ -355,7 +355,12 @@ fn setting(name: &[u8], text: &[u8], span: Span) -> Option<Setting> {
         match token.kind {
             Kind::String | Kind::EscapeString | Kind::DollarString => {
                 let value = cursor.string()?.into_owned();
-                build::literal(&mut words, &value);
+                // In a list of names a string is one, and so `search_path` can be had as a value. No name is empty.
+                if LISTS.contains(&name) && !value.is_empty() {
+                    build::quoted_name(&mut words, &value);
+                } else {
+                    build::literal(&mut words, &value);
+                }
                 alone = Some(value);
                 continue;
             }
@@ -364,8 +369,10 @@ fn setting(name: &[u8], text: &[u8], span: Span) -> Option<Setting> {
                 alone = Some(sql::name(token, text, b'\\').as_bytes().to_vec());
             }
             Kind::QuotedWord => {
-                words.extend_from_slice(raw);
-                alone = Some(sql::name(token, text, b'\\').as_bytes().to_vec());
+                let value = cursor.name()?;
+                build::quoted_name(&mut words, value.as_bytes());
+                alone = Some(value.as_bytes().to_vec());
+                continue;
             }
             Kind::Integer | Kind::Decimal => {
                 words.extend_from_slice(raw);

@@ -145,11 +145,13 @@ impl ParamSet {
         self.pairs.is_empty()
     }
 
-    /// The value of a parameter; the name in lower case. `None` for a list.
+    /// The value of a parameter; the name in lower case. `None` for a list, but for that of `search_path`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         match self.setting(name.as_bytes())? {
             Setting::Value(value) => Some(value),
+            // Names in quotes, or without: as `set_config` takes them.
+            Setting::Words(words) if name == "search_path" => Some(words),
             Setting::Words(_) | Setting::Unset => None,
         }
     }
@@ -469,6 +471,7 @@ mod tests {
         assert_eq!(plain.with(b"app.x", Setting::Value(b"1".to_vec())).dialect(), b"");
         let path = plain.with(b"search_path", Setting::Words(b"a".to_vec()));
         assert_ne!(path.dialect(), b"");
+        assert_eq!(path.get("search_path"), Some(&b"a"[..]), "others may ask with it");
         assert_eq!(path.without(b"search_path").dialect(), b"");
     }
 

@@ -33,9 +33,12 @@ pub(super) fn query(
         behind_schema: false,
         simple: None,
     };
+    // INSERT of its own in WITH; anywhere else in a SELECT it is a name: SELECT 1 AS insert INTO t.
     let mut after_insert = false;
+    let mut opened = false;
     while let Some(token) = walk.cursor.peek() {
         let insert_before = std::mem::take(&mut after_insert);
+        let was_opened = std::mem::replace(&mut opened, token.kind == Kind::Symbol(b'('));
         if !token.kind.is_word() {
             walk.symbol(token);
             walk.cursor.bump();
@@ -44,7 +47,7 @@ pub(super) fn query(
         }
         match walk.word(token) {
             None => {}
-            Some(Suspect::Insert | Suspect::Merge) => after_insert = true,
+            Some(Suspect::Insert | Suspect::Merge) => after_insert = was_opened,
             Some(Suspect::Into) if insert_before || !walk.selects => {}
             Some(Suspect::Into) => select_into(walk.cursor, out),
             Some(Suspect::SetConfig) if out.parameters.len() >= USES_MAX => {

@@ -21,6 +21,7 @@ mod names;
 mod parameters;
 mod plain;
 mod portals;
+pub mod script;
 mod split;
 mod statements;
 mod token;

@@ -23,6 +23,8 @@ enum At {
     Start,
     /// Inside of one.
     Inside,
+    /// Behind an opening parenthesis.
+    Open,
     /// Behind INSERT or MERGE: INTO is theirs.
     Insert,
     /// Behind the end of ON CONFLICT DO, FOR, FOR NO KEY: UPDATE begins no write.
@@ -65,6 +67,7 @@ pub fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
             }
             Kind::Symbol(b'(') => {
                 parentheses += 1;
+                next = At::Open;
                 if at == At::Start {
                     count += 1;
                     ordinary &= reads(lexer, text);
@@ -114,6 +117,12 @@ pub fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
             None => {}
             // A quoted word is no keyword.
             Some(Suspect::Insert | Suspect::Merge | Suspect::Clause(_)) if !keyword => {}
+            // It may be a name in a SELECT: SELECT 1 AS insert INTO t.
+            Some(Suspect::Insert | Suspect::Merge)
+                if at != At::Open && !is_behind_with(text, start, options) =>
+            {
+                return None;
+            }
             Some(Suspect::Insert) => next = At::Insert,
             Some(Suspect::Merge) => (next, ordinary) = (At::Insert, false),
             Some(Suspect::Into) if at == At::Insert => {}
@@ -136,6 +145,28 @@ pub fn plain(text: &[u8], options: LexOptions) -> Option<Plain> {
     }
     ordinary &= write != Write::Bare && !(lists && may_be_long(text));
     lexer.flaw().is_none().then_some(Plain { count, ordinary })
+}
+
+/// True where nothing but WITH and its queries stands before `end`, if a statement begins there. Where one INSERT has begun
+/// there is no second, so that a text is looked at twice at most.
+#[inline(never)]
+fn is_behind_with(text: &[u8], end: usize, options: LexOptions) -> bool {
+    const OTHERS: [&[u8]; 3] = [b"select", b"insert", b"merge"];
+    let mut depth = 0_usize;
+    for token in Lexer::within(text, Span { start: 0, end }, options) {
+        match token.kind {
+            Kind::Symbol(b'(') => depth += 1,
+            Kind::Symbol(b')') => depth = depth.saturating_sub(1),
+            Kind::Word if depth == 0 => {
+                let word = token.span.of(text);
+                if OTHERS.iter().any(|other| other.eq_ignore_ascii_case(word)) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    depth == 0
 }
 
 /// How a query begins.

@@ -5,7 +5,7 @@
 //! where a CASE's END never stands, so no expression has to be understood. Everything else about a `;` inside
 //! parentheses is a syntax error, and then nothing of the text runs.
 //!
-//! Deliberately absent: psql's meta-commands and COPY data, which are never part of a message.
+//! Deliberately absent: psql's meta-commands and COPY data, which are never part of a message (`script`).
 
 use super::{Flaw, Kind, LexOptions, Lexer, Span, Token};
 
@@ -49,7 +49,7 @@ impl Iterator for Statements<'_> {
 
 /// What has been opened since the statement began.
 #[derive(Clone, Copy, Debug, Default)]
-struct Nesting {
+pub(super) struct Nesting {
     parentheses: usize,
     /// Open `BEGIN ATOMIC` bodies.
     bodies: usize,
@@ -76,12 +76,12 @@ enum Routine {
 
 impl Nesting {
     /// True where a `;` ends the statement.
-    fn is_open(self) -> bool {
+    pub(super) fn is_open(self) -> bool {
         self.parentheses == 0 && self.bodies == 0
     }
 
     #[inline]
-    fn step(&mut self, token: Token, text: &[u8]) {
+    pub(super) fn step(&mut self, token: Token, text: &[u8]) {
         match token.kind {
             Kind::Symbol(b'(') => self.parentheses += 1,
             Kind::Symbol(b')') => self.parentheses = self.parentheses.saturating_sub(1),

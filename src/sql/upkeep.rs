@@ -90,8 +90,10 @@ fn has_option(cursor: &mut Cursor, wanted: &str) -> bool {
         return found;
     }
     while !cursor.at_end() {
-        let named = cursor.eat(wanted);
-        if !named {
+        // A name in quotes counts as well as a bare one (utility_option_name in `gram.y`).
+        let name = cursor.name();
+        let named = name.as_ref().is_some_and(|name| *name == *wanted);
+        if name.is_none() {
             cursor.bump();
         }
         let on = option_value(cursor);

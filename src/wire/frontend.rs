@@ -113,13 +113,31 @@ impl<'a> BindValues<'a> {
         self.values.get(at).copied()
     }
 
+    /// The value of `$number`, an integer.
+    #[must_use]
+    pub fn integer(&self, number: u32) -> Option<i64> {
+        let value = self.value(number)??;
+        if self.is_binary(number) {
+            return match *value {
+                [a, b] => Some(i16::from_be_bytes([a, b]).into()),
+                [a, b, c, d] => Some(i32::from_be_bytes([a, b, c, d]).into()),
+                _ => value.try_into().map(i64::from_be_bytes).ok(),
+            };
+        }
+        std::str::from_utf8(value).ok()?.trim_ascii().parse().ok()
+    }
+
+    /// Whether the value of `$number` is in the binary format.
+    fn is_binary(&self, number: u32) -> bool {
+        let at = if self.formats.len() == 2 { 0 } else { number as usize - 1 };
+        self.formats.get(at * 2..at * 2 + 2).unwrap_or(&[0, 0]) != [0, 0]
+    }
+
     /// The value of `$number`, a boolean.
     #[must_use]
     pub fn boolean(&self, number: u32) -> Option<bool> {
         let value = self.value(number)??;
-        let at = if self.formats.len() == 2 { 0 } else { number as usize - 1 };
-        let format = self.formats.get(at * 2..at * 2 + 2).unwrap_or(&[0, 0]);
-        if format != [0, 0] {
+        if self.is_binary(number) {
             return match value {
                 [0] => Some(false),
                 [1] => Some(true),

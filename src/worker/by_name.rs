@@ -65,6 +65,7 @@ impl<D: Driver> Engine<D> {
             Some(_) | None => self.note_with_steps(id, server, (query, effects), used),
         }
         self.remember_query(server, text);
+        self.record_query(id, server, text, effects.commands);
         Next::Forward
     }
 
@@ -325,6 +326,7 @@ impl<D: Driver> Engine<D> {
                 self.follow_discard(id, server);
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
+                self.record_query(id, server, b"DISCARD ALL", true);
             }
             Some(NameStep::Execute(_)) | None => {
                 self.note(id, server, Sent::Execute, Deliver::Client);

@@ -148,6 +148,9 @@ impl<D: Driver> Engine<D> {
 
     /// A client asked, on a connection of its own, for its statement to be cancelled.
     pub(super) fn client_cancel(&mut self, id: ClientId) {
+        if self.cancel_judgement(id) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(id) else { return };
         match client.session.state {
             State::Waiting if !client.session.greeting => {

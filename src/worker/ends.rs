@@ -253,6 +253,7 @@ impl<D: Driver> Engine<D> {
         }
         self.stop_listening(id);
         let Some(mut client) = self.clients.remove(id) else { return };
+        self.note_lost_ddl(&client.session, &client.spec, client.pool);
         self.statements.assign(&mut client.session.unnamed, None);
         if let Some(names) = &mut client.session.names {
             names.clear(&mut self.statements);
@@ -431,6 +432,9 @@ impl<D: Driver> Engine<D> {
                 Lost::unreported(errors::transaction_lost(farewell))
             };
             client.session.state = State::Lost(Box::new(lost));
+            if let Some(guarded) = &mut client.session.guarded {
+                guarded.history.transaction_ended(false);
+            }
         }
         self.pools[client.pool.0 as usize].counters.count_answers(&bytes);
         self.send_to_client(id, &bytes);

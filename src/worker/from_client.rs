@@ -404,6 +404,7 @@ impl<D: Driver> Engine<D> {
             return self.skip_until_sync(id, header.tag);
         }
         let refuses = client.session.refuses_state();
+        let is_guarded = client.spec.is_guarded();
         let server = match client.session.state {
             State::Attached(_) if client.session.refuse.is_some() => {
                 return self.refuse_message(id, header.tag);
@@ -420,6 +421,9 @@ impl<D: Driver> Engine<D> {
                     _ => {}
                 }
                 if refuses && let Some(next) = self.refuse_here(id, header, message) {
+                    return next;
+                }
+                if is_guarded && let Some(next) = self.guard_here(id, header, message) {
                     return next;
                 }
                 match self.check_out(id) {
@@ -447,12 +451,28 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         after: &[u8],
     ) -> Next {
+        // Before the text is looked up: it would count as having come before.
+        if let Some(next) = self.parameters_first(id, server, header.tag) {
+            return next;
+        }
         let body = &message[HEADER_LEN..];
         let parse = if header.tag == tag::PARSE { ParseView::read(body) } else { None };
         let text = match header.tag {
             tag::QUERY => query_text(body),
             _ => parse.map(|parse| parse.query),
         };
+        // A longer text is not read, even where all of it happens to be here: its client waited.
+        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
+        let too_long = is_text && header.body_len as usize > self.max_statement_size;
+        let whole = message.len() == header.frame_len() && !too_long;
+        let known = match text {
+            Some(text) if header.tag == tag::QUERY && whole => Some(self.texts.look(text)),
+            Some(_) | None => None,
+        };
+        let of_query = text.zip(known.as_ref());
+        if let Some(next) = self.guard_first((id, server), (header, message), before, of_query) {
+            return next;
+        }
         if let Some(database) = text.and_then(|text| sql::vacated(text, sql::LexOptions::default()))
             && !self.is_vacated_for(id, &database)
         {
@@ -461,19 +481,12 @@ impl<D: Driver> Engine<D> {
             }
             return Next::Pause;
         }
-        if let Some(next) = self.parameters_first(id, server, header.tag) {
-            return next;
-        }
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
         };
         let session = &mut client.session;
         let ledger = &mut entry.server.ledger;
-        // A longer text is not read, even where all of it happens to be here: its client waited.
-        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
-        let too_long = is_text && header.body_len as usize > self.max_statement_size;
-        let whole = message.len() == header.frame_len() && !too_long;
         let (mut statements, mut timing) = (1, Timing::Plain);
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
@@ -485,8 +498,8 @@ impl<D: Driver> Engine<D> {
             }
             tag::QUERY => {
                 let text = text.filter(|_| whole);
-                let effects = match text {
-                    Some(text) => self.texts.look(text).effects,
+                let effects = match &known {
+                    Some(known) => known.effects,
                     None if whole => TextEffects::NOTHING,
                     None => TextEffects::UNREAD,
                 };
@@ -571,6 +584,14 @@ impl<D: Driver> Engine<D> {
                 Some(Named::Portal(_)) | None => Sent::Close(Which::Own),
             },
             tag::EXECUTE => {
+                if session.guarded.is_some()
+                    && let Some((portal, _)) = frame::split_cstr(body)
+                    && let Some(next) = self.guard_execute(id, server, portal, before)
+                {
+                    return next;
+                }
+                let Some(client) = self.clients.get_mut(id) else { return Next::End };
+                let session = &mut client.session;
                 let unnamed = body.first() == Some(&0);
                 if unnamed && session.portal_does.is_some() {
                     let next = self.execute_using_names(id, server, before);
@@ -624,9 +645,15 @@ impl<D: Driver> Engine<D> {
             entry.server.ledger.time_last(timing);
         }
         match sent {
-            Sent::Query(_) if owed => self.remember_query(server, text.unwrap_or(body)),
+            Sent::Query(_) if owed => {
+                let text = text.unwrap_or(body);
+                self.remember_query(server, text);
+                let has_commands = known.is_some_and(|known| known.commands.is_some());
+                self.record_query(id, server, text, has_commands);
+            }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);
+                self.record_execute(id, server, body);
             }
             _ => {}
         }

@@ -507,6 +507,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::Ready(status) => {
+                guarded_is_ready(session.as_deref_mut(), server.status, status, unit_failed);
                 let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
@@ -517,6 +518,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Meaning::QueryReady(status) => {
+                guarded_is_ready(session.as_deref_mut(), server.status, status, unit_failed);
                 let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
@@ -642,6 +644,7 @@ impl<D: Driver> Engine<D> {
         if events.ready {
             self.tell_at_ready(id);
             self.watch_time(id);
+            self.watch_held_locks(id);
             if self.servers.get(id).is_some_and(|entry| entry.server.strike.is_some()) {
                 self.strike_goes_on(id);
             }
@@ -772,6 +775,24 @@ fn passes<S>(
         let names = clients.get_mut(client).and_then(|client| client.session.names.as_deref_mut());
         names.is_none_or(|names| !names.told_rows(statement, rows))
     })
+}
+
+/// What a session has sent has been answered.
+#[inline]
+fn guarded_is_ready(
+    session: Option<&mut Session>,
+    before: TransactionStatus,
+    status: TransactionStatus,
+    failed: bool,
+) {
+    if let Some(session) = session
+        && let Some(guarded) = &mut session.guarded
+    {
+        guarded.ready(before, status, failed);
+        if guarded.is_blank() {
+            session.guarded = None;
+        }
+    }
 }
 
 /// Whether a client's message changes what its names mean.

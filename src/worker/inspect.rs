@@ -117,6 +117,7 @@ impl<D: Driver> Engine<D> {
                 .collect(),
             servers: self.servers.iter().map(|(id, entry)| self.server_line(id, entry)).collect(),
             timeouts: self.struck_lately.lines(self.now_us).collect(),
+            found: self.found_lately.lines(self.now_us).collect(),
         };
         listing.servers.extend(self.listener_lines());
         // How long each waits stands in the queues.

@@ -139,6 +139,9 @@ impl<D: Driver> Engine<D> {
             return;
         };
         client.session.state = State::Attached(server_id);
+        if let Some(guarded) = &mut client.session.guarded {
+            guarded.leases();
+        }
         client.session.batch_sets_unnamed = false;
         client.session.batch_repeats = None;
         client.session.repeat_parse_due = false;
@@ -324,7 +327,9 @@ impl<D: Driver> Engine<D> {
             // Something that its text does not show set a parameter.
             client.session.pins = client.session.pins.and(Pins::PARAMETER);
         }
-        if self.waits_for_vacancy(client_id) {
+        if client.session.guarded.as_ref().is_some_and(|guarded| guarded.is_asking())
+            || self.waits_for_vacancy(client_id)
+        {
             return;
         }
         let (Some(entry), Some(client)) =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::ClockLimit;
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
+use crate::rules::Action;
 use crate::session::Pins;
 use crate::sql::Fingerprint;
 
@@ -17,6 +18,8 @@ pub struct Listing {
     pub servers: Vec<ServerLine>,
     /// Limits in time that have struck lately.
     pub timeouts: Vec<TimeoutLine>,
+    /// What rules of the guard have found lately.
+    pub found: Vec<FoundLine>,
 }
 
 /// Who noticed that a limit was over.
@@ -72,6 +75,27 @@ impl Outcome {
             Outcome::Reported => "reported",
         }
     }
+}
+
+/// Something that a rule of the guard has found, perhaps often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundLine {
+    /// The client's database.
+    pub database: String,
+    /// Its role.
+    pub role: String,
+    /// The rule.
+    pub rule: &'static str,
+    /// What was done about it.
+    pub action: Action,
+    /// How often.
+    pub count: u64,
+    /// How long ago the last time was, in milliseconds.
+    pub age_ms: u64,
+    /// Of the text.
+    pub fingerprint: Fingerprint,
+    /// What the rule said, the first time.
+    pub message: String,
 }
 
 /// A limit in time that has struck.

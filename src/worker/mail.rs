@@ -16,6 +16,7 @@ use crate::client::Notification;
 use crate::config::{Host, ServerConfig};
 use crate::deadline::Tick;
 use crate::dial::ServerAddress;
+use crate::guard::{Answer, Question};
 use crate::ids::{ClientId, ServerId};
 use crate::metrics::{Counters, ReasonCounts};
 
@@ -211,6 +212,8 @@ pub enum Mail<S> {
         /// Whether its process is there.
         yes: bool,
     },
+    /// The answer to [`Order::Catalog`], as far as there is one: to the first questions.
+    Catalog(Asked, Vec<Answer>),
     /// A client's own CancelRequest, its key checked.
     ClientCancel(ClientId),
     /// What logs in to a pool is known: its `min_pool_size` is opened and kept open.
@@ -389,6 +392,27 @@ pub enum CancelOutcome {
     Unknown,
 }
 
+/// What a client's next statement waits to know of the catalog.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The client.
+    pub client: ClientId,
+    /// Tells the answer from those to earlier orders.
+    pub ticket: u64,
+    /// What is asked.
+    pub questions: Vec<Question>,
+    /// The session's `search_path`; `None`: the server's own.
+    pub search_path: Option<Vec<u8>>,
+    /// The `client_encoding` that names are written in.
+    pub encoding: Option<Vec<u8>>,
+    /// The session's `role`.
+    pub role: Option<Vec<u8>>,
+    /// The session's `search_path` is the one above: nothing can have changed it unseen.
+    pub path_is_known: bool,
+    /// The session has sent something that the server has not done yet.
+    pub is_early: bool,
+}
+
 /// What Postgres says of a statement that may be committing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandbyWait {
@@ -431,6 +455,13 @@ pub enum Order {
         pool: Arc<PoolSpec>,
         /// Its process, and where that is.
         target: Arc<CancelTarget>,
+    },
+    /// Ask the catalog what relations are, for a verdict of the guard. Answered by one [`Mail::Catalog`].
+    Catalog {
+        /// Whose database it is.
+        pool: Arc<PoolSpec>,
+        /// What, and for whom.
+        asked: Asked,
     },
     /// End a server process that does not react to being cancelled.
     Terminate {

@@ -15,8 +15,11 @@ mod control;
 mod counting;
 pub mod driver;
 mod ends;
+mod found;
 mod from_client;
 mod from_server;
+mod guard;
+mod held_locks;
 mod idle;
 mod inspect;
 mod late;
@@ -70,6 +73,7 @@ use bounds::{Node, Zombie};
 use conn::{Conn, Scratch};
 use counting::LeaseClock;
 use driver::{Driver, Edge, Token};
+use found::FoundLately;
 use idle::Idleness;
 use listen::Channel;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
@@ -280,6 +284,12 @@ pub struct Engine<D: Driver> {
     idleness: Idleness,
     /// Limits in time that have struck.
     struck_lately: StruckLately,
+    /// What rules of the guard have found.
+    found_lately: FoundLately,
+    /// Clients whose transactions hold locks that others may want, and when to look at them.
+    held_locks: HashMap<ClientId, Deadline>,
+    /// Questions to the catalog that were ordered.
+    catalog_questions: u64,
     /// When to look at pinned sessions.
     pin_watch: PinWatch,
     panics: u32,
@@ -331,6 +341,9 @@ impl<D: Driver> Engine<D> {
             max_statement_size: settings.max_statement_size,
             idleness: Idleness::of(settings.client_idle_ms),
             struck_lately: StruckLately::default(),
+            found_lately: FoundLately::default(),
+            held_locks: HashMap::new(),
+            catalog_questions: 0,
             pin_watch: PinWatch::default(),
             panics: 0,
             panics_since: now,
@@ -445,6 +458,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
             Mail::CancelFinished { cancel, outcome } => self.cancel_finished(cancel, outcome),
+            Mail::Catalog(asked, answers) => self.catalog_answered(asked, &answers),
             Mail::ClientCancel(client) => self.client_cancel(client),
             Mail::IsThere { server, yes } => self.zombie_seen(server, yes),
             Mail::Looked { cancel, waits } => {
@@ -614,6 +628,7 @@ impl<D: Driver> Engine<D> {
             self.remove_client(id);
         }
         self.check_half_closed();
+        self.check_held_locks();
         self.check_idle_clients();
         self.check_pins();
         if let Phase::Draining(deadline) = self.phase {

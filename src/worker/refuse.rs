@@ -30,11 +30,48 @@ const ANYTHING: &[u8] = b"SELECT";
 /// The name of what is never prepared.
 const NOBODY: &[u8] = b"_pgweir_refused";
 
+/// The message of a text that may not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// A Query, or a FunctionCall.
+    Query,
+    /// A Parse.
+    Parse {
+        /// Of the unnamed statement.
+        unnamed: bool,
+    },
+    /// A Bind.
+    Bind,
+    /// An Execute.
+    Execute,
+}
+
+impl Stands {
+    /// `None` for messages without a text.
+    pub(super) fn of(message: &[u8]) -> Option<Self> {
+        match message.first()? {
+            &tag::QUERY | &tag::FUNCTION_CALL => Some(Stands::Query),
+            &tag::PARSE => Some(Stands::Parse { unnamed: message.get(HEADER_LEN) == Some(&0) }),
+            &tag::BIND => Some(Stands::Bind),
+            _ => None,
+        }
+    }
+
+    fn tag(self) -> u8 {
+        match self {
+            Stands::Query => tag::QUERY,
+            Stands::Parse { .. } => tag::PARSE,
+            Stands::Bind => tag::BIND,
+            Stands::Execute => tag::EXECUTE,
+        }
+    }
+}
+
 /// A text that may not run.
-struct Refused {
-    report: Report,
+pub(super) struct Refused {
+    pub(super) report: Report,
     /// It begins, ends or shapes a transaction.
-    controls: bool,
+    pub(super) controls: bool,
 }
 
 impl<D: Driver> Engine<D> {
@@ -45,14 +82,33 @@ impl<D: Driver> Engine<D> {
         header: Header,
         message: &[u8],
     ) -> Option<Next> {
-        let Refused { report, .. } = self.refused(header, message)?;
+        let refused = self.refused(header, message)?;
+        self.answer_refused(id, Stands::of(message)?, refused)
+    }
+
+    /// Refuses a message, here or there.
+    pub(super) fn refuse(
+        &mut self,
+        id: ClientId,
+        server: Option<ServerId>,
+        stands: Stands,
+        before: &[u8],
+        refused: Refused,
+    ) -> Option<Next> {
+        match server {
+            Some(server) => self.replace_refused(id, server, stands, before, refused),
+            None => self.answer_refused(id, stands, refused),
+        }
+    }
+
+    fn answer_refused(
+        &mut self,
+        id: ClientId,
+        stands: Stands,
+        Refused { report, .. }: Refused,
+    ) -> Option<Next> {
         let client = self.clients.get_mut(id)?;
-        let drops_unnamed = match header.tag {
-            tag::QUERY => true,
-            tag::PARSE => message.get(HEADER_LEN) == Some(&0),
-            _ => false,
-        };
-        if drops_unnamed {
+        if matches!(stands, Stands::Query | Stands::Parse { unnamed: true }) {
             // Postgres throws it away before it reads the text.
             client.session.unnamed_does = None;
             client.session.parsed = None;
@@ -60,7 +116,7 @@ impl<D: Driver> Engine<D> {
         }
         self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
         client.session.refuse = Some(Box::new(report));
-        Some(self.refuse_message(id, header.tag))
+        Some(self.refuse_message(id, stands.tag()))
     }
 
     /// Sends something else in the place of a message that may not run.
@@ -72,7 +128,18 @@ impl<D: Driver> Engine<D> {
         message: &[u8],
         before: &[u8],
     ) -> Option<Next> {
-        let Refused { report, controls } = self.refused(header, message)?;
+        let refused = self.refused(header, message)?;
+        self.replace_refused(id, server, Stands::of(message)?, before, refused)
+    }
+
+    fn replace_refused(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        stands: Stands,
+        before: &[u8],
+        Refused { report, controls }: Refused,
+    ) -> Option<Next> {
         let (client, entry) = (self.clients.get_mut(id)?, self.servers.get(server)?);
         let ledger = &entry.server.ledger;
         if ledger.is_skipping() || ledger.copy_in() {
@@ -90,9 +157,14 @@ impl<D: Driver> Engine<D> {
         session.portal_steps = None;
         session.parsed = None;
         self.to_server.extend_from_slice(before);
-        let unnamed = message.get(HEADER_LEN) == Some(&0);
-        let sent = match header.tag {
-            tag::PARSE => {
+        let sent = match stands {
+            // No error of a Bind or Execute could be told from others: a Parse that fails stands for it.
+            Stands::Bind | Stands::Execute => {
+                build::parse(&mut self.to_server, NOBODY, &[text, b"\0\0\0"].concat());
+                session.bound = None;
+                Sent::Parse(Which::Own)
+            }
+            Stands::Parse { unnamed } => {
                 let name = if unnamed { &b""[..] } else { NOBODY };
                 build::parse(&mut self.to_server, name, &[text, b"\0\0\0"].concat());
                 if unnamed {
@@ -102,7 +174,7 @@ impl<D: Driver> Engine<D> {
                 }
                 Sent::Parse(if unnamed { Which::Unnamed(None) } else { Which::Own })
             }
-            _ => {
+            Stands::Query => {
                 build::query(&mut self.to_server, text);
                 session.batch_sets_unnamed = false;
                 session.batch_ending = Ending::No;

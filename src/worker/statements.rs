@@ -9,6 +9,8 @@ use super::Engine;
 use super::driver::Driver;
 use super::from_client::{Next, Replayable};
 use super::from_server::take_effect;
+use super::guard::Case;
+use super::refuse::Stands;
 use super::stand::Way;
 use crate::client::Session;
 use crate::ids::{ClientId, ServerId};
@@ -45,8 +47,14 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         after: &[u8],
     ) -> Next {
-        let may_repeat = self.may_repeat(id, server, after);
-        if may_repeat && let Some(statement) = self.known_repeat(id, content) {
+        let mut may_repeat = self.may_repeat(id, server, after);
+        let known = if may_repeat { self.known_repeat(id, content) } else { None };
+        if let Some(statement) = known
+            && self.guards(id, &self.statements.effects(statement))
+        {
+            self.statements.release(statement);
+            may_repeat = false;
+        } else if let Some(statement) = known {
             // It is one query.
             if let Some(next) = self.limits_first(id, server, tag::PARSE, &TextEffects::NOTHING) {
                 self.statements.release(statement);
@@ -60,10 +68,16 @@ impl<D: Driver> Engine<D> {
         let under = client.session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
-        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
+        let stands = Stands::Parse { unnamed: true };
+        let case = Case { id, server: Some(server), stands, before, text: parse.query };
+        if let Some(next) = self
+            .guard_parse(case, &effects)
+            .or_else(|| self.limits_first(id, server, tag::PARSE, &effects))
+        {
             self.statements.release(statement);
             return next;
         }
+        let may_repeat = may_repeat && !self.guards(id, &effects);
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get_mut(server))
         else {
             return Next::End;
@@ -139,7 +153,12 @@ impl<D: Driver> Engine<D> {
         let under = session.dialect();
         let statement = self.statements.intern(content, under, || facts::effects(parse.query));
         let effects = self.statements.effects(statement);
-        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
+        let stands = Stands::Parse { unnamed: false };
+        let case = Case { id, server: Some(server), stands, before, text: parse.query };
+        if let Some(next) = self
+            .guard_parse(case, &effects)
+            .or_else(|| self.limits_first(id, server, tag::PARSE, &effects))
+        {
             self.statements.release(statement);
             return next;
         }
@@ -188,7 +207,13 @@ impl<D: Driver> Engine<D> {
         mut before: &[u8],
     ) -> Next {
         let effects = facts::effects(parse.query);
-        if let Some(next) = self.limits_first(id, server, tag::PARSE, &effects) {
+        let stands = Stands::Parse { unnamed: false };
+        let case = Case { id, server: Some(server), stands, before, text: parse.query };
+        if let Some(next) = self
+            .guard_parse(case, &effects)
+            .or_else(|| self.guard_parse_of_own(case, parse.statement, &effects))
+            .or_else(|| self.limits_first(id, server, tag::PARSE, &effects))
+        {
             return next;
         }
         let stands = if effects.uses_names {
@@ -302,6 +327,8 @@ impl<D: Driver> Engine<D> {
         if names.portal.is_empty() {
             session.portal_steps = None;
             session.portal_timing = Timing::Plain;
+            let portal = portal_hash(names.portal);
+            session.guarded.iter_mut().for_each(|guarded| guarded.unbinds(portal));
         }
         if names.statement.is_empty()
             && let Some(statement) = session.batch_repeats
@@ -324,6 +351,9 @@ impl<D: Driver> Engine<D> {
         };
         let Some(statement) = statement else {
             let disguised = disguised(session, names.statement);
+            if let Some(next) = self.guard_bind_of_own((id, server), names, values, before) {
+                return next;
+            }
             if let Err(next) = self.expel(id, server, names.statement, &mut before) {
                 return next;
             }
@@ -334,6 +364,10 @@ impl<D: Driver> Engine<D> {
             };
         };
         let effects = self.statements.effects(statement);
+        let place = (id, server);
+        if let Some(next) = self.guard_bind(place, Some(statement), names, values, before) {
+            return next;
+        }
         if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
             return next;
         }
@@ -542,6 +576,13 @@ impl<D: Driver> Engine<D> {
     ) -> Next {
         if self.unnamed_may_set(id, server) {
             return self.hold_client(id);
+        }
+        let session = self.clients.get(id).map(|client| &client.session);
+        let runs = session.and_then(|session| {
+            if session.batch_sets_unnamed { session.parsed } else { session.unnamed }
+        });
+        if let Some(next) = self.guard_bind((id, server), runs, names, values, before) {
+            return next;
         }
         // One that this batch has parsed was looked at then, and nothing can come before it now.
         let session = self.clients.get(id).map(|client| &client.session);

@@ -1,6 +1,8 @@
 mod bounds;
 mod ends;
 mod fairness;
+mod guard;
+mod guard_ways;
 mod limits;
 mod listen;
 mod loops;

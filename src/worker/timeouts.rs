@@ -283,6 +283,9 @@ impl<D: Driver> Engine<D> {
         }
         client.active_at = self.now;
         client.session.changes = None;
+        if let Some(guarded) = &mut client.session.guarded {
+            guarded.history.transaction_ended(false);
+        }
         client.session.held = false;
         // It has been told of an error in its batch, and hears nothing more up to its Sync.
         client.session.skip_to_sync |= entry.server.ledger.is_skipping();

@@ -8,6 +8,7 @@ mod difference;
 mod django_suite;
 #[path = "../it/harness/mod.rs"]
 mod harness;
+mod migrations;
 mod pgbench;
 mod psql;
 mod rust;

@@ -11,6 +11,8 @@ mod cancels;
 mod console;
 mod differential;
 mod ends;
+mod explain;
+mod guard;
 mod harness;
 mod harness_proofs;
 mod limits;

@@ -226,6 +226,8 @@ pub fn describe_command(command: &Command) -> Option<String> {
         | Command::UnboundedCount { .. }
         | Command::Offset(_)
         | Command::InList { .. }
+        | Command::WholeSelect { .. }
+        | Command::AssignedTwice { .. }
         | Command::Transaction(_)
         | Command::Parameter(_)
         | Command::StoredParameter(_)

@@ -468,6 +468,8 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
             "delete from a",
             "select 1 into b",
             "select 1 into temp b",
+            "select 1 as insert into b",
+            "select (1) merge into temp b",
             "values (1)",
             "(select 1 into temp b)",
             "begin",

@@ -3,6 +3,7 @@
 //! The corpus is the regression suite of Postgres, where it is present; generated texts come on top, 100,000
 //! of them and 25,000 spellings of commands, or as many of each as `PGWEIR_ORACLE_TEXTS` says.
 
+mod closely;
 mod command_tree;
 mod commands;
 mod corpus;
@@ -117,6 +118,7 @@ fn the_limits_of_the_corpus_are_told() {
     let own = [
         "create index concurrently i on t (a)",
         "reindex (concurrently) table t; reindex table concurrently t; reindex table t",
+        "reindex (\"concurrently\") table t; reindex (verbose, \"Concurrently\") table t; vacuum (\"full\") t",
         "alter table t validate constraint c, add a int",
         "alter table only s.t * detach partition p concurrently",
         "alter domain d validate constraint c; drop index concurrently i",
@@ -131,10 +133,12 @@ fn the_limits_of_the_corpus_are_told() {
 #[test]
 fn the_commands_of_the_corpus_are_told() {
     let mut tally = Tally::new("commands of the corpus");
+    let mut close = Tally::new("what a close look finds in the corpus");
     let mut together = Tally::new("commands of the corpus, eight in a text");
     for script in corpus::scripts() {
         for text in &script {
             tally.add(text, commands::judge(text));
+            close.add(text, closely::judge(text));
         }
         for part in script.chunks(8) {
             let text = part.concat();
@@ -143,6 +147,7 @@ fn the_commands_of_the_corpus_are_told() {
     }
     tally.finish();
     together.finish();
+    close.finish();
 }
 
 /// How many generated texts there are to be; `usual` of them where nobody says.
@@ -157,6 +162,7 @@ fn texts(usual: u64) -> u64 {
 fn spellings_of_commands_are_told() {
     let mut alone = Tally::new("spellings of commands");
     let mut queries = Tally::new("spellings of queries");
+    let mut close = Tally::new("what a close look finds in spellings of queries");
     let mut several = Tally::new("spellings of commands, several in a text");
     let mut blocks = Tally::new("spellings of commands in DO blocks");
     for number in 0..texts(25_000) {
@@ -169,6 +175,7 @@ fn spellings_of_commands_are_told() {
             5 | 6 => {
                 let text = spelling::query(&mut dice);
                 queries.add(&text, commands::judge(&text));
+                close.add(&text, closely::judge(&text));
             }
             7 => {
                 let mut text = String::new();
@@ -189,6 +196,7 @@ fn spellings_of_commands_are_told() {
     }
     alone.finish();
     queries.finish();
+    close.finish();
     several.finish();
     blocks.finish();
 }

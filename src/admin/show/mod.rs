@@ -1,10 +1,11 @@
 //! The tables of SHOW: columns with the names, types and order of PgBouncer 1.25, one file for
 //! each group of them. Readers pick columns by place as well as by name, so none may be added.
-//! SHOW PINS and SHOW TIMEOUTS are pgweir's own.
+//! SHOW PINS, SHOW TIMEOUTS, SHOW GUARD and SHOW GUARD_POLICY are pgweir's own.
 
 mod config;
 mod connections;
 mod databases;
+mod guard;
 mod lists;
 mod pins;
 mod pools;
@@ -109,6 +110,10 @@ shows! {
     Pins = "pins",
     /// Limits in time that have struck lately.
     Timeouts = "timeouts",
+    /// What rules of the guard have found lately.
+    Guard = "guard",
+    /// The policy that all they have found would have met.
+    GuardPolicy = "guard_policy",
 }
 
 /// What tables are made from: pictures, taken before the first row is written.
@@ -161,6 +166,8 @@ impl Show {
             Show::Totals => stats::TOTALS,
             Show::Pins => pins::PINS,
             Show::Timeouts => timeouts::TIMEOUTS,
+            Show::Guard => guard::GUARD,
+            Show::GuardPolicy => guard::POLICY,
         }
     }
 
@@ -189,6 +196,8 @@ impl Show {
             Show::Totals => stats::totals(sight),
             Show::Pins => pins::pins(sight, &list(sight.loops).await?),
             Show::Timeouts => timeouts::timeouts(&list(sight.loops).await?),
+            Show::Guard => guard::found(&list(sight.loops).await?),
+            Show::GuardPolicy => guard::policy(sight),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The acts of the demo: what each shows, measures and claims.
 
+mod guard;
 mod limits;
 mod sharing;
 
@@ -16,11 +17,13 @@ pub enum Act {
     Sharing,
     /// Statements and idle transactions that are stopped, and a role that is not.
     Limits,
+    /// Index DDL that is refused, and what may run instead.
+    Guard,
 }
 
 impl Act {
     /// Every act there is.
-    pub const ALL: [Act; 2] = [Act::Sharing, Act::Limits];
+    pub const ALL: [Act; 3] = [Act::Sharing, Act::Limits, Act::Guard];
 
     /// Plays it, prints what it measures as it goes, and gives what it claims.
     ///
@@ -35,6 +38,7 @@ impl Act {
         match self {
             Act::Sharing => sharing::play(number, stage, screen, length).await,
             Act::Limits => limits::play(number, stage, screen).await,
+            Act::Guard => guard::play(number, stage, screen).await,
         }
     }
 }

@@ -57,7 +57,8 @@ impl Stage {
             "CREATE TABLE visits (nonce bigint PRIMARY KEY, service text NOT NULL,
                                   at timestamptz NOT NULL DEFAULT clock_timestamp());
              ALTER TABLE visits OWNER TO migrator;
-             GRANT SELECT, INSERT ON visits TO web",
+             GRANT SELECT, INSERT ON visits TO web;
+             GRANT CREATE ON SCHEMA public TO migrator",
         )?;
         Ok(cluster)
     }

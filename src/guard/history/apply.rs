@@ -7,6 +7,7 @@ use super::lookup::Standing;
 use crate::sql::commands::{
     AlterTable, Command, ConstraintKind, CreateIndex, CreateSchema, CreateTable, Drop, Found,
     LockMode, ObjectKind, ObjectName, Opaque, OpaqueReason, Persistence, Place, TableAction,
+    TableForm,
 };
 use crate::sql::{Action, Discard, Name, ParameterUse, Target, TransactionControl};
 
@@ -21,6 +22,8 @@ pub(in super::super) fn is_passing(command: &Command) -> bool {
         | Command::UnboundedCount { .. }
         | Command::Offset(_)
         | Command::InList { .. }
+        | Command::WholeSelect { .. }
+        | Command::AssignedTwice { .. }
         | Command::AdvisoryLock
         | Command::Analyze
         | Command::ServerSideCopy { .. }
@@ -125,11 +128,25 @@ impl State {
             | Command::UnboundedCount { .. }
             | Command::Offset(_)
             | Command::InList { .. }
+            | Command::WholeSelect { .. }
+            | Command::AssignedTwice { .. }
             | Command::Transaction(_)
             | Command::StoredParameter(_)
             | Command::Discard(Discard::Plans | Discard::Sequences)
             | Command::OtherDdl
             | Command::Unknown { .. } => {}
+        }
+    }
+
+    /// Takes note of a command of a text that is being judged: those behind it come later than anything that the catalog
+    /// says now. Names that a COMMIT between them leaves to mean something else are not known.
+    pub(in super::super) fn foresee(&mut self, found: &Found, scene: &mut Scene) {
+        let names_change = self.is_lost() || self.log.iter().any(Event::changes_names);
+        self.apply(found, scene);
+        if let Command::Transaction(TransactionControl::Commit { .. }) = &found.command
+            && names_change
+        {
+            self.push(Event::Forgotten);
         }
     }
 
@@ -186,6 +203,10 @@ impl State {
             temporary,
             partitioned: made.partitioned,
             on_commit_drop: made.on_commit_drop,
+            depends: !matches!(made.form, TableForm::Columns | TableForm::Query)
+                || !made.inherits.names.is_empty()
+                || !made.inherits.complete,
+            index_of: None,
         }));
     }
 
@@ -197,8 +218,9 @@ impl State {
         if let Standing::New { temporary, partitioned, .. } = self.standing(table, scene) {
             let schema = table.schema.clone().filter(|_| !temporary);
             let name = ObjectName { database: None, schema, name: name.clone() };
-            let on_commit_drop = false;
-            let made = Relation { name, temporary, partitioned, on_commit_drop };
+            let (on_commit_drop, index_of) = (false, Some(table.name.clone()));
+            let depends = false;
+            let made = Relation { name, temporary, partitioned, on_commit_drop, depends, index_of };
             self.push(Event::Created(made));
         }
     }
@@ -212,7 +234,17 @@ impl State {
         }
     }
 
+    fn has_dependents(&self) -> bool {
+        let in_log = |event: &Event| matches!(event, Event::Created(made) if made.depends);
+        self.log.iter().any(in_log)
+    }
+
     fn dropped(&mut self, drop: &Drop) {
+        if !matches!(drop.kind, ObjectKind::Index | ObjectKind::Database) && self.has_dependents() {
+            // It may have been the parent, or the type, of one of them.
+            self.push(Event::Forgotten);
+            self.push(Event::TempGone);
+        }
         match drop.kind {
             ObjectKind::Table
             | ObjectKind::ForeignTable
@@ -264,6 +296,13 @@ impl State {
                     });
                     if reaches && !self.is_existing(table, scene) {
                         self.push(Event::AttachedExisting);
+                    }
+                    if let Some(partition) = partition
+                        && let Standing::New { temporary: true, .. } =
+                            self.standing(partition, scene)
+                    {
+                        // From now on it goes with its parent.
+                        self.push(Event::Gone(partition.clone()));
                     }
                 }
                 TableAction::AddConstraint(constraint)

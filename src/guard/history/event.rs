@@ -52,6 +52,30 @@ pub(in super::super) enum Event {
     LockTimeout(LockTimeout),
 }
 
+impl Event {
+    /// True when a name may mean another relation afterwards, beside one that is new.
+    pub(super) fn changes_names(&self) -> bool {
+        match self {
+            Event::SchemaLeft { .. }
+            | Event::Gone(_)
+            | Event::Renamed { .. }
+            | Event::Moved { .. }
+            | Event::PathChanged { .. }
+            | Event::TempGone
+            | Event::Forgotten
+            | Event::Opaque => true,
+            Event::Created(_)
+            | Event::SchemaCreated(_)
+            | Event::AttachedExisting
+            | Event::NotValid { .. }
+            | Event::Altered(_)
+            | Event::Exclusive
+            | Event::Ddl
+            | Event::LockTimeout(_) => false,
+        }
+    }
+}
+
 /// A relation that a transaction has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Relation {
@@ -63,6 +87,10 @@ pub(in super::super) struct Relation {
     pub(in super::super) partitioned: bool,
     /// It ends with its transaction.
     pub(in super::super) on_commit_drop: bool,
+    /// It goes with something else that is dropped: it is a partition or a child, or of a type.
+    pub(in super::super) depends: bool,
+    /// It is an index, of a table of this name.
+    pub(in super::super) index_of: Option<Name>,
 }
 
 /// What a transaction has made of `lock_timeout`.
@@ -123,6 +151,16 @@ impl State {
 
     pub(super) fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    /// How many events there are.
+    pub(in super::super) fn length(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Nothing is known any more.
+    pub(in super::super) fn forget(&mut self) {
+        self.push(Event::Forgotten);
     }
 
     pub(super) fn push(&mut self, event: Event) {
@@ -190,7 +228,7 @@ impl State {
                 temps.retain(|temp| temp.name != name.name);
             };
             match event {
-                Event::Created(made) if made.temporary && !made.on_commit_drop => {
+                Event::Created(made) if made.temporary && !made.on_commit_drop && !made.depends => {
                     if self.temps.len() < TEMPS_MAX {
                         let name = made.name.name.clone();
                         self.temps.push(Temp { name, confirmed: false });
@@ -229,7 +267,7 @@ impl State {
     pub(super) fn settle(&mut self) {
         self.settled = (self.log.len(), self.savepoints.len());
         self.unwound = false;
-        self.confirm(true);
+        // Not what a COMMIT would leave that was sent since.
     }
 
     /// What is not confirmed may not have happened. Where savepoints were among it, or the transaction's end, the log

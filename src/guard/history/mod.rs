@@ -9,12 +9,14 @@
 mod apply;
 mod event;
 mod lookup;
+mod made;
 
 use super::context::Context;
 use crate::sql::commands::{Commands, Found};
 use event::Event;
 pub(super) use event::{Scene, State};
 pub(super) use lookup::Standing;
+pub(super) use made::Made;
 
 /// A session's history; nothing but a null pointer for nearly all sessions.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +50,17 @@ impl History {
     /// A text is sent; `context` is that of its verdict.
     pub fn sent(&mut self, text: &[u8], commands: &Commands, context: &Context) {
         let leaves_nothing = |found: &Found| apply::is_passing(&found.command);
-        if self.is_empty() && commands.found().iter().all(leaves_nothing) {
+        let beyond = commands.beyond().any;
+        if self.is_empty() && commands.found().iter().all(leaves_nothing) && !beyond {
             return;
         }
         let mut state = self.0.take().unwrap_or_default();
         let mut scene = Scene::new(text, context);
         for found in commands.found() {
             state.apply(found, &mut scene);
+        }
+        if beyond {
+            state.push(Event::Forgotten);
         }
         if !state.is_blank() {
             self.0 = Some(state);

@@ -80,10 +80,10 @@ fn volatile(case: &Case) -> Option<Fault> {
     let name = shown_name(computed, "the column");
     let table = shown(altered.table.as_ref(), "the table");
     let message = format!(
-        "a value of its own for {name} in each row would block all reads and writes of {table} while the table is \
-         rewritten"
+        "adding {name} with a value computed for each row would block all reads and writes of {table} while the table \
+         is rewritten"
     );
-    let hint = "Add the column without it, ALTER COLUMN … SET DEFAULT for new rows, and fill the others in batches.";
+    let hint = "Add the column without that value, ALTER COLUMN … SET DEFAULT for new rows, and fill the others in batches.";
     Some(
         Fault::new(message, "ACCESS EXCLUSIVE lock on the table for the whole rewrite", hint)
             .unless(questions),

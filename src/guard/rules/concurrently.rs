@@ -59,6 +59,7 @@ fn under_timeout(case: &Case) -> Option<Fault> {
     let message = format!(
         "a concurrent build that takes longer than {limit_ms} ms is cut off and leaves an invalid index"
     );
-    let hint = "maintenance_timeout = \"off\" for this role or database; what was cut off: DROP INDEX CONCURRENTLY.";
+    let hint = "Set maintenance_timeout = \"off\" for this role or database. What was cut off is dropped with DROP INDEX \
+                CONCURRENTLY and built again.";
     Some(Fault::new(message, "", hint))
 }

@@ -67,7 +67,7 @@ fn column(case: &Case) -> Option<Fault> {
     let (name, table) =
         (shown_name(column, "the column"), shown(altered.table.as_ref(), "the table"));
     let message = format!(
-        "DROP COLUMN would delete {name} of {table}, which running applications may still name"
+        "DROP COLUMN would delete {name} of {table}, which running applications may still use"
     );
     let hint = "Deploy code that no longer names it first. Rails: ignored_columns. Django: SeparateDatabaseAndState.";
     Some(Fault::new(message, LOCK, hint))

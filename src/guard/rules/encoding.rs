@@ -25,8 +25,8 @@ fn judge(case: &Case) -> Option<Fault> {
         Some(name) => Encoding::from_name(&name) != Encoding::AsciiSafe,
         None => unsafe_now && case.command().is_ddl() && !case.scene.text.is_ascii(),
     };
-    let message = "bytes of characters in this client_encoding may look like quotes and backslashes to who reads them \
-                   otherwise than the server";
+    let message = "characters in this client_encoding may hold bytes that look like quotes or backslashes to whoever does \
+                   not decode them as the server does";
     let hint = "SET client_encoding = 'UTF8'.";
     found.then(|| Fault::new(message.to_owned(), "", hint))
 }

@@ -18,9 +18,10 @@ fn judge(case: &Case) -> Option<Fault> {
         |lock: &&locks::Lock| lock.object.is_none_or(|object| case.is_existing(object));
     let lock = locks.iter().filter(is_contended).max_by_key(|lock| lock.mode)?;
     let object = shown(lock.object, "what it changes");
+    let mode = locks::word(lock.mode);
     let message = format!(
-        "a {} lock on {object} without a lock_timeout would wait for the longest query there, and all others behind it",
-        locks::word(lock.mode)
+        "{} {mode} lock on {object} without a lock_timeout would wait for the longest query there, and all others behind it",
+        if mode.starts_with(['A', 'E']) { "an" } else { "a" }
     );
     let hint = "SET LOCAL lock_timeout = '2s' before it, and try again when that strikes; or ddl_lock_timeout in \
                 pgweir's configuration.";

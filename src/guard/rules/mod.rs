@@ -7,6 +7,7 @@ mod constraint_without_not_valid;
 mod create_index;
 mod drop_index;
 mod drops;
+mod duplicate_column;
 mod encoding;
 mod lock_timeout;
 mod locks_of_sessions;
@@ -62,18 +63,38 @@ pub(super) const RULES: &[Rule] = &[
     drops::NOT_NULL,
     types::ENUM,
     server_side_program::RULE,
+    duplicate_column::RULE,
     queries::COUNT,
     queries::OFFSET,
     queries::LIST,
+    queries::WHOLE,
     timeout_override::RULE,
     unread::OPAQUE,
     unread::UNPARSABLE,
     encoding::RULE,
 ];
 
+/// The rules that texts are looked at [closely](crate::sql::Commands::closely) for.
+pub(super) const CLOSE_RULES: [&str; 2] = [duplicate_column::RULE.name, queries::WHOLE.name];
+
 /// The rules of index DDL.
 pub(super) const INDEX_RULES: [&str; 3] =
     [create_index::RULE.name, drop_index::RULE.name, reindex::RULE.name];
+
+/// What is said to a client that is silent while its DDL holds locks.
+pub(super) fn silence() -> (&'static str, Fault) {
+    ("idle-after-exclusive-lock", transaction::silence())
+}
+
+/// What is said to a client that goes without committing its DDL.
+pub(super) fn departure() -> (&'static str, Fault) {
+    ("uncommitted-ddl", transaction::departure())
+}
+
+/// What is said to a fast-path call of a function.
+pub(super) fn call() -> (&'static str, Fault) {
+    (unread::OPAQUE.name, unread::call())
+}
 
 /// What is said to any statement behind one that took ACCESS EXCLUSIVE.
 pub(super) fn after_exclusive() -> (&'static str, Fault) {
@@ -90,14 +111,11 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Rules that need the time or other statements; and two whose facts no text shows: whether a query's key is
-    /// unique, and what the server refuses by itself.
-    const ELSEWHERE: [&str; 7] = [
-        "duplicate-column-assignment",
+    /// Rules that need the time or other statements.
+    const ELSEWHERE: [&str; 5] = [
         "idle-after-exclusive-lock",
         "n-plus-one",
         "request-storm",
-        "select-without-limit",
         "slow-statement",
         "uncommitted-ddl",
     ];

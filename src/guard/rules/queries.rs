@@ -1,4 +1,4 @@
-//! `unbounded-count`, `large-offset`, `big-in-list`: queries that cost more than they look.
+//! `unbounded-count`, `large-offset`, `big-in-list`, `select-without-limit`: queries that cost more than they look.
 
 use super::super::case::{Case, Fault, Rule};
 use super::super::words::shown;
@@ -46,6 +46,20 @@ pub(super) const LIST: Rule = Rule { name: "big-in-list", judge: list };
 fn list(case: &Case) -> Option<Fault> {
     let Command::InList { elements } = case.command() else { return None };
     let message = format!("an IN list of {elements} elements is parsed and planned anew each time");
-    let hint = "= ANY ($1) with an array, or a join with unnest($1) or a temporary table.";
+    let hint = "Use = ANY ($1) with an array, or a join with unnest($1) or a temporary table.";
     (*elements > ELEMENTS_MAX).then(|| Fault::new(message, "", hint))
+}
+
+pub(super) const WHOLE: Rule = Rule { name: "select-without-limit", judge: whole };
+
+fn whole(case: &Case) -> Option<Fault> {
+    let Command::WholeSelect { table } = case.command() else { return None };
+    if !case.is_existing(table) {
+        return None;
+    }
+    let table = shown(Some(table), "the table");
+    let message = format!("SELECT without WHERE or LIMIT sends every row of {table}");
+    let hint = "Use LIMIT with ORDER BY, or WHERE. If all are meant, a cursor fetches them in pieces (Django: iterator()), and \
+                COPY … TO STDOUT sends them fastest.";
+    Some(Fault::new(message, "", hint))
 }

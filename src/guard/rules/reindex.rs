@@ -39,9 +39,14 @@ fn judge(case: &Case) -> Option<Fault> {
         ReindexKind::System => ("use of each system catalog in turn".to_owned(), Vec::new()),
         ReindexKind::Unknown => ("writes to its table".to_owned(), Vec::new()),
     };
-    let message = format!(
-        "REINDEX without CONCURRENTLY would block {what} until the index is built, and queries that use it"
-    );
+    let until = match reindex.kind {
+        ReindexKind::Index => ", and queries that use the index, until it is rebuilt",
+        ReindexKind::System => " until its indexes are rebuilt",
+        ReindexKind::Table | ReindexKind::Schema | ReindexKind::Database | ReindexKind::Unknown => {
+            ", and queries that use its indexes, until these are rebuilt"
+        }
+    };
+    let message = format!("REINDEX without CONCURRENTLY would block {what}{until}");
     Some(Fault::new(message, LOCK, hint(case, reindex)).unless(questions))
 }
 

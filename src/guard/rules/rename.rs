@@ -36,7 +36,7 @@ fn judge(case: &Case) -> Option<Fault> {
         Command::Rename { kind, from, .. } => of_other(case, *kind, from.as_ref())?,
         _ => return None,
     };
-    let message = format!("running applications would no longer find {renamed} under its name");
+    let message = format!("running applications would no longer find {renamed} under its old name");
     let hint = "Add what has the new name, write to both, move the readers, then drop the old one. A view under the old \
                 name bridges the renaming of a table.";
     Some(Fault::new(message, "", hint))

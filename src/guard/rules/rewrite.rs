@@ -25,9 +25,8 @@ fn command(case: &Case) -> Option<Fault> {
     };
     let questions = case.in_use(tables.iter().copied(), Lift::Empty)?;
     let table = shown(tables.first().copied().flatten(), "each table");
-    let message = format!(
-        "{what} would block all reads and writes of {table} while the table is written anew"
-    );
+    let message =
+        format!("{what} would block all reads and writes of {table} while it is rewritten");
     let hint = "pg_repack and pg_squeeze do it while the table is in use; from Postgres 19 on REPACK (CONCURRENTLY) does.";
     Some(
         Fault::new(message, "ACCESS EXCLUSIVE lock on the table for the whole rewrite", hint)
@@ -42,7 +41,7 @@ fn rewritten_by(altered: &AlterTable) -> Option<&'static str> {
         TableAction::SetLogged => Some("SET LOGGED"),
         TableAction::SetUnlogged => Some("SET UNLOGGED"),
         TableAction::SetAccessMethod => Some("SET ACCESS METHOD"),
-        TableAction::MovePartitions => Some("MERGE or SPLIT of partitions"),
+        TableAction::MovePartitions => Some("MERGE PARTITIONS or SPLIT PARTITION"),
         _ => None,
     })
 }

@@ -8,9 +8,13 @@ pub(super) const RULE: Rule = Rule { name: "server-side-program", judge };
 fn judge(case: &Case) -> Option<Fault> {
     let Command::ServerSideCopy { program } = case.command() else { return None };
     let message = if *program {
-        "COPY … PROGRAM would run a program on the machine of the database"
+        "COPY … PROGRAM would run a program on the database server's machine"
     } else {
-        "COPY with a file would read or write on the machine of the database"
+        "COPY with a file would read or write one on the database server's machine"
     };
-    Some(Fault::new(message.to_owned(), "", "COPY … FROM STDIN or TO STDOUT; in psql \\copy."))
+    Some(Fault::new(
+        message.to_owned(),
+        "",
+        "Use COPY … FROM STDIN or TO STDOUT, in psql \\copy: then the file is the client's.",
+    ))
 }

@@ -29,6 +29,21 @@ pub(super) fn after() -> Fault {
     Fault::new(message.to_owned(), "ACCESS EXCLUSIVE lock held until COMMIT", hint)
 }
 
+/// What is said to a client that keeps others waiting without asking for anything.
+pub(super) fn silence() -> Fault {
+    let message = "the client is silent while its transaction holds ACCESS EXCLUSIVE, and all others wait for it";
+    let hint = "Commit right behind the DDL; idle_in_transaction_timeout ends the silence of those who do not.";
+    Fault::new(message.to_owned(), "ACCESS EXCLUSIVE lock held until COMMIT", hint)
+}
+
+/// What is said to a client that has left its DDL uncommitted.
+pub(super) fn departure() -> Fault {
+    let message =
+        "the client has gone without COMMIT, so the DDL of its transaction has been rolled back";
+    let hint = "End the transaction with COMMIT; does the migration tool commit?";
+    Fault::new(message.to_owned(), "", hint)
+}
+
 pub(super) const REPEATED: Rule = Rule { name: "alter-table-repeated", judge: repeated };
 
 fn repeated(case: &Case) -> Option<Fault> {

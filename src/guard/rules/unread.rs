@@ -42,12 +42,19 @@ fn opaque(case: &Case) -> Option<Fault> {
     Some(Fault { as_index_ddl, ..Fault::new(message, "", hint) })
 }
 
+/// A function that is called by its number.
+pub(super) fn call() -> Fault {
+    let message = "the guard cannot judge what a function does that is called by its number";
+    let hint = "Call it in a SELECT; the protocol's FunctionCall is obsolete.";
+    Fault::new(message.to_owned(), "", hint)
+}
+
 pub(super) const UNPARSABLE: Rule = Rule { name: "unparsable-statement", judge: unparsable };
 
 fn unparsable(case: &Case) -> Option<Fault> {
     let Command::Unknown { names_index_ddl } = case.command() else { return None };
     let message = if *names_index_ddl {
-        "the guard does not know this statement, and it has the words of index DDL"
+        "the guard does not know this statement, which holds the words of index DDL"
     } else {
         "the guard does not know this statement"
     };

@@ -81,13 +81,183 @@ fn queries_that_cost() {
         ("begin | create table t (a int)", "select count(*) from t", "", "a new table"),
         ("", "select a from t limit 10 offset 10001", "large-offset", "too far"),
         ("", "select a from t offset 20000 limit 10", "large-offset", "the other order"),
-        ("", "select a from t offset 10_001 rows", "large-offset", "with an underscore and ROWS"),
+        (
+            "",
+            "select a from t where b offset 10_001 rows",
+            "large-offset",
+            "with an underscore and ROWS",
+        ),
         ("", "select a from t limit 10 offset 10000", "", "just so"),
         ("", "select a from t limit 10 offset $1", "", "the Bind value says"),
         ("", &many(1_001), "big-in-list", "too many"),
         ("", &many(1_000), "", "just so"),
         ("", "select a from t where a in (select b from u)", "", "a query"),
     ]);
+}
+
+#[test]
+fn selects_of_whole_tables() {
+    let rule = "select-without-limit";
+    check_found(&[
+        ("", "select * from t", rule, "every row"),
+        (
+            "",
+            "SELECT t.a, u.b FROM only s.t LEFT JOIN u ON (t.id = u.t_id) ORDER BY 1",
+            rule,
+            "a join",
+        ),
+        ("", "table t", rule, "the same in short"),
+        ("", "with x as (select 1) select a from t, x y", "", "a query beside it may be small"),
+        ("", "with x as (select b from u where c) select a from t", rule, "behind WITH"),
+        ("", "select a from t where 1 = 1", rule, "a condition that is none"),
+        ("", "select a from t where true order by a limit all", rule, "a limit that is none"),
+        ("", "select a from t offset 5", rule, "all but five"),
+        ("", "select a from t for update", rule, "all of them locked"),
+        ("", "select a, (select max(b) from u) from t", rule, "an aggregate of another query"),
+        ("", "select a, sum(b) filter (where c) over (order by d) from t", rule, "a window"),
+        ("", "select a as limit, t.fetch from t", rule, "names"),
+        ("", "select a is distinct from b from t", rule, "another FROM"),
+        ("", "prepare p as select a from t", rule, "each EXECUTE of it"),
+        ("", "begin; select a from t", rule, "in a string"),
+        (
+            "",
+            "delete from t; select a from u",
+            "write-without-where select-without-limit",
+            "in their order",
+        ),
+        ("", "select a from t where b = 1", "", "with a condition"),
+        ("", "select a from t limit 5", "", "with a limit"),
+        ("", "select a from t fetch first row only", "", "as the standard says it"),
+        ("", "(select a from t)", "", "what is in parentheses is not read"),
+        ("", "select a from t union select b from u", "", "nor are sets"),
+        ("", "select distinct a from t", "", "perhaps a few"),
+        ("", "select a from t group by a", "", "likewise"),
+        ("", "select max(a), coalesce(sum(b), 0) from t", "", "one row"),
+        ("", "select pg_catalog.\"count\"(a) from t", "", "one row"),
+        ("", "select a from t tablesample system (1)", "", "a sample"),
+        ("", "select a from f(1)", "", "a function"),
+        (
+            "",
+            "select a from t join (u join (select 1) x on true) on true",
+            "",
+            "a query deeper down",
+        ),
+        (
+            "",
+            "prepare p (int) as select count(*) from t left join u on (t.a = u.b and exists (select 1 from x where $1 = x.a))",
+            "",
+            "one row",
+        ),
+        ("", "select a from rows from (f(1))", "", "functions"),
+        ("", "select a from (select 1) x", "", "a query"),
+        ("", "select a from t join unnest($1) u (id) on t.id = u.id", "", "rows that are listed"),
+        ("", "select a from t join (values (1)) v (b) on a = b", "", "likewise"),
+        ("", "with t as (select 1) select * from t", "", "a query's name"),
+        ("", "select * from pg_class", "", "a catalog"),
+        ("", "select * from information_schema.tables", "", "a catalog"),
+        ("", "select 1", "", "no table"),
+        ("", "select a into x from t", "", "no row is sent"),
+        ("", "create table x as select a from t", "", "likewise"),
+        ("", "insert into x select a from t", "", "likewise"),
+        ("", "explain analyze select a from t", "", "likewise"),
+        ("", "copy (select a from t) to stdout", "", "who exports wants all"),
+        ("", "declare c cursor for select a from t", "", "fetched in pieces"),
+        ("", "do $$ begin perform a from t; end $$", "", "in code"),
+        ("begin | create table t (a int)", "select * from t", "", "a new table"),
+        ("create temp table t (a int)", "select * from t", "", "the session's own"),
+        ("", "create table t (a int); select * from t", "", "new in the string"),
+        ("", "rollback; select a from t", rule, "behind what was undone"),
+    ]);
+}
+
+#[test]
+fn columns_that_are_assigned_twice() {
+    let rule = "duplicate-column-assignment";
+    check_found(&[
+        ("", "update t set a = 1, b = 2, a = 3 where c", rule, "twice"),
+        ("", "UPDATE only s.t AS x SET A = (1, 2), \"a\" = 3 WHERE c", rule, "folded"),
+        ("", "update t x set u&\"!0061\" uescape '!' = 1, a = 2 where c", rule, "escaped"),
+        ("", "update t set (a, b) = (1, 2), b = 3 where c", rule, "in a row"),
+        ("", "update t set (a, b, a) = (select 1, 2, 3) where c", rule, "in one row"),
+        ("", "update t set a = 1, a[1] = 2 where c", rule, "the whole and an element"),
+        ("", "update t set a.x = 1, a = 2 where c", rule, "a field and the whole"),
+        ("", "update t set a = case when b then 1 else 2 end, a = 2 where c", rule, "behind CASE"),
+        ("", "update t set a = b is distinct from c, a = 2 where c", rule, "behind another FROM"),
+        ("", "insert into t (a, b, A) values (1, 2, 3)", rule, "in INSERT"),
+        ("", "insert into s.t as x (a, a) select 1, 2", rule, "from a query"),
+        (
+            "",
+            "insert into t values (1) on conflict (a) do update set b = 1, b = 2",
+            rule,
+            "on conflict",
+        ),
+        (
+            "",
+            "merge into t using s on t.a = s.a when matched then update set b = 1, b = 2 \
+             when not matched then insert (a) values (1)",
+            rule,
+            "in MERGE",
+        ),
+        (
+            "",
+            "merge into t using s on t.a = s.a when not matched then insert (a, a) values (1, 2)",
+            rule,
+            "in MERGE's INSERT",
+        ),
+        (
+            "",
+            "with x as (insert into t (a, a) values (1, 2) returning a) select a from x",
+            rule,
+            "in WITH",
+        ),
+        ("", "with x as (select 1) update t set a = 1, a = 2 where c", rule, "behind WITH"),
+        ("", "prepare p as update t set a = 1, a = 2 where c", rule, "prepared"),
+        ("", "do $$ begin update t set a = 1, a = 2 where c; end $$", rule, "in code"),
+        (
+            "",
+            "create function f() returns void language plpgsql as 'begin update t set a = 1, a = 2 where c; end'",
+            rule,
+            "in a function",
+        ),
+        ("", "update t set a = 1, \"A\" = 2 where c", "", "two names"),
+        ("", "update t set a[1] = 1, a[2] = 2 where c", "", "two elements"),
+        ("", "update t set a.x = 1, a.y = 2 where c", "", "two fields"),
+        ("", "insert into t (a[1], a[2]) values (1, 2)", "", "two elements"),
+        ("", "update t set a = f(b, b), b = array[a, a] where (a, a) = (1, 1)", "", "values"),
+        ("", "update t set a = 1 from u where a = 2 returning a, a", "", "other lists"),
+        ("", "insert into t select a, a from u where b", "", "no list of columns"),
+        ("", "insert into t (select a, a from u where b)", "", "a query in parentheses"),
+        ("", "insert into t (values (1), (1))", "", "values in parentheses"),
+        ("", "insert into t (a) values (1), (1) on conflict (a) do nothing", "", "rows"),
+        ("", "select a for update from t where b", "", "no UPDATE"),
+        (
+            "",
+            "merge into t using s on t.a = s.a when matched and b then update set c = 1 \
+             when matched then update set c = 2",
+            "",
+            "one of two",
+        ),
+    ]);
+}
+
+#[test]
+fn policies_without_these_rules_look_at_no_ordinary_text() {
+    for (policy, closely) in [
+        (BuiltinPolicy::Strict, true),
+        (BuiltinPolicy::Default, false),
+        (BuiltinPolicy::Observe, false),
+        (BuiltinPolicy::Restore, false),
+        (BuiltinPolicy::Off, false),
+    ] {
+        assert_eq!(looks_closely(&GuardPolicy::builtin(policy)), closely, "{policy:?}");
+    }
+    let mut session = Session::new(BuiltinPolicy::Default);
+    assert!(session.judge("select * from t").findings.is_empty());
+    session.policy.rules.insert("select-without-limit", Action::Reject);
+    let judgement = session.judge("select * from t; update t set a = 1, a = 2 where b");
+    let refusal = judgement.refusal().expect("a whole table");
+    assert_eq!(refusal.message, "SELECT without WHERE or LIMIT sends every row of \"t\"");
+    assert_eq!(judgement.findings.len(), 1);
 }
 
 #[test]

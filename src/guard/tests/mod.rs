@@ -17,7 +17,7 @@ mod temporary;
 mod transactions;
 mod words;
 
-use super::{Catalog, Context, History, Judgement, Limits, judge};
+use super::{Catalog, Context, History, Judgement, Limits, judge, looks_closely};
 use crate::config::GuardPolicy;
 use crate::rules::{Action, BuiltinPolicy};
 use crate::sql::commands::{Command, Commands, Place};

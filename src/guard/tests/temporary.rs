@@ -96,6 +96,19 @@ fn temporary_tables_are_the_sessions_own() {
             "dropped by the schema's name",
         ),
         (
+            "create temp table p (a int) partition by list (a) | create temp table t partition of p default | drop table p",
+            "create index i on t (a)",
+            "create",
+            "it has gone with its parent",
+        ),
+        (
+            "create temp table p (a int) partition by list (a) | create temp table t (a int) | \
+             alter table p attach partition t default | drop table p",
+            "create index i on t (a)",
+            "create",
+            "so has one that was attached",
+        ),
+        (
             "create temp table t (a int) | discard temp",
             "create index i on t (a)",
             "create",

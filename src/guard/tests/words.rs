@@ -46,10 +46,26 @@ fn a_refusal_says_what_why_and_what_instead() {
 fn a_warning_is_no_error() {
     let judgement = Session::new(BuiltinPolicy::Default).judge("drop table t");
     let warning = judgement.warnings().next().unwrap().report();
-    assert_eq!(warning.severity.word(), "WARNING");
+    assert_eq!(warning.severity.word(), "NOTICE");
     assert_eq!(warning.message, "query guard: DROP TABLE would delete \"t\" and all its rows");
     assert_eq!(warning.routine, "guard:drop-table");
     assert!(judgement.refusal().is_none());
+}
+
+#[test]
+fn locks_have_the_article_that_fits() {
+    for (text, beginning) in [
+        ("alter table t add a int", "an ACCESS EXCLUSIVE lock on \"t\" without"),
+        ("create index i on t (a)", "a SHARE lock on \"t\" without"),
+        ("refresh materialized view concurrently v", "an EXCLUSIVE lock on \"v\" without"),
+    ] {
+        let mut session = Session::new(BuiltinPolicy::Strict);
+        session.lock_timeout_ms = 0;
+        let judgement = session.judge(text);
+        let told = |finding: &&Finding| finding.rule == "ddl-without-lock-timeout";
+        let found = judgement.findings.iter().find(told).expect("it may wait for ever");
+        assert!(found.message.starts_with(beginning), "{}", found.message);
+    }
 }
 
 #[test]

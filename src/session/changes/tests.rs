@@ -28,9 +28,10 @@ fn texts_say_what_they_set() {
     one("set enable_seqscan = OFF", value("enable_seqscan", "off"));
     one("set application_name to E'it''s \\\\ me'", value("application_name", "it's \\ me"));
     one("set application_name to $$x$$", value("application_name", "x"));
-    one("set search_path = A, \"B c\", 'd''e'", words("search_path", "a , \"B c\" ,  E'd''e'"));
+    one("set search_path = A, \"B c\", 'd''e'", words("search_path", "a , \"B c\" , \"d'e\""));
+    one("set search_path = E'a\\'\"'", words("search_path", "\"a'\"\"\""));
     one("set search_path = ''", words("search_path", " E''"));
-    one("set schema 'x'", words("search_path", " E'x'"));
+    one("set schema 'x'", words("search_path", "\"x\""));
     one("set datestyle = SQL, DMY", words("datestyle", "sql , dmy"));
     one("set time zone 'UTC'", value("timezone", "UTC"));
     one("set time zone -3", words("timezone", "- 3"));

@@ -94,7 +94,7 @@ const STARTERS: &[&str] = &["begin", "declare", "then", "else", "loop"];
 
 /// Adds the commands of a PL/pgSQL body.
 fn block(at: &Reader, code: &[u8], out: &mut Commands) {
-    let mut found = Commands::default();
+    let mut found = out.alike();
     let whole = Span { start: 0, end: code.len() };
     let mut block = Block {
         at: at.inside(code, whole, code_place(at, true)),
@@ -104,7 +104,7 @@ fn block(at: &Reader, code: &[u8], out: &mut Commands) {
         opaque: false,
         read_until: 0,
         // Literals outside of EXECUTE matter only where something opaque may execute them.
-        literals: Commands::default(),
+        literals: out.alike(),
     };
     block.read(&mut found);
     if block.opaque {
@@ -230,7 +230,7 @@ impl Block<'_> {
 
     /// A literal that is not EXECUTE's: it may find its way there.
     fn literal(&mut self, literal: &[u8]) {
-        let mut found = Commands::default();
+        let mut found = self.literals.alike();
         texts(&self.at, literal, Place::Assembled, &mut found);
         self.literals.append(found, Command::is_ddl);
     }

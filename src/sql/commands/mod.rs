@@ -11,6 +11,7 @@
 //! Deliberately absent: whether a table was made in this transaction, what `search_path` means, what a verdict is.
 
 mod alter;
+mod assign;
 mod code;
 mod column;
 mod constraint;
@@ -19,6 +20,7 @@ mod create;
 mod drop;
 mod dynamic;
 mod index;
+mod levels;
 mod maintenance;
 mod option;
 mod ordinary;
@@ -31,9 +33,11 @@ mod routine;
 mod session;
 mod statement;
 mod types;
+mod whole;
 mod write;
 
 pub use alter::{AlterTable, TableAction};
+pub use assign::Assigns;
 pub use code::{Opaque, OpaqueReason};
 pub use column::{Column, DefaultValue, Generated};
 pub use constraint::{Constraint, ConstraintKind, UsingIndex};
@@ -52,7 +56,7 @@ pub use types::{AlterDomain, AlterType, CreateDomain, DomainAction, TypeAction};
 pub use write::{Condition, Write, WriteVerb};
 
 use super::facts::Discard;
-use super::{Flaw, LexOptions, ParameterUse, Span, Statements, TransactionControl};
+use super::{Flaw, LexOptions, Name, ParameterUse, Span, Statements, TransactionControl};
 use reader::Reader;
 
 /// The commands of one text.
@@ -62,6 +66,8 @@ pub struct Commands {
     statements: usize,
     flaw: Option<Flaw>,
     beyond: Beyond,
+    /// They are those of [`Commands::closely`].
+    closely: bool,
 }
 
 /// One command and where it stands. A statement may have several (a DO block, a query with two faults) or none.
@@ -128,7 +134,7 @@ pub enum Command {
         /// Its name so far.
         from: Option<ObjectName>,
         /// Its name from now on.
-        to: Option<super::Name>,
+        to: Option<Name>,
     },
     /// CLUSTER.
     Cluster(Cluster),
@@ -164,6 +170,18 @@ pub enum Command {
     InList {
         /// How many.
         elements: usize,
+    },
+    /// A SELECT that sends every row of a table; only [closely](Commands::closely).
+    WholeSelect {
+        /// The first table behind FROM.
+        table: ObjectName,
+    },
+    /// One column is given two values; only [closely](Commands::closely).
+    AssignedTwice {
+        /// The first that is.
+        column: Name,
+        /// Where.
+        assigns: Assigns,
     },
     /// BEGIN, COMMIT and their family.
     Transaction(TransactionControl),
@@ -212,9 +230,15 @@ impl Command {
             Self::StoredParameter(_) => true,
             Self::LockTable(_) | Self::Analyze | Self::Write(_) | Self::AdvisoryLock => false,
             Self::ServerSideCopy { .. } | Self::UnboundedCount { .. } | Self::Offset(_) => false,
+            Self::WholeSelect { .. } | Self::AssignedTwice { .. } => false,
             Self::InList { .. } | Self::Transaction(_) | Self::Parameter(_) => false,
             Self::Discard(_) | Self::Call { .. } | Self::Opaque(_) | Self::Unknown { .. } => false,
         }
+    }
+
+    /// True for what only a close look finds: see [`Commands::closely`].
+    fn is_seen_closely(&self) -> bool {
+        matches!(self, Self::WholeSelect { .. } | Self::AssignedTwice { .. })
     }
 }
 
@@ -299,7 +323,18 @@ pub fn commands(text: &[u8], options: LexOptions) -> Commands {
 impl Commands {
     /// The commands of a text that is known not to be [ordinary](is_ordinary): else [`commands`] is the faster way.
     pub fn read(text: &[u8], options: LexOptions) -> Self {
-        let mut out = Self::default();
+        Self::default().of(text, options)
+    }
+
+    /// What can be said of ordinary texts as well, and of nothing else: each SELECT of a whole table and each column
+    /// assigned twice. Apart from the commands, since every query has to be read token by token for these; whoever does
+    /// not ask for them does not pay.
+    pub fn closely(text: &[u8], options: LexOptions) -> Self {
+        Self { closely: true, ..Self::default() }.of(text, options)
+    }
+
+    fn of(self, text: &[u8], options: LexOptions) -> Self {
+        let mut out = self;
         let mut statements = Statements::new(text, options);
         for span in statements.by_ref() {
             let statement = out.statements;
@@ -335,9 +370,14 @@ impl Commands {
         self.found.is_empty() && !self.beyond.any
     }
 
+    /// Nothing yet, for the same kind of look.
+    fn alike(&self) -> Self {
+        Self { closely: self.closely, ..Self::default() }
+    }
+
     /// Adds a statement that cannot be read. A piece of a text need not begin like one.
     fn add_unknown(&mut self, reader: &Reader) {
-        if reader.place == Place::Assembled {
+        if reader.place == Place::Assembled || self.closely {
             return;
         }
         let names_index_ddl = code::names_index_ddl(reader.whole());
@@ -369,6 +409,9 @@ impl Commands {
     }
 
     fn add(&mut self, reader: &Reader, command: Command) {
+        if command.is_seen_closely() != self.closely {
+            return;
+        }
         if self.found.len() < FOUND_MAX {
             let (statement, span, place) = (reader.statement, reader.span, reader.place);
             self.found.push(Found { statement, span, place, command });

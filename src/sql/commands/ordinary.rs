@@ -7,6 +7,7 @@
 use super::super::lexer::Lexer;
 use super::super::{Kind, LexOptions, Span, Token};
 use super::IN_LIST_MIN;
+use super::levels::Selects;
 
 /// True for a text of SELECT, INSERT, UPDATE and DELETE without a word that the recognisers look for. Allocates
 /// nothing.
@@ -33,6 +34,7 @@ struct Scan<'a> {
     wants_condition: bool,
     /// It is an UPDATE or DELETE.
     writes: bool,
+    selects: Selects,
     lists: bool,
     commas: usize,
 }
@@ -69,6 +71,7 @@ impl<'a> Scan<'a> {
             brackets: 0,
             wants_condition: false,
             writes: false,
+            selects: Selects::default(),
             lists: false,
             commas: 0,
         }
@@ -110,10 +113,12 @@ impl<'a> Scan<'a> {
                 self.wants_condition = false;
                 self.writes = false;
                 self.brackets = 0;
+                self.selects = Selects::default();
                 return complete && no_condition(state);
             }
             b'(' => {
                 self.depth += 1;
+                self.selects.open(self.depth);
                 match state {
                     // `(SELECT …)`, `WHERE (a = 1)`
                     State::Start | State::Condition => self.state = state,
@@ -142,7 +147,10 @@ impl<'a> Scan<'a> {
     fn first(&mut self, word: &[u8]) -> bool {
         let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
         match (word.len(), word.first().map_or(0, u8::to_ascii_lowercase)) {
-            (6, b's') => is(b"select"),
+            (6, b's') => {
+                self.selects.begin(self.depth);
+                is(b"select")
+            }
             (6, b'i') if is(b"insert") => {
                 self.state = State::Before(Expected::Into);
                 true
@@ -180,7 +188,11 @@ impl<'a> Scan<'a> {
             (5, b'c') if is(b"count") => self.state = State::Count,
             (5, b'f') if is(b"false") => return no_condition(state),
             (5, b'm') => return !is(b"merge"),
-            (6, b'i') if is(b"insert") => self.state = State::Before(Expected::Into),
+            (6, b's') if is(b"select") => self.selects.begin(self.depth),
+            // In a SELECT it is a name.
+            (6, b'i') if is(b"insert") && !self.selects.has(self.depth) => {
+                self.state = State::Before(Expected::Into);
+            }
             (6, b'u' | b'd') if is(b"update") || is(b"delete") => {
                 return state == State::Before(Expected::Write);
             }

@@ -4,6 +4,8 @@
 
 use super::super::Kind;
 use super::super::Token;
+use super::assign::Assignments;
+use super::levels::Selects;
 use super::reader::Reader;
 use super::write::{WriteVerb, Writes};
 use super::{Command, Commands, IN_LIST_MIN, Place, count, relation, session};
@@ -20,7 +22,16 @@ pub enum Offset {
 /// Adds the commands of the query at `at`.
 pub(super) fn read(at: Reader, out: &mut Commands) {
     count::read(at, out);
-    let mut walk = Walk { at, depth: 0, lists: Vec::new(), writes: Writes::new(), before: None };
+    let mut walk = Walk {
+        at,
+        depth: 0,
+        lists: Vec::new(),
+        writes: Writes::new(),
+        before: None,
+        selects: Selects::default(),
+        behind_insert: false,
+        assignments: Assignments::new(at.rest().len()),
+    };
     let mut sets_parameters = false;
     while let Some(token) = walk.at.peek() {
         match token.kind {
@@ -28,7 +39,10 @@ pub(super) fn read(at: Reader, out: &mut Commands) {
                 sets_parameters |= walk.word(token, out);
                 continue;
             }
-            Kind::Symbol(b'(' | b'[') => walk.depth += 1,
+            Kind::Symbol(b'(' | b'[') => {
+                walk.depth += 1;
+                walk.selects.open(walk.depth);
+            }
             Kind::Symbol(b')' | b']') => walk.close(out),
             Kind::Symbol(b',') => walk.comma(),
             _ => {}
@@ -59,12 +73,17 @@ struct Walk<'a> {
     lists: Vec<List>,
     writes: Writes,
     before: Option<Token>,
+    selects: Selects,
+    /// Behind INSERT or MERGE: INTO is theirs.
+    behind_insert: bool,
+    assignments: Assignments,
 }
 
 impl Walk<'_> {
     /// Eats one token.
     fn step(&mut self, token: Token) {
         self.before = Some(token);
+        self.behind_insert = false;
         self.at.bump();
     }
 
@@ -80,7 +99,12 @@ impl Walk<'_> {
 
     /// True where a statement may begin: at the start, in parentheses, behind those of WITH.
     fn at_statement(&self) -> bool {
-        self.before.is_none_or(|token| matches!(token.kind, Kind::Symbol(b'(' | b')')))
+        self.before.is_none_or(|token| match token.kind {
+            Kind::Symbol(b'(') => true,
+            // Behind those of an expression stands its label.
+            Kind::Symbol(b')') => !self.selects.has(self.depth),
+            _ => false,
+        })
     }
 
     /// Eats one word. True for `set_config`.
@@ -88,9 +112,11 @@ impl Walk<'_> {
         let at = self.at;
         let name = token.kind != Kind::Word || self.in_name();
         let (depth, begins) = (self.depth, self.at_statement());
-        let behind_insert = self.behind("insert") || self.behind("merge");
+        let behind_insert = self.behind_insert;
+        let follows = self.before;
         if token.kind == Kind::UnicodeWord {
             self.before = Some(token);
+            self.behind_insert = false;
             self.at.name(); // With its UESCAPE.
         } else {
             self.step(token);
@@ -107,7 +133,14 @@ impl Walk<'_> {
         if name {
             return false;
         }
+        if out.closely {
+            self.assignments(at, begins, follows, out);
+        }
+        if at.at_any(&["insert", "merge"]) {
+            self.behind_insert = !self.selects.has(depth);
+        }
         match () {
+            () if at.at("select") => self.selects.begin(depth),
             () if at.at("into") && !behind_insert => self.into(out),
             () if at.at("where") => self.writes.condition(self.at, depth),
             () if at.at("on") && self.writes.in_merge(depth) => {
@@ -140,6 +173,30 @@ impl Walk<'_> {
             () => {}
         }
         false
+    }
+
+    /// Behind the word `at`, which stands behind `follows`: where it is followed by columns that are assigned, reads them.
+    fn assignments(
+        &mut self,
+        at: Reader,
+        begins: bool,
+        follows: Option<Token>,
+        out: &mut Commands,
+    ) {
+        let behind = |word| follows.is_some_and(|token| at.is(token, word));
+        match () {
+            () if begins && at.at("update") => self.assignments.update(self.at, out),
+            () if at.at("update") && (behind("do") || behind("then")) => {
+                self.assignments.set(self.at, out);
+            }
+            () if at.at("insert") && behind("then") => self.assignments.insert(self.at, out),
+            () if at.at("into") && behind("insert") && !self.selects.has(self.depth) => {
+                let mut table = self.at;
+                table.object();
+                self.assignments.insert(table, out);
+            }
+            () => {}
+        }
     }
 
     /// Behind INTO, where it is not that of INSERT or MERGE.

@@ -40,7 +40,7 @@ pub(super) fn create(mut at: Reader, procedure: bool, out: &mut Commands) {
             at.skip();
         }
     }
-    let mut inside = Commands::default();
+    let mut inside = out.alike();
     if let Some(body) = body {
         // What names a library or a symbol of the server is not SQL.
         let linked = language.as_ref().is_some_and(|name| *name == *"c" || *name == *"internal");
@@ -58,4 +58,7 @@ pub(super) fn create(mut at: Reader, procedure: bool, out: &mut Commands) {
         language,
     };
     out.add(&at, Command::CreateRoutine(found));
+    if out.closely {
+        out.append(inside, |_| true);
+    }
 }

@@ -6,12 +6,14 @@ use super::super::statements;
 use super::reader::Reader;
 use super::{
     Command, Commands, Place, alter, code, create, drop, maintenance, query, reindex, session,
+    whole,
 };
 
 /// Adds the commands of the statement at `at`.
 pub(super) fn read(at: Reader, out: &mut Commands) {
     let mut at = at;
-    if at.at("explain") && statements::explain(&mut at) != Explain::Analyze {
+    let explained = at.at("explain");
+    if explained && statements::explain(&mut at) != Explain::Analyze {
         return; // It is planned only.
     }
     let Some(first) = at.peek() else { return };
@@ -28,7 +30,13 @@ pub(super) fn read(at: Reader, out: &mut Commands) {
     };
     match word {
         b"select" | b"values" | b"table" | b"with" | b"insert" | b"update" | b"delete"
-        | b"merge" | b"execute" => query::read(at, out),
+        | b"merge" | b"execute" => {
+            // EXPLAIN ANALYZE sends no rows.
+            if out.closely && !explained {
+                whole::read(at, out);
+            }
+            query::read(at, out);
+        }
         b"create" => create::read(behind(at), out),
         b"alter" => alter::read(behind(at), out),
         b"drop" => drop::read(behind(at), out),
@@ -79,7 +87,11 @@ fn prepare(mut at: Reader, out: &mut Commands) {
         return out.add_unknown(&at);
     }
     let place = if at.place == Place::Plain { Place::Prepared } else { at.place };
-    query::read(at.part(at.rest(), place), out);
+    let body = at.part(at.rest(), place);
+    if out.closely {
+        whole::read(body, out);
+    }
+    query::read(body, out);
 }
 
 /// Behind the next token.

@@ -98,6 +98,7 @@ fn writes_whose_condition_keeps_no_row_out() {
         ("select a from t for no key update of t", ""),
         ("insert into t values (1) on conflict (a) do update set a = 1", ""),
         ("select 1 as delete from t", ""),
+        ("select (1) delete from t", ""),
         ("select x.update from x", ""),
         ("copy delete from stdin", ""),
         ("copy update from stdin", ""),
@@ -133,6 +134,15 @@ fn queries_that_cost() {
         ("select a into t from u", "into Some(t)"),
         ("with x as (select 1) select * into temp s.t from x", "into Some(s.t)"),
         ("select 1 as into, x.into from t", ""),
+        ("select 1 as insert into t from u", "into Some(t)"),
+        ("select 1 insert into t from u", "into Some(t)"),
+        ("select (1) merge into t from u", "into Some(t)"),
+        ("select insert into t from u", "into Some(t)"),
+        ("with x as (insert into u values (1)) select 1 insert into t from x", "into Some(t)"),
+        ("with x as (insert into u select 1) insert into t select 1", ""),
+        ("with x as (select 1) insert into t select 1", ""),
+        ("with recursive x as (select 1) search depth first by a set b insert into t select 1", ""),
+        ("with x as (select 1) merge into t using u on a when not matched then do nothing", ""),
         ("insert into t select 1", ""),
         ("copy t from program 'cat'", "program"),
         ("copy (select 1) to '/tmp/x'", "file"),
@@ -186,6 +196,8 @@ fn ordinary_texts_need_no_second_look() {
         "with x as (select 1) select * from x for no key update skip locked",
         "(select a from t) union (select b from u) order by 1",
         "/* of a driver */ select 1",
+        "with x as (select 1) insert into t (a) select 1 from x",
+        "with x (a, b) as (values (1, 2)), y as (select 1) insert into t values (1)",
         "",
         ";;",
     ] {
@@ -211,6 +223,11 @@ fn ordinary_texts_need_no_second_look() {
         "select \"pg_advisory_lock\"(1)",
         "select a into t from u",
         "select a \"insert\" into t from u",
+        "select 1 as insert into t from u",
+        "select 1 insert into t from u",
+        "select f(1) insert into t from u",
+        "with x as (insert into u values (1)) select 1 merge into t from x",
+        "select 1; select (a) insert into t from u",
         "merge into t using u on a when matched then delete",
         "select 1)",
         "select 1]",
@@ -224,8 +241,16 @@ fn ordinary_texts_need_no_second_look() {
     for (count, expected) in [(99, true), (100, false)] {
         assert_eq!(told(&list(count)), expected, "{count}");
     }
-    for text in ["select 1 'a", "select /*", "show x", "begin", "delete from t", "select 1; drop t"]
-    {
+    for text in [
+        "select 1 'a",
+        "select /*",
+        "show x",
+        "begin",
+        "delete from t",
+        "select 1; drop t",
+        "select 1 as insert into t",
+        "select f(1) merge into t",
+    ] {
         assert!(!is_ordinary(text.as_bytes(), LexOptions::default()), "{text}");
     }
 }

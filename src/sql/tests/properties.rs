@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::sql::commands::is_ordinary;
+use crate::sql::commands::{Commands, is_ordinary};
 use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
 
 fn options() -> impl Strategy<Value = LexOptions> {
@@ -189,6 +189,8 @@ proptest! {
     fn commands_of_anything(text in text(), options in options()) {
         let found = commands(&text, options);
         prop_assert!(found.found().iter().all(|one| one.statement < found.statements()));
+        let close = Commands::closely(&text, options);
+        prop_assert!(close.found().iter().all(|one| one.statement < close.statements()));
         if is_ordinary(&text, options) {
             let longer = [b"analyze;", &text[..]].concat();
             prop_assert_eq!(commands(&longer, options).found().len(), 1);
@@ -296,6 +298,12 @@ fn hostile_texts_take_linear_time() {
         "add column a default 1,",
         "not null ",
         "update t set ",
+        "a = 1, ",
+        "a = (update t set ",
+        ") insert into t (",
+        "sum(a) over (",
+        "from t where true ",
+        "from t, ",
         "delete from t where ",
         "(delete from t where ",
         "delete from t where a or ",
@@ -324,6 +332,8 @@ fn hostile_texts_take_linear_time() {
             "alter table t add a int default ",
             "create schema s ",
             "delete from t where ",
+            "update t set ",
+            "with a as (select 1) select b from t ",
             "do language x '",
         ] {
             let text = format!("{start}{}", piece.repeat(30_000 / piece.len()));
@@ -333,6 +343,7 @@ fn hostile_texts_take_linear_time() {
             ] {
                 let _ = facts(text.as_bytes(), options);
                 let _ = commands(text.as_bytes(), options);
+                let _ = Commands::closely(text.as_bytes(), options);
             }
         }
     }

@@ -511,6 +511,9 @@ impl FakeServer {
             if name == "timezone" {
                 build::parameter_status(out, b"TimeZone", value.as_bytes());
             }
+            if name == "standard_conforming_strings" {
+                build::parameter_status(out, name.as_bytes(), value.as_bytes());
+            }
             if local {
                 self.local.insert(name, value);
             } else {

@@ -151,6 +151,14 @@ impl PgweirOptions {
                 None => sections.push((section.clone(), lines.clone())),
             }
         }
+        if !sections.iter().any(|(_, lines)| lines.iter().any(|line| line.contains("guard"))) {
+            // Everything is judged, and nothing of it shows.
+            let observe = "guard = \"observe\"".to_owned();
+            match sections.iter_mut().find(|(name, _)| name == "defaults") {
+                Some((_, known)) => known.push(observe),
+                None => sections.push(("defaults".to_owned(), vec![observe])),
+            }
+        }
         let mut text = String::from("config_version = 1\n");
         for (name, lines) in sections {
             let _ = write!(text, "\n[{name}]\n{}\n", lines.join("\n"));

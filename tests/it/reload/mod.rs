@@ -28,6 +28,7 @@ impl Keys {
             .set("http.listen", "\"{http}\"")
             .set("auth.method", "\"trust\"")
             .set("defaults.reserve_pool_size", "0")
+            .set("defaults.guard", "\"observe\"")
             .set("roles.postgres.password", "\"postgres\"");
         keys.set("databases.\"*\".primary", &primary(cluster, ""))
     }

@@ -108,7 +108,7 @@ async fn server_of(client: &mut Client) -> Result<String, ClientError> {
 
 /// What a statement is answered with, and after how long. An error of Postgres or of pgweir is an
 /// answer, too; anything else ends the demo.
-async fn timed(
+pub(super) async fn timed(
     answer: impl Future<Output = Result<Answer, ClientError>>,
 ) -> Result<(Result<(), Report>, Duration), DemoError> {
     let began = Instant::now();
@@ -152,7 +152,7 @@ fn count_rows(primary: &Node) -> Result<u64, ClusterError> {
     count(primary, &format!("SELECT count(*) FROM visits WHERE nonce = {NONCE}"))
 }
 
-fn count(node: &Node, text: &str) -> Result<u64, ClusterError> {
+pub(super) fn count(node: &Node, text: &str) -> Result<u64, ClusterError> {
     let rows = node.sql(DATABASE, text)?;
     let count = rows.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok());
     count.ok_or_else(|| ClusterError::Protocol("count(*) gave no number".into()))
