@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::deadline::Tick;
 use crate::guard::{Catalog, History, Judgement};
-
 use crate::wire::TransactionStatus;
 
 /// Warnings that a client has had, of which it is told once: so many texts are remembered.
@@ -121,7 +120,10 @@ impl Guarded {
                 self.catalog = Asking::Answered { text, at, catalog: Box::new(catalog) };
                 true
             }
-            _ => false,
+            Asking::No
+            | Asking::Asked { .. }
+            | Asking::Answered { .. }
+            | Asking::Cancelled { .. } => false,
         }
     }
 
@@ -134,7 +136,10 @@ impl Guarded {
             {
                 Some(catalog)
             }
-            _ => None,
+            Asking::No
+            | Asking::Asked { .. }
+            | Asking::Answered { .. }
+            | Asking::Cancelled { .. } => None,
         }
     }
 
@@ -222,6 +227,7 @@ impl Guarded {
 
     /// It gets a server, and has left nothing on it.
     pub fn leases(&mut self) {
+        self.watched = false;
         self.portals.clear();
         self.own.clear();
         self.history.transaction_ended(false);

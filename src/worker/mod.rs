@@ -19,6 +19,7 @@ mod found;
 mod from_client;
 mod from_server;
 mod guard;
+mod guard_bound;
 mod held_locks;
 mod idle;
 mod inspect;
