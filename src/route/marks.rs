@@ -1,0 +1,59 @@
+//! What a session has written and seen, so that no later read shows less.
+
+/// Marks of a session. They hold numbers of probes rather than positions: which position that is, is found when
+/// somebody asks, and by then nobody has waited for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// One more than the number of the last probe that had been begun when its last write was acknowledged; 0: it has
+    /// written nothing.
+    written: u64,
+    /// That write, or one before it that is not known to be flushed, counts by the end of the log.
+    to_the_end: bool,
+    /// The node that it last read from and its life then, one more than the last probe that had been begun when
+    /// that read ended; 0: it has read nothing.
+    seen: (u32, u32, u64),
+}
+
+impl Marks {
+    /// A write was acknowledged when this was the last probe that had been begun. `to_the_end`: it may not have been
+    /// flushed.
+    pub fn wrote(&mut self, begun: u64, to_the_end: bool) {
+        self.to_the_end = to_the_end;
+        self.written = self.written.max(begun + 1);
+    }
+
+    /// A read of a node ended when this was the last probe that had been begun.
+    pub fn saw(&mut self, node: usize, life: u32, begun: u64) {
+        self.seen = (u32::try_from(node).unwrap_or(u32::MAX), life, begun + 1);
+    }
+
+    /// The last write: the last probe before it, and whether it counts by the end of the log.
+    #[must_use]
+    pub fn written(&self) -> Option<(u64, bool)> {
+        Some((self.written.checked_sub(1)?, self.to_the_end))
+    }
+
+    /// The last read: the node, its life, the last probe before it.
+    #[must_use]
+    pub fn seen(&self) -> Option<(usize, u32, u64)> {
+        let (node, life, probe) = self.seen;
+        Some((node as usize, life, probe.checked_sub(1)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_marked_at_first_and_the_first_probe_is_one_too() {
+        let mut marks = Marks::default();
+        assert_eq!((marks.written(), marks.seen()), (None, None));
+        marks.wrote(0, false);
+        marks.saw(2, 1, 0);
+        assert_eq!(marks.written(), Some((0, false)));
+        assert_eq!(marks.seen(), Some((2, 1, 0)));
+        marks.wrote(7, true);
+        assert_eq!(marks.written(), Some((7, true)));
+    }
+}
