@@ -6,6 +6,8 @@ pub mod guarded;
 pub mod listening;
 pub mod lost;
 pub mod pinned;
+pub mod request;
+pub mod routed;
 pub mod session;
 pub mod standing;
 
@@ -13,5 +15,6 @@ pub use guarded::Guarded;
 pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use pinned::Pinned;
+pub use routed::{Lease, Routed, Sending, Touch, Wish};
 pub use session::{Leaving, Session, State};
 pub use standing::Standing;

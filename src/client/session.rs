@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Guarded, Listening, Lost, Pinned, Standing};
+use crate::client::{Guarded, Listening, Lost, Pinned, Routed, Standing};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
@@ -82,6 +82,8 @@ pub struct Session {
     pub portal_controls: bool,
     /// What the guard knows of it; none for most.
     pub guarded: Option<Box<Guarded>>,
+    /// What routing knows of it; none where its database has one server.
+    pub routed: Option<Box<Routed>>,
     /// Its key for cancel requests.
     pub registration: Registration,
     /// It has not been sent ParameterStatus, BackendKeyData and ReadyForQuery yet.
@@ -163,6 +165,7 @@ impl Session {
             portal_timing: Timing::Plain,
             portal_controls: false,
             guarded: None,
+            routed: None,
             registration,
             greeting: true,
             leaving: Leaving::No,

@@ -8,8 +8,14 @@
 
 pub mod marks;
 pub mod picture;
+pub mod policy;
 pub mod topology;
+pub mod verdicts;
+pub mod why;
 
 pub use marks::Marks;
 pub use picture::{Choice, Health, NodePicture, Picture, Position, PrimaryIs};
+pub use policy::{Policy, SharedPolicy};
 pub use topology::{Node, Topology};
+pub use verdicts::{Ruling, Verdicts};
+pub use why::{Why, WhyCounts};

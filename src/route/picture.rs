@@ -128,12 +128,15 @@ impl Picture {
         written
             && match marks.seen() {
                 None => true,
-                Some((seen, life, _)) if seen == node && life == here.life => true,
-                Some((seen, life, probe)) => self.nodes.get(seen).is_some_and(|there| {
-                    there.life == life
-                        && first_after(&there.positions, probe)
-                            .is_some_and(|then| now.lsn >= then.end)
-                }),
+                Some((seen, _, _)) if seen == (node, here.life) => true,
+                Some(((seen, life), probe, to_the_end)) => {
+                    self.nodes.get(seen).is_some_and(|there| {
+                        there.life == life
+                            && first_after(&there.positions, probe).is_some_and(|then| {
+                                now.lsn >= if to_the_end { then.end } else { then.lsn }
+                            })
+                    })
+                }
             }
     }
 
@@ -235,17 +238,17 @@ mod tests {
     fn a_read_is_not_followed_by_an_older_one() {
         let picture = picture(&[at(10, 100, 110)], [200, 150]);
         let mut marks = Marks::default();
-        marks.saw(1, 0, 80);
+        marks.saw((1, 0), 80, false);
         assert!(picture.is_fresh(1, &marks));
         assert!(!picture.is_fresh(2, &marks));
         // Not yet known how far that one was.
-        marks.saw(2, 0, 95);
+        marks.saw((2, 0), 95, false);
         assert!(picture.is_fresh(2, &marks));
         assert!(!picture.is_fresh(1, &marks));
-        marks.saw(2, 0, 85);
+        marks.saw((2, 0), 85, false);
         assert!(picture.is_fresh(1, &marks));
         // In another life it may have been further.
-        marks.saw(2, 7, 85);
+        marks.saw((2, 7), 85, false);
         assert!(!picture.is_fresh(2, &marks));
     }
 
