@@ -40,10 +40,8 @@ pub enum Touch {
 /// What a session sends to a node that it reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
-    /// One request, of which nothing has been sent.
+    /// One request. What comes behind it finds its own way.
     Request,
-    /// So many bytes of it are still to come. With none left, whatever comes next finds its own way.
-    Rest(usize),
     /// A whole transaction.
     Transaction,
 }
@@ -116,6 +114,8 @@ pub struct Routed {
     pub marks: Marks,
     /// What it holds its server for.
     pub lease: Lease,
+    /// Bytes of its request that have not been passed on; 0 where nobody has seen the end of that.
+    pub left: usize,
     /// Its next request goes to the primary: a replica could not serve it.
     pub to_primary: bool,
     /// The request that a replica is serving, to be run again if it cannot.
@@ -140,14 +140,6 @@ impl Routed {
             self.read_from = Some(params.clone());
         }
         self.terms
-    }
-
-    /// Something is sent to the primary that is not known to be harmless.
-    #[inline]
-    pub fn touches(&mut self, touch: Touch) {
-        if let Lease::Primary(before) = &mut self.lease {
-            *before = touch.max(*before);
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Guarded, Listening, Lost, Pinned, Routed, Standing};
+use crate::client::{Guarded, Lease, Listening, Lost, Pinned, Routed, Sending, Standing};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
@@ -280,6 +280,23 @@ impl Session {
             SessionStateMode::Track | SessionStateMode::Ignore => false,
             SessionStateMode::Refuse => !self.pins.has(Pins::SESSION_MODE),
         }
+    }
+
+    /// Whether it has a server for one read, which another server may run if that one cannot.
+    #[must_use]
+    #[inline]
+    pub fn reads_once(&self) -> bool {
+        let once = |routed: &Routed| {
+            matches!(routed.lease, Lease::Reader { what: Sending::Request, .. })
+        };
+        self.routed.as_deref().is_some_and(once)
+    }
+
+    /// Whether all that a replica was to run for it can be run again.
+    #[must_use]
+    pub fn may_run_again(&self) -> bool {
+        let whole = |routed: &Routed| routed.left == 0 && !routed.request.is_empty();
+        self.leaving == Leaving::No && self.routed.as_deref().is_some_and(whole)
     }
 
     /// A transaction that was lost is over.

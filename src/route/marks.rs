@@ -1,5 +1,7 @@
 //! What a session has written and seen, so that no later read shows less.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Marks of a session. They hold numbers of probes rather than positions: which position that is, is found when
 /// somebody asks, and by then nobody has waited for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,30 @@ impl Marks {
     pub fn seen(&self) -> Option<((usize, u32), u64, bool)> {
         let (node, life, probe) = self.seen;
         Some(((node as usize, life), probe.checked_sub(1)?, self.seen_to_the_end))
+    }
+}
+
+/// The last write of several sessions, on whatever loop.
+#[derive(Debug, Default)]
+pub struct LastWrite(AtomicU64);
+
+impl LastWrite {
+    /// A write was acknowledged when this was the last probe that had been begun. `to_the_end`: it may not have been
+    /// flushed.
+    #[inline]
+    pub fn note(&self, begun: u64, to_the_end: bool) {
+        let word = (begun + 1) << 1 | u64::from(to_the_end);
+        // Most of what comes behind a write has the same probe before it.
+        if self.0.load(Ordering::Acquire) < word {
+            self.0.fetch_max(word, Ordering::AcqRel);
+        }
+    }
+
+    /// One more than the last probe that had been begun then, 0 for none; and whether it counts by the end of the log.
+    #[must_use]
+    pub fn get(&self) -> (u64, bool) {
+        let word = self.0.load(Ordering::Acquire);
+        (word >> 1, word & 1 == 1)
     }
 }
 

@@ -18,4 +18,4 @@ pub use picture::{Choice, Health, NodePicture, Picture, Position, PrimaryIs};
 pub use policy::{Policy, SharedPolicy};
 pub use topology::{Node, Topology};
 pub use verdicts::{Ruling, Verdicts};
-pub use why::{Why, WhyCounts};
+pub use why::Why;

@@ -27,6 +27,17 @@ pub enum Health {
     Down(Arc<str>),
 }
 
+impl Health {
+    /// Whether its last probe was not answered.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        match self {
+            Health::Down(_) => true,
+            Health::Unknown | Health::Up => false,
+        }
+    }
+}
+
 /// Where a node was when a probe asked it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
+use super::marks::LastWrite;
 use super::picture::Picture;
 use crate::config::{DatabaseConfig, Host, Target};
 
@@ -47,6 +48,9 @@ pub struct Topology {
     /// A session's reads stay at the primary for want of a newer picture.
     wanted: AtomicBool,
     asked: Notify,
+    /// The last write of any session.
+    written: LastWrite,
+    asynchronous: AtomicBool,
     picture: ArcSwap<Picture>,
 }
 
@@ -82,6 +86,8 @@ impl Topology {
             begun: AtomicU64::default(),
             wanted: AtomicBool::default(),
             asked: Notify::default(),
+            written: LastWrite::default(),
+            asynchronous: AtomicBool::default(),
             picture: ArcSwap::from_pointee(Picture::unknown(nodes.len())),
             nodes: nodes.into(),
         })
@@ -106,6 +112,31 @@ impl Topology {
     /// The number of a probe that is now to be sent.
     pub fn begin_probe(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// A write of some session was acknowledged when this was the last probe that had been begun. `to_the_end`: it may
+    /// not have been flushed.
+    #[inline]
+    pub fn wrote(&self, begun: u64, to_the_end: bool) {
+        self.written.note(begun, to_the_end);
+    }
+
+    /// The last such write, as [`Marks::with_write`](super::Marks::with_write) takes it.
+    #[must_use]
+    pub fn written(&self) -> (u64, bool) {
+        self.written.get()
+    }
+
+    /// Somebody's commits are acknowledged before they are flushed.
+    pub fn is_asynchronous_now(&self) {
+        self.asynchronous.store(true, Ordering::Release);
+    }
+
+    /// Whether there may be commits that are seen before they are flushed.
+    #[must_use]
+    #[inline]
+    pub fn is_asynchronous(&self) -> bool {
+        self.asynchronous.load(Ordering::Acquire)
     }
 
     /// How they stand.

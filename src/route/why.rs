@@ -15,6 +15,12 @@ macro_rules! whys {
             pub fn word(self) -> &'static str {
                 match self { $(Why::$name => $word,)* }
             }
+
+            /// The reason as a bit to count by.
+            #[must_use]
+            pub fn bit(self) -> u32 {
+                1 << self as u32
+            }
         }
     };
 }
@@ -71,42 +77,12 @@ impl Why {
     }
 }
 
-/// How many requests went where they went, by the reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WhyCounts([u64; Why::ALL.len()]);
-
-impl WhyCounts {
-    /// One more.
-    #[inline]
-    pub fn count(&mut self, why: Why) {
-        self.0[why as usize] += 1;
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn of(&self, why: Why) -> u64 {
-        self.0[why as usize]
-    }
-
-    /// Those of another loop as well.
-    pub fn add(&mut self, other: &Self) {
-        for (own, other) in self.0.iter_mut().zip(other.0) {
-            *own += other;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_counted_for_itself() {
-        let mut counts = WhyCounts::default();
-        counts.count(Why::Read);
-        counts.count(Why::Again);
-        counts.add(&counts.clone());
-        assert_eq!((counts.of(Why::Read), counts.of(Why::Again), counts.of(Why::Write)), (2, 2, 0));
+    fn each_reason_has_a_word_of_its_own() {
         let words: std::collections::HashSet<_> = Why::ALL.iter().map(|why| why.word()).collect();
         assert_eq!(words.len(), Why::ALL.len());
     }

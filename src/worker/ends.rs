@@ -236,7 +236,7 @@ impl<D: Driver> Engine<D> {
     /// Takes a client out of its pool's queue.
     pub(super) fn leave_queue(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let pool = client.pool;
+        let pool = client.at;
         if matches!(client.session.state, State::Waiting) {
             client.session.state = State::Idle;
         }
@@ -354,6 +354,9 @@ impl<D: Driver> Engine<D> {
     /// The server of a client is gone: what is owed is answered with errors, and the session goes
     /// on where it can.
     fn client_lost_server(&mut self, server: ServerId, id: ClientId, farewell: Option<Report>) {
+        if self.run_elsewhere(server, id) {
+            return;
+        }
         let Some(entry) = self.servers.get(server) else { return };
         let ledger = &entry.server.ledger;
         let units: Vec<Ending> = ledger.client_units().collect();

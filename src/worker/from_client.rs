@@ -47,6 +47,8 @@ pub(super) enum Next {
     Drop,
     /// The input from here on waits: for a server, for replies, for room.
     Pause,
+    /// The input from here on waits for more: so many bytes are worth another look.
+    More(usize),
     /// The session is over; nothing more is read.
     End,
 }
@@ -258,7 +260,7 @@ impl<D: Driver> Engine<D> {
             let message = &input[pos..pos + available];
             let put_together = self.to_server.len();
             self.replay_from_here = Replayable::No;
-            let next = self.judge(id, header, message, &input[run..pos], &input[pos + available..]);
+            let next = self.judge(id, header, &input[pos..], &input[run..pos]);
             match self.replay_from_here {
                 Replayable::No => {}
                 Replayable::IfDescribed => replay = Replay::From { start: pos, fit: false },
@@ -274,10 +276,12 @@ impl<D: Driver> Engine<D> {
             }
             match next {
                 Next::Pause | Next::End => break 0,
+                Next::More(needs) => break needs,
                 Next::ForwardFrom(offset) => run = pos + offset,
                 Next::Forward | Next::Drop => {}
             }
             let rest = header.frame_len() - available;
+            self.passed_on(id, header.frame_len());
             if let Replay::From { start, .. } = replay {
                 replay = replay.with(header.tag, rest == 0);
                 if let Replay::Whole = replay
@@ -298,7 +302,11 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::End => Rest::Forward,
+                Next::Forward
+                | Next::ForwardFrom(_)
+                | Next::Pause
+                | Next::More(_)
+                | Next::End => Rest::Forward,
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);
@@ -382,16 +390,10 @@ impl<D: Driver> Engine<D> {
         self.to_client = answers;
     }
 
-    /// Decides about one message. `before` are the bytes of this feed that go to the server before
-    /// it and have not been put into `to_server` yet.
-    fn judge(
-        &mut self,
-        id: ClientId,
-        header: Header,
-        message: &[u8],
-        before: &[u8],
-        after: &[u8],
-    ) -> Next {
+    /// Decides about one message. `front` begins with it and has all that came behind it; `before` are the bytes of
+    /// this feed that go to the server before it and have not been put into `to_server` yet.
+    fn judge(&mut self, id: ClientId, header: Header, front: &[u8], before: &[u8]) -> Next {
+        let (message, after) = front.split_at(front.len().min(header.frame_len()));
         if self.must_wait_for_repeat(id) {
             return self.hold_client(id);
         }
@@ -426,7 +428,11 @@ impl<D: Driver> Engine<D> {
                 if is_guarded && let Some(next) = self.guard_here(id, header, message) {
                     return next;
                 }
-                match self.check_out(id) {
+                let pool = match self.route(id, header, front) {
+                    Ok(pool) => pool,
+                    Err(next) => return next,
+                };
+                match self.check_out(id, pool) {
                     Some(server) if self.is_preparing(server) => return Next::Pause,
                     Some(server) => server,
                     None => return Next::Pause,
@@ -435,6 +441,9 @@ impl<D: Driver> Engine<D> {
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
+        if let Some(next) = self.stays_on_way(id, server, header) {
+            return next;
+        }
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
             return next;
         }
@@ -758,7 +767,7 @@ impl<D: Driver> Engine<D> {
             }
             After::IdleRunIt => {
                 client.session.found();
-                self.judge(id, header, message, b"", b"")
+                self.judge(id, header, message, b"")
             }
         }
     }

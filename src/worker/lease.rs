@@ -8,7 +8,7 @@ use super::own::OWN_LIMIT_MS;
 use super::parameters::wanted_there;
 use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
-use crate::client::{Leaving, Lost, State};
+use crate::client::{Lease, Leaving, Lost, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors::{self, Queue};
 use crate::ids::{ClientId, PoolId, ServerId};
@@ -69,9 +69,9 @@ const OWN_QUERY: Sent = Sent::Query(Ending::No);
 const OWN_SYNC: Sent = Sent::Sync(Ending::No);
 
 impl<D: Driver> Engine<D> {
-    /// A server for a client, or a place in the queue.
-    pub(super) fn check_out(&mut self, id: ClientId) -> Option<ServerId> {
-        let pool = self.clients.get(id)?.pool;
+    /// A server of a pool for a client, or a place in the queue.
+    pub(super) fn check_out(&mut self, id: ClientId, pool: PoolId) -> Option<ServerId> {
+        self.clients.get_mut(id)?.at = pool;
         let mut offer = match self.pool(pool).pool.must_queue() {
             true => None,
             false => self.take_idle(pool, id),
@@ -158,6 +158,7 @@ impl<D: Driver> Engine<D> {
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
         entry.server.may_release = false;
+        entry.server.undecided = client.session.reads_once();
         let before = entry.server.last_client.replace((self.seat, client_id));
         let had_another = before.is_some_and(|before| before != (self.seat, client_id));
         entry.server.first_unit = entry.server.ledger.building_unit();
@@ -358,6 +359,10 @@ impl<D: Driver> Engine<D> {
             return;
         };
         client.session.changes = None;
+        if let Some(routed) = &mut client.session.routed {
+            routed.lease = Lease::None;
+        }
+        entry.server.undecided = false;
         entry.server.needs_reset |= entry.server.sets_open;
         client.session.state = State::Idle;
         entry.server.user = User::Nobody;
@@ -662,6 +667,8 @@ impl<D: Driver> Engine<D> {
         // Nothing is looked up while nobody has waited too long.
         let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
         let failure = failure.map(|cause| errors::server_unavailable(&cause));
+        let headless = if expired.is_empty() { None } else { entry.spec.headless() };
+        let failure = headless.or(failure);
         let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
         let report = |waited_ms| match &failure {
             Some(report) => report.clone(),
@@ -693,8 +700,9 @@ impl<D: Driver> Engine<D> {
             self.send_greeting(id, unsent, &statuses);
             return self.resume_client(id);
         }
+        let pool = self.pool_for_greeting(client.pool);
         self.send_to_client(id, unsent);
-        if let Some(server) = self.check_out(id) {
+        if let Some(server) = self.check_out(id, pool) {
             self.greet_if_known(server, id);
         }
     }
