@@ -488,6 +488,7 @@ impl<D: Driver> Engine<D> {
                 let _ = answer.send(self.inspect());
             }
             Mail::Reload(settings) => self.reload(settings),
+            Mail::Fleet(_) => self.fleets_changed(),
             Mail::List(answer) => {
                 let _ = answer.send(self.list());
             }

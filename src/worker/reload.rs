@@ -38,6 +38,15 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// Servers of a database have changed their roles: pools may lead elsewhere.
+    pub(super) fn fleets_changed(&mut self) {
+        self.pools_follow();
+        for id in self.all_pools() {
+            self.check_idle_servers(id);
+            self.dial_if_wanted(id);
+        }
+    }
+
     fn pools_follow(&mut self) {
         let seat = self.seat;
         for id in self.all_pools() {
