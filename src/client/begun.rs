@@ -4,9 +4,9 @@
 //! A transaction that ends before that has taken no server.
 
 use super::request::{Part, parts};
-use crate::sql::{self, Isolation, LexOptions, TransactionControl, TransactionModes};
+use crate::sql::{self, Isolation, LexOptions, Lexer, TransactionControl, TransactionModes};
 use crate::wire::backend::tag as backend;
-use crate::wire::frame::{HEADER_LEN, LONGEST_REQUEST, header, split_cstr, split_i16};
+use crate::wire::frame::{HEADER_LEN, LONGEST_REQUEST, header, split_cstr, split_u16};
 use crate::wire::frontend::{Named, tag};
 use crate::wire::{TransactionStatus, build};
 
@@ -137,10 +137,13 @@ impl<'a> Lone<'a> {
     fn command_tag(&self) -> &'static str {
         match self.control {
             TransactionControl::Begin(_) => {
-                let starts = sql::first_word(self.text).is_some_and(|word| {
-                    word.eq_ignore_ascii_case(b"start")
-                });
-                if starts { "START TRANSACTION" } else { "BEGIN" }
+                let mut lexer = Lexer::new(self.text, LexOptions::default());
+                let first = lexer.next().map(|token| token.span.of(self.text));
+                if first.is_some_and(|word| word.eq_ignore_ascii_case(b"start")) {
+                    "START TRANSACTION"
+                } else {
+                    "BEGIN"
+                }
             }
             TransactionControl::Commit { .. } => "COMMIT",
             TransactionControl::Rollback { .. } => "ROLLBACK",
@@ -170,8 +173,8 @@ fn takes_nothing(bind: &[u8]) -> bool {
     let values = || {
         let (_, rest) = split_cstr(bind.get(HEADER_LEN..)?)?;
         let (_, rest) = split_cstr(rest)?;
-        let (formats, rest) = split_i16(rest)?;
-        let (values, _) = split_i16(rest)?;
+        let (formats, rest) = split_u16(rest)?;
+        let (values, _) = split_u16(rest)?;
         Some((formats, values))
     };
     values() == Some((0, 0))

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: sockets, other clients, how a server is found.
 
+pub mod begun;
 pub mod guarded;
 pub mod listening;
 pub mod lost;
@@ -11,6 +12,7 @@ pub mod routed;
 pub mod session;
 pub mod standing;
 
+pub use begun::{Begun, Lone};
 pub use guarded::Guarded;
 pub use listening::{Listening, Notification};
 pub use lost::Lost;

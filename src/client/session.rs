@@ -286,9 +286,8 @@ impl Session {
     #[must_use]
     #[inline]
     pub fn reads_once(&self) -> bool {
-        let once = |routed: &Routed| {
-            matches!(routed.lease, Lease::Reader { what: Sending::Request, .. })
-        };
+        let once =
+            |routed: &Routed| matches!(routed.lease, Lease::Reader { what: Sending::Request, .. });
         self.routed.as_deref().is_some_and(once)
     }
 

@@ -1,14 +1,16 @@
 //! Every pool's description, one for each (database, role) that has logged in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 
 use super::edition::Edition;
 use super::secrets::Revealed;
-use crate::config::{Config, Effective};
-use crate::pool::{Code, PoolSpec};
+use crate::config::{Config, DatabaseConfig, Effective};
+use crate::pool::{Code, Fleet, PoolSpec};
+use crate::route::Topology;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,10 @@ pub struct Pools {
     next_id: AtomicU32,
     /// What is known of code, by the database on its servers.
     codes: DashMap<String, Arc<Code>>,
+    /// The servers of databases that have several.
+    topologies: Mutex<Vec<Weak<Topology>>>,
+    /// Wakes whoever looks after those: pools have come, gone, or got other servers.
+    regrouped: Notify,
     /// Over how many loops they are; 0 stands for one.
     loops: usize,
 }
@@ -50,21 +56,86 @@ impl Pools {
         });
         let code = self.code_of(&settings);
         let make = || {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            let spec = PoolSpec::new(id, database.to_owned(), role.to_owned(), settings);
+            let spec = PoolSpec::new(
+                self.new_id(),
+                database.to_owned(),
+                role.to_owned(),
+                settings.clone(),
+            );
             let spec = spec.over(self.loops).with_code(code);
-            Arc::new(match owner {
+            let spec = Arc::new(match owner {
                 Some(owner) => spec.with_servers_of(owner),
                 None => spec,
-            })
+            });
+            self.equip(config, &spec, &settings);
+            spec
         };
-        self.known.entry(key).or_insert_with(make).clone()
+        let pool = self.known.entry(key).or_insert_with(make).clone();
+        if let Some(fleet) = pool.fleet().filter(|_| !pool.leads_elsewhere()) {
+            // Its servers may have changed their roles before anybody could find it.
+            fleet.follow(&pool, &pool.settings.load_full());
+            self.regrouped.notify_one();
+        }
+        pool
+    }
+
+    fn new_id(&self) -> u32 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What is known of code in a database, for all its pools.
     fn code_of(&self, settings: &Effective) -> Arc<Code> {
         let place = settings.database.place();
         self.codes.entry(place).or_default().clone()
+    }
+
+    /// The servers of a database, which all its pools share; `None`: it has one.
+    fn topology_of(&self, config: &Config, database: &DatabaseConfig) -> Option<Arc<Topology>> {
+        let found = Topology::of(database)?;
+        let mut known = self.topologies.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|topology| topology.strong_count() > 0);
+        let all: Vec<_> = known.iter().filter_map(Weak::upgrade).collect();
+        if let Some(same) = all.iter().find(|topology| topology.is_as(&found)) {
+            return Some(same.clone());
+        }
+        // An alias may have limits of its own for the same servers.
+        let of_table = config.resolve(&found.table, "").filter(|_| database.alias_of.is_some());
+        let of_table = of_table.and_then(|settings| Topology::of(&settings.database));
+        let found = match of_table {
+            Some(of_table) if !found.is_as(&of_table) => found.named(&database.name),
+            Some(_) | None => found,
+        };
+        let before = all.iter().rev().find(|topology| topology.name == found.name);
+        let found = Arc::new(match before {
+            Some(before) => found.after(before),
+            None => found,
+        });
+        known.push(Arc::downgrade(&found));
+        Some(found)
+    }
+
+    /// Gives a pool the servers that its settings name, and has it go by these settings.
+    fn equip(&self, config: &Config, pool: &PoolSpec, settings: &Arc<Effective>) {
+        // Who has another pool's servers has that one's fleet.
+        let own = || self.topology_of(config, &settings.database);
+        let topology = if pool.leads_elsewhere() { None } else { own() };
+        let Some(topology) = topology else {
+            pool.set_fleet(None);
+            pool.set_headless(None);
+            return pool.follow(settings.clone());
+        };
+        let before = pool.fleet().filter(|fleet| Arc::ptr_eq(&fleet.topology, &topology));
+        let fleet = before.unwrap_or_else(|| {
+            let made = Arc::new(Fleet::new(topology, pool, settings, || self.new_id()));
+            pool.set_fleet(Some(made.clone()));
+            made
+        });
+        fleet.follow(pool, settings);
+    }
+
+    /// Waits until pools have come, gone, or got other servers. Cancel safe.
+    pub async fn regrouped(&self) {
+        self.regrouped.notified().await;
     }
 
     /// Forgets a pool that its loop has forgotten, unless somebody has found it since.
@@ -79,6 +150,7 @@ impl Pools {
         };
         self.known.remove_if(&key, unused);
         self.codes.retain(|_, code| Arc::strong_count(code) > 1);
+        self.regrouped.notify_one();
     }
 
     /// Has every pool follow what an edition says.
@@ -86,13 +158,15 @@ impl Pools {
         // First who uses whose servers, which may make pools; then what holds for each.
         self.all().iter().for_each(|pool| self.link(edition, pool));
         let all = self.sorted();
-        all.iter().for_each(|pool| settle(edition, pool, &all));
+        all.iter().for_each(|pool| self.settle(edition, pool, &all));
+        self.regrouped.notify_one();
     }
 
     /// The same for one pool that the others' following may have missed.
     pub(super) fn follow_one(&self, edition: &Edition, pool: &Arc<PoolSpec>) {
         self.link(edition, pool);
-        settle(edition, pool, &self.sorted());
+        self.settle(edition, pool, &self.sorted());
+        self.regrouped.notify_one();
     }
 
     /// Leads a pool to the servers that it is to use.
@@ -103,6 +177,26 @@ impl Pools {
             let name = owner.role.clone();
             self.find_or_make(&edition.config, &pool.database, &name, Arc::new(owner))
         }));
+    }
+
+    /// Has a pool take over what an edition says, when it is known who uses its servers.
+    fn settle(&self, edition: &Edition, pool: &Arc<PoolSpec>, all: &[Arc<PoolSpec>]) {
+        let Some(own) = edition.settings(&pool.database, &pool.role) else {
+            return pool.keep(false, false);
+        };
+        let leader = all.iter().find(|other| other.leads_to(pool));
+        let stay = edition.lets_in(&own);
+        pool.keep(stay, leader.is_some() || (stay && !pool.leads_elsewhere()));
+        let as_owner = leader.and_then(|leader| {
+            let settings = edition.settings(&leader.database, &leader.role)?;
+            owner_settings(&edition.config, &settings).map(Arc::new)
+        });
+        let settings = as_owner.unwrap_or(own);
+        // Where the configuration has none, what a client's login revealed stays.
+        if let Some(known) = edition.secrets.server_credential(&settings, Revealed::Nothing) {
+            pool.set_credential(known);
+        }
+        self.equip(&edition.config, pool, &settings);
     }
 
     /// Every pool, in an order that does not change.
@@ -116,26 +210,6 @@ impl Pools {
     pub fn all(&self) -> Vec<Arc<PoolSpec>> {
         self.known.iter().map(|entry| entry.value().clone()).collect()
     }
-}
-
-/// Has a pool take over what an edition says, when it is known who uses its servers.
-fn settle(edition: &Edition, pool: &Arc<PoolSpec>, all: &[Arc<PoolSpec>]) {
-    let Some(own) = edition.settings(&pool.database, &pool.role) else {
-        return pool.keep(false, false);
-    };
-    let leader = all.iter().find(|other| other.leads_to(pool));
-    let stay = edition.lets_in(&own);
-    pool.keep(stay, leader.is_some() || (stay && !pool.leads_elsewhere()));
-    let as_owner = leader.and_then(|leader| {
-        let settings = edition.settings(&leader.database, &leader.role)?;
-        owner_settings(&edition.config, &settings).map(Arc::new)
-    });
-    let settings = as_owner.unwrap_or(own);
-    // Where the configuration has none, what a client's login revealed stays.
-    if let Some(known) = edition.secrets.server_credential(&settings, Revealed::Nothing) {
-        pool.set_credential(known);
-    }
-    pool.follow(settings);
 }
 
 /// What holds for the pool of a client's `server_role`: what the tables say of that very role, so

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::time_limits::SharedTimeLimits;
-use super::{Board, Code, ListenerStanding, TimeLimits};
+use super::{Board, Code, Fleet, ListenerStanding, TimeLimits};
 use crate::auth::ServerCredential;
 use crate::config::{Effective, Timeout, TimeoutAction, TimeoutOverride};
+use crate::route::marks::LastWrite;
+use crate::route::{Policy, SharedPolicy};
 use crate::session::{Belt, MaySet, OwnLimits, PerLimit, Startup};
 use crate::wire::Report;
 
@@ -45,8 +47,14 @@ pub struct PoolSpec {
     /// Of those, how long its clients may take.
     time_limits: SharedTimeLimits,
     /// What logs in to Postgres: set at start from the configuration, or by a client's login that
-    /// revealed it (SCRAM pass-through).
-    credential: Mutex<Option<ServerCredential>>,
+    /// revealed it (SCRAM pass-through). One for the pool and its readers.
+    credential: Arc<Mutex<Option<ServerCredential>>>,
+    /// The other servers of its database, where there are some.
+    fleet: ArcSwapOption<Fleet>,
+    /// It is for reads of one server of a fleet: its place there.
+    reader_of: Option<usize>,
+    /// Why there is no primary to lead to.
+    headless: ArcSwapOption<Report>,
     /// The pool whose servers it uses; `None`: servers of its own.
     shared: ArcSwapOption<PoolSpec>,
     /// What the loops know of each other's part of it.
@@ -69,6 +77,10 @@ pub struct PoolSpec {
     belt_version: AtomicU64,
     /// How its clients' texts are judged.
     guard: AtomicU8,
+    /// Where its clients' statements go.
+    policy: SharedPolicy,
+    /// What its clients have written last.
+    written: LastWrite,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -94,8 +106,13 @@ impl PoolSpec {
             role,
             time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
             guard: AtomicU8::new(guard_of(&settings)),
+            policy: SharedPolicy::new(Policy::of(&settings)),
+            written: LastWrite::default(),
             settings: ArcSwap::new(settings),
-            credential: Mutex::new(None),
+            credential: Arc::default(),
+            fleet: ArcSwapOption::empty(),
+            reader_of: None,
+            headless: ArcSwapOption::empty(),
             shared: ArcSwapOption::empty(),
             board: Arc::new(Board::new(1)),
             home: AtomicUsize::new(0),
@@ -129,6 +146,61 @@ impl PoolSpec {
     #[must_use]
     pub fn code(&self) -> &Arc<Code> {
         &self.code
+    }
+
+    /// A pool for reads of one server beside those of this pool's: with servers of its own, which are logged in to
+    /// alike.
+    #[must_use]
+    pub fn reader(&self, id: u32, node: usize, settings: Arc<Effective>) -> Self {
+        let reader = PoolSpec::new(id, self.database.clone(), self.role.clone(), settings);
+        let reader = PoolSpec {
+            credential: self.credential.clone(),
+            reader_of: Some(node),
+            ..reader.with_code(self.code.clone()).over(self.board.loops())
+        };
+        reader.keep(!self.clients_are_gone(), !self.servers_are_gone());
+        reader
+    }
+
+    /// Its place in the fleet, where it is for reads of one server; `None`: it is the primary's.
+    #[must_use]
+    #[inline]
+    pub fn reader_of(&self) -> Option<usize> {
+        self.reader_of
+    }
+
+    /// The servers of its database and the pools for reads of each, where there are several. Those of the pool whose
+    /// servers it uses.
+    #[must_use]
+    #[inline]
+    pub fn fleet(&self) -> Option<Arc<Fleet>> {
+        match &*self.shared.load() {
+            Some(owner) => owner.fleet.load_full(),
+            None => self.fleet.load_full(),
+        }
+    }
+
+    /// Its database has these servers from now on; `None`: one. Pools for reads that are not among them serve nobody any
+    /// more.
+    pub fn set_fleet(&self, fleet: Option<Arc<Fleet>>) {
+        let before = self.fleet.swap(fleet.clone());
+        let stays = |reader: &Arc<PoolSpec>| {
+            fleet.iter().flat_map(|fleet| &fleet.readers).any(|other| Arc::ptr_eq(other, reader))
+        };
+        let readers = before.iter().flat_map(|fleet| &fleet.readers);
+        readers.filter(|reader| !stays(reader)).for_each(|reader| reader.keep(false, false));
+    }
+
+    /// Why nobody is known to take its writes: then its servers serve nobody and none is dialled.
+    #[must_use]
+    #[inline]
+    pub fn headless(&self) -> Option<Report> {
+        self.headless.load().as_deref().cloned()
+    }
+
+    /// Nobody is known to take its writes, or somebody is again.
+    pub fn set_headless(&self, why: Option<Report>) {
+        self.headless.store(why.map(Arc::new));
     }
 
     fn find_home(&self) {
@@ -211,6 +283,7 @@ impl PoolSpec {
         let before = self.settings.swap(settings.clone());
         self.time_limits.store(TimeLimits::of(&settings));
         self.guard.store(guard_of(&settings), Ordering::Relaxed);
+        self.policy.store(Policy::of(&settings));
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -236,6 +309,9 @@ impl PoolSpec {
     pub fn keep(&self, clients: bool, servers: bool) {
         self.clients_gone.store(!clients, Ordering::Release);
         self.servers_gone.store(!servers, Ordering::Release);
+        for reader in self.fleet.load().iter().flat_map(|fleet| &fleet.readers) {
+            reader.keep(clients, servers);
+        }
     }
 
     /// The number of the place where its servers are: another one whenever a reload changed where
@@ -304,6 +380,10 @@ impl PoolSpec {
             return owner.set_credential(credential);
         }
         *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = Some(credential);
+        // Its servers may have waited for somebody who can ask them.
+        if let Some(fleet) = self.fleet.load().as_ref() {
+            fleet.topology.want();
+        }
     }
 
     /// The role that pgweir logs in to Postgres as.
@@ -342,6 +422,25 @@ impl PoolSpec {
     #[inline]
     pub fn looks_closely(&self) -> bool {
         self.guard.load(Ordering::Relaxed) == GUARDED_CLOSELY
+    }
+
+    /// Where its clients' statements go.
+    #[must_use]
+    #[inline]
+    pub fn policy(&self) -> Policy {
+        self.policy.load()
+    }
+
+    /// A write of one of its clients was acknowledged; see [`LastWrite::note`].
+    #[inline]
+    pub fn wrote(&self, begun: u64, to_the_end: bool) {
+        self.written.note(begun, to_the_end);
+    }
+
+    /// What its clients have written last; see [`LastWrite::get`].
+    #[must_use]
+    pub fn written(&self) -> (u64, bool) {
+        self.written.get()
     }
 
     /// How long its clients may take.

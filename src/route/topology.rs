@@ -1,7 +1,7 @@
 //! The servers of one `[databases.X]`, and what is shared about them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
@@ -39,6 +39,8 @@ impl Node {
 pub struct Topology {
     /// The table.
     pub table: String,
+    /// What it is called: as the table, or as the alias that has other limits for its replicas.
+    pub name: String,
     /// Every host of `primary`, in order, then those of the replicas.
     pub nodes: Box<[Node]>,
     /// How often positions are read.
@@ -52,7 +54,13 @@ pub struct Topology {
     written: LastWrite,
     asynchronous: AtomicBool,
     picture: ArcSwap<Picture>,
+    /// Held while a pool takes over what the picture says.
+    following: Mutex<()>,
 }
+
+/// How many numbers of probes are left out where other servers follow: the loops may mark with the old counter for a
+/// while.
+const NUMBERS_LEFT_OUT: u64 = 1 << 20;
 
 impl Topology {
     /// The servers of a database; `None` when there is but one, which then is the primary.
@@ -82,6 +90,8 @@ impl Topology {
         }
         (nodes.len() > 1).then(|| Topology {
             table: database.table.clone(),
+            name: database.table.clone(),
+            following: Mutex::default(),
             lag_interval_ms: routing.lag_interval.as_millis().unwrap_or(100),
             begun: AtomicU64::default(),
             wanted: AtomicBool::default(),
@@ -91,6 +101,25 @@ impl Topology {
             picture: ArcSwap::from_pointee(Picture::unknown(nodes.len())),
             nodes: nodes.into(),
         })
+    }
+
+    /// The same under the name of an alias.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Topology { name: name.to_owned(), ..self }
+    }
+
+    /// The same in the place of other servers: marks that sessions have set by those numbers stay older than all that
+    /// is asked now.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Topology { begun: AtomicU64::new(before.begun() + NUMBERS_LEFT_OUT), ..self }
+    }
+
+    /// Has one pool after the other take over what the picture says: whoever reads it under this lock and is the last
+    /// has read the newest. Never held across an await.
+    pub fn following(&self) -> MutexGuard<'_, ()> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a reload has left everything about them as it was.

@@ -63,9 +63,9 @@ impl<D: Driver> Engine<D> {
         }
         // Whatever is under way at a server that is not the primary any more must not be committed there.
         let place = spec.place();
-        let astray = self.servers.ids_where(|entry| {
-            entry.pool == id && (headless.is_some() || entry.place != place)
-        });
+        let astray = self
+            .servers
+            .ids_where(|entry| entry.pool == id && (headless.is_some() || entry.place != place));
         for server in astray {
             let Some(entry) = self.servers.get_mut(server) else { continue };
             match entry.server.client() {

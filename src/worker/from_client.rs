@@ -302,11 +302,9 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward
-                | Next::ForwardFrom(_)
-                | Next::Pause
-                | Next::More(_)
-                | Next::End => Rest::Forward,
+                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::More(_) | Next::End => {
+                    Rest::Forward
+                }
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);

@@ -8,9 +8,9 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
+use super::rerun::{decides, is_for_the_primary};
 use super::struck::{Failed, words_for};
 use super::timeouts::closes_client;
-use super::rerun::{decides, is_for_the_primary};
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
 use crate::client::{Leaving, Session};
 use crate::errors;
@@ -312,7 +312,7 @@ impl<D: Driver> Engine<D> {
             if kept_back {
                 kept.extend_from_slice(&input[run..pos]);
                 run = pos;
-                self.keep_back(client, id, &mut kept);
+                self.keep_back(client, id, &mut kept, events.run_again);
             }
             self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {

@@ -25,6 +25,7 @@ use crate::net::tls::TlsSession;
 use crate::pool::PoolSpec;
 use crate::pool::board::Occupancy;
 use crate::prepared::PackedStatements;
+use crate::route::Topology;
 use crate::server::Server;
 use crate::session::{ParamSet, Startup};
 use crate::sql::Name;
@@ -272,6 +273,8 @@ pub enum Mail<S> {
     Inspect(tokio::sync::oneshot::Sender<Inspection>),
     /// The configuration was reloaded; what holds for pools stands in their specifications.
     Reload(LoopSettings),
+    /// Roles or health of these servers have changed: their picture and the specifications of their pools say how.
+    Fleet(Arc<Topology>),
     /// Asks for every connection of the loop.
     List(tokio::sync::oneshot::Sender<Listing>),
     /// An administrator's order; answered with how many connections or pools it met.

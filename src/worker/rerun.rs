@@ -5,8 +5,8 @@
 
 use super::Engine;
 use super::driver::Driver;
-use crate::client::request::{Part, parts};
 use crate::client::State;
+use crate::client::request::{Part, parts};
 use crate::deadline::Tick;
 use crate::ids::{ClientId, ServerId};
 use crate::route::Ruling;
@@ -32,18 +32,21 @@ pub(super) fn decides(reply: u8) -> bool {
 }
 
 /// Whether the primary may serve what a replica refuses with this: it writes after all (25006), it needs what the
-/// replica has not replayed yet, recovery was in its way (40001, 40P01, 57014, 57P01 and 55006 are not told apart from
-/// what else they are for by their code alone, but a read that is run again has done no harm), or replicas do not do
-/// such a thing (0A000, 55000).
+/// replica has not replayed yet, recovery stood in its way (40001), or replicas do no such thing (0A000, 55000). Where the
+/// primary refuses it as well, its client hears that.
 pub(super) fn is_for_the_primary(error: &ErrorFields<'_>) -> bool {
-    match error.sqlstate {
-        b"25006" | b"42P01" | b"42703" | b"42704" | b"42883" | b"3F000" | b"0A000" | b"55000" => {
-            true
-        }
-        b"40001" | b"40P01" => true,
-        b"57014" => error.message.windows(8).any(|word| word == b"recovery"),
-        _ => false,
-    }
+    matches!(
+        error.sqlstate,
+        b"25006"
+            | b"42P01"
+            | b"42703"
+            | b"42704"
+            | b"42883"
+            | b"3F000"
+            | b"40001"
+            | b"0A000"
+            | b"55000"
+    )
 }
 
 impl<D: Driver> Engine<D> {
@@ -57,11 +60,19 @@ impl<D: Driver> Engine<D> {
 
     /// What a server has answered that has not shown yet that it can serve a read waits; what it had answered before
     /// comes first once it has. `answers`: what its client would get now.
-    pub(super) fn keep_back(&mut self, id: ClientId, server: ServerId, answers: &mut Vec<u8>) {
+    pub(super) fn keep_back(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        answers: &mut Vec<u8>,
+        run_again: bool,
+    ) {
         let undecided = self.servers.get(server).is_some_and(|entry| entry.server.undecided);
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(routed) = &mut client.session.routed else { return };
-        if undecided {
+        if run_again {
+            routed.replies.clear();
+        } else if undecided {
             routed.replies.append(answers);
         } else if !routed.replies.is_empty() {
             let mut all = std::mem::take(&mut routed.replies);
@@ -147,12 +158,12 @@ impl RefusedReads {
                 self.0.clear();
             }
         }
-        self.0.insert(crate::sql::fingerprint(text), now.plus(REMEMBERED_MS));
+        self.0.insert(crate::sql::Fingerprint::of(text), now.plus(REMEMBERED_MS));
     }
 
     /// Whether a text is one of them.
     pub(super) fn has(&self, text: &[u8], now: Tick) -> bool {
         !self.0.is_empty()
-            && self.0.get(&crate::sql::fingerprint(text)).is_some_and(|until| *until > now)
+            && self.0.get(&crate::sql::Fingerprint::of(text)).is_some_and(|until| *until > now)
     }
 }

@@ -177,7 +177,8 @@ impl<D: Driver> Engine<D> {
             }
             Extent::Open => return primary(Why::OpenBatch),
         };
-        let nature = if usual { self.nature(id, &front[..len]) } else { Nature::Other(Why::Unproven) };
+        let nature =
+            if usual { self.nature(id, &front[..len]) } else { Nature::Other(Why::Unproven) };
         let wants_replica = terms.route == Some(Wish::Replica);
         let way = match nature {
             Nature::Other(Why::Write) if policy.rejects_writes => {
@@ -421,9 +422,8 @@ impl<D: Driver> Engine<D> {
     pub(super) fn mark(&mut self, id: ClientId, server: ServerId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(routed) = &mut client.session.routed else { return };
-        let idle = |entry: &super::ServerConn<D::Socket>| {
-            entry.server.status == TransactionStatus::Idle
-        };
+        let idle =
+            |entry: &super::ServerConn<D::Socket>| entry.server.status == TransactionStatus::Idle;
         if !self.servers.get(server).is_some_and(idle) {
             return;
         }

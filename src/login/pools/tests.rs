@@ -1,4 +1,5 @@
 use super::*;
+use crate::route::{Health, Picture, PrimaryIs};
 
 fn config() -> Config {
     let text = "
@@ -117,4 +118,107 @@ fn servers_of_a_role_that_cannot_log_in_itself_stay_for_those_who_use_them() {
     assert!(web.clients_are_gone());
     pools.follow(&edition(&gone.replace("databases.shop", "databases.crm")));
     assert!(app.servers_are_gone() && app.clients_are_gone() && web.servers_are_gone());
+}
+
+/// Two hosts that may be the primary, and a replica.
+const FLEET: &str = "[databases.shop]\nprimary = 'host=a,b port=1,1'\nreplicas = ['host=c port=1']\n\
+                     [databases.shop_ro]\nalias_of = 'shop'\n\
+                     [databases.shop_bi]\nalias_of = 'shop'\nrouting.max_lag = '1min'\n\
+                     [roles.web]\npassword = 'x'\nmin_pool_size = 3\n[roles.app]\npassword = 'x'\n";
+
+/// These nodes as the primary and as ready standbys.
+fn show(fleet: &Fleet, primary: usize, standbys: &[usize]) {
+    let mut picture = Picture::unknown(fleet.topology.nodes.len());
+    picture.primary = PrimaryIs::Node(primary);
+    for node in standbys {
+        picture.nodes[*node].health = Health::Up;
+        picture.nodes[*node].in_recovery = Some(true);
+    }
+    fleet.topology.show(picture);
+}
+
+fn hosts(pool: &PoolSpec) -> String {
+    let hosts = pool.settings.load().database.primary.hosts.clone();
+    hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn a_pool_is_the_primarys_and_has_a_reader_for_each_server() {
+    let (pools, edition) = (Pools::default(), edition(FLEET));
+    let web = find(&pools, &edition.config, "shop", "web");
+    let fleet = web.fleet().unwrap();
+    assert_eq!(hosts(&web), "a:1,b:1");
+    assert!(web.headless().is_some() && web.reader_of().is_none());
+    let readers: Vec<_> = fleet.readers.iter().map(|r| (hosts(r), r.reader_of())).collect();
+    let expected = [("a:1", 0), ("b:1", 1), ("c:1", 2)];
+    assert_eq!(readers, expected.map(|(host, node)| (host.to_owned(), Some(node))));
+    let ids: std::collections::HashSet<_> = fleet.readers.iter().map(|r| r.id).collect();
+    assert!(ids.len() == 3 && !ids.contains(&web.id));
+    // What logs in is known to all at once.
+    let credential = edition.server_credential(&web.settings.load()).unwrap();
+    web.set_credential(credential);
+    assert!(fleet.readers.iter().all(|reader| reader.credential().is_some()));
+
+    show(&fleet, 1, &[0, 2]);
+    let place = web.place();
+    fleet.follow(&web, &web.settings.load_full());
+    assert_eq!((hosts(&web), web.place()), ("b:1".to_owned(), place + 1));
+    assert!(web.headless().is_none());
+    let warm: Vec<_> = fleet.readers.iter().map(|reader| reader.limits().min).collect();
+    assert_eq!((web.limits().min, warm.as_slice()), (3, &[3, 0, 3][..]));
+    // Whoever comes later leads there as well, and a reload changes nothing about it.
+    let app = find(&pools, &edition.config, "shop", "app");
+    assert_eq!(hosts(&app), "b:1");
+    assert!(Arc::ptr_eq(&app.fleet().unwrap().topology, &fleet.topology));
+    pools.follow(&edition);
+    assert_eq!((hosts(&web), web.place()), ("b:1".to_owned(), place + 1));
+    assert!(Arc::ptr_eq(&web.fleet().unwrap(), &fleet));
+}
+
+#[test]
+fn an_alias_has_the_tables_topology_unless_its_limits_differ() {
+    let (pools, edition) = (Pools::default(), edition(FLEET));
+    let [bi, ro, shop] = ["shop_bi", "shop_ro", "shop"].map(|database| {
+        find(&pools, &edition.config, database, "web").fleet().unwrap().topology.clone()
+    });
+    assert!(Arc::ptr_eq(&ro, &shop) && !Arc::ptr_eq(&bi, &shop));
+    assert_eq!((shop.name.as_str(), bi.name.as_str()), ("shop", "shop_bi"));
+}
+
+#[test]
+fn a_reload_keeps_the_readers_of_servers_that_stay() {
+    let (pools, before) = (Pools::default(), edition(FLEET));
+    let web = find(&pools, &before.config, "shop", "web");
+    let fleet = web.fleet().unwrap();
+    show(&fleet, 1, &[0, 2]);
+    fleet.follow(&web, &web.settings.load_full());
+    pools.follow(&edition(&FLEET.replace("host=c port=1", "host=d port=1")));
+    let after = web.fleet().unwrap();
+    assert!(after.topology.begun() > fleet.topology.begun());
+    // Nobody has asked them yet; until then it stays where it was.
+    assert!(web.headless().is_some());
+    assert_eq!(hosts(&web), "b:1");
+    let stays = |node: usize| Arc::ptr_eq(&fleet.readers[node], &after.readers[node]);
+    assert_eq!([0, 1, 2].map(stays), [true, true, false]);
+    assert!(fleet.readers[2].servers_are_gone() && !fleet.readers[1].servers_are_gone());
+    pools.follow(&edition(
+        &FLEET.replace("host=a,b port=1,1", "host=a port=1").replace("'host=c port=1'", ""),
+    ));
+    assert!(web.fleet().is_none() && web.headless().is_none());
+    assert!(after.readers.iter().all(|reader| reader.servers_are_gone()));
+    assert_eq!(hosts(&web), "a:1");
+}
+
+#[test]
+fn readers_are_those_of_the_role_that_logs_in() {
+    let shared = FLEET.replace("replicas", "server_role = 'app'\nserver_password = 'x'\nreplicas");
+    let (pools, edition) = (Pools::default(), edition(&shared));
+    let web = find(&pools, &edition.config, "shop", "web");
+    let app = web.servers();
+    assert!(Arc::ptr_eq(&web.fleet().unwrap(), &app.fleet().unwrap()));
+    assert_eq!(app.fleet().unwrap().readers[2].server_role(), "app");
+    pools.follow(&self::edition(
+        &shared.replace("databases.shop", "databases.crm").replace("'shop'", "'crm'"),
+    ));
+    assert!(app.fleet().unwrap().readers.iter().all(|reader| reader.servers_are_gone()));
 }
