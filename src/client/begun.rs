@@ -3,6 +3,8 @@
 //! BEGIN and what shapes the transaction are answered here as Postgres would, and sent when the first statement comes.
 //! A transaction that ends before that has taken no server.
 
+use std::borrow::Cow;
+
 use super::request::{Part, parts};
 use crate::sql::{self, Isolation, LexOptions, Lexer, TransactionControl, TransactionModes};
 use crate::wire::backend::tag as backend;
@@ -27,7 +29,7 @@ pub struct Lone<'a> {
     /// The command.
     pub control: TransactionControl,
     /// Its text.
-    pub text: &'a [u8],
+    pub text: Cow<'a, [u8]>,
     /// The content of the unnamed statement that the request prepares: the text, NUL and types.
     pub prepares: Option<&'a [u8]>,
 }
@@ -75,23 +77,23 @@ impl Begun {
 
 impl<'a> Lone<'a> {
     /// The command that a whole request is. `text_of` tells the text of a statement that the client has prepared.
-    pub fn of(request: &'a [u8], text_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Option<Self> {
-        let mut found: Option<(&[u8], Option<&[u8]>)> = None;
+    pub fn of(request: &'a [u8], text_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Self> {
+        let mut found: Option<(Cow<'a, [u8]>, Option<&'a [u8]>)> = None;
         let mut executed = false;
         for (message, part) in messages(request).zip(parts(request)) {
             match part {
                 Part::Text(text, None) => {
-                    found = Some((text, None));
+                    found = Some((Cow::Borrowed(text), None));
                     executed = true;
                 }
                 // What it prepares is known when the server has seen it.
                 Part::Text(text, Some(b"")) if found.is_none() => {
-                    found = Some((text, message.get(HEADER_LEN + 1..)));
+                    found = Some((Cow::Borrowed(text), message.get(HEADER_LEN + 1..)));
                 }
                 Part::Bind(statement, b"") if !executed && takes_nothing(message) => match found {
                     Some(_) if statement.is_empty() => {}
                     Some(_) => return None,
-                    None => found = Some((text_of(statement)?, None)),
+                    None => found = Some((Cow::Owned(text_of(statement)?), None)),
                 },
                 Part::Describes(b"") if found.is_some() => {}
                 Part::Executes(b"") if found.is_some() && !executed => executed = true,
@@ -106,7 +108,7 @@ impl<'a> Lone<'a> {
             }
         }
         let (text, prepares) = found.filter(|_| executed)?;
-        let facts = sql::facts(text, LexOptions::default());
+        let facts = sql::facts(&text, LexOptions::default());
         let control = facts.transaction_control()?.clone();
         Some(Lone { control, text, prepares })
     }
@@ -137,8 +139,8 @@ impl<'a> Lone<'a> {
     fn command_tag(&self) -> &'static str {
         match self.control {
             TransactionControl::Begin(_) => {
-                let mut lexer = Lexer::new(self.text, LexOptions::default());
-                let first = lexer.next().map(|token| token.span.of(self.text));
+                let mut lexer = Lexer::new(&self.text, LexOptions::default());
+                let first = lexer.next().map(|token| token.span.of(&self.text));
                 if first.is_some_and(|word| word.eq_ignore_ascii_case(b"start")) {
                     "START TRANSACTION"
                 } else {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Begun;
 use crate::deadline::Tick;
 use crate::route::Marks;
 use crate::session::ParamSet;
 use crate::session::changes::is_on;
+use crate::wire::frontend::tag;
 
 /// What it holds a server for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +116,8 @@ pub struct Routed {
     pub marks: Marks,
     /// What it holds its server for.
     pub lease: Lease,
-    /// Bytes of its request that have not been passed on; 0 where nobody has seen the end of that.
+    /// Bytes of its request that have not been passed on: 0 where nobody has seen the end of that, all that can be where
+    /// it goes on up to its Sync.
     pub left: usize,
     /// Its next request goes to the primary: a replica could not serve it.
     pub to_primary: bool,
@@ -122,6 +125,8 @@ pub struct Routed {
     pub request: Vec<u8>,
     /// What the replica has answered, as long as nobody knows whether it can.
     pub replies: Vec<u8>,
+    /// The transaction that has begun and has no server yet.
+    pub begun: Option<Box<Begun>>,
     /// Since when its request waits for a replica to catch up.
     pub waits_since: Option<Tick>,
     /// A text of its open transaction sets `synchronous_commit` for the transaction.
@@ -132,6 +137,17 @@ pub struct Routed {
 }
 
 impl Routed {
+    /// A message of its request has been passed on.
+    #[inline]
+    pub fn passes(&mut self, message: u8, len: usize) {
+        let is_end = matches!(message, tag::SYNC | tag::QUERY | tag::FUNCTION_CALL);
+        self.left = match self.left {
+            usize::MAX if is_end => 0,
+            usize::MAX => usize::MAX,
+            left => left.saturating_sub(len),
+        };
+    }
+
     /// What its parameters mean for it.
     #[inline]
     pub fn terms(&mut self, params: &Arc<ParamSet>) -> Terms {

@@ -21,11 +21,15 @@ use crate::wire::Report;
 ///                        │                   │
 ///                        │                   └──server lost in a transaction──▶ Lost ──▶ Idle
 ///                        └──pool_wait_timeout──▶ Idle   (an ErrorResponse was sent)
+///   Idle ──BEGIN, where there are replicas──▶ Begun ──its first statement──▶ Waiting
 /// ```
 #[derive(Debug)]
 pub enum State {
     /// Holds no server; the next message that needs one takes one.
     Idle,
+    /// In a transaction that has no server yet; what is to be sent before its first statement stands in
+    /// [`Routed::begun`].
+    Begun,
     /// Queued for a server; the messages that wait stand in the connection's stash.
     Waiting,
     /// Holds a server: while replies are owed, a transaction is open, or the session is pinned.
@@ -298,6 +302,12 @@ impl Session {
         self.leaving == Leaving::No && self.routed.as_deref().is_some_and(whole)
     }
 
+    /// It has no server, and waits for none.
+    pub fn rest(&mut self) {
+        let begun = self.routed.as_ref().is_some_and(|routed| routed.begun.is_some());
+        self.state = if begun { State::Begun } else { State::Idle };
+    }
+
     /// A transaction that was lost is over.
     pub fn found(&mut self) {
         self.state = match self.server() {
@@ -313,7 +323,7 @@ impl Session {
         match self.state {
             State::Attached(server) => Some(server),
             State::Lost(ref lost) => lost.kept(),
-            State::Idle | State::Waiting | State::Closing => None,
+            State::Idle | State::Begun | State::Waiting | State::Closing => None,
         }
     }
 }

@@ -74,7 +74,7 @@ impl<D: Driver> Engine<D> {
                 self.count_down(id);
                 self.leave_when_settled(id);
             }
-            State::Idle | State::Lost(_) => self.end_client(id, None),
+            State::Idle | State::Begun | State::Lost(_) => self.end_client(id, None),
             // Its turn for a server may be about to come.
             State::Waiting if client.session.gone_at == Deadline::NEVER => self.count_down(id),
             State::Waiting => {}
@@ -238,7 +238,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let pool = client.at;
         if matches!(client.session.state, State::Waiting) {
-            client.session.state = State::Idle;
+            client.session.rest();
         }
         let clients = &self.clients;
         self.pools[pool.0 as usize].pool.waiter_left(|client| {
@@ -285,7 +285,7 @@ impl<D: Driver> Engine<D> {
             return false;
         }
         client.session.retries += 1;
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.changes = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
@@ -338,7 +338,7 @@ impl<D: Driver> Engine<D> {
     /// A request of which nothing has been sent looks for another server.
     pub(super) fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.standing = None;
         if client.session.retries >= RETRIES {
             return self.fail_request(id, farewell.unwrap_or_else(errors::server_lost));
@@ -367,7 +367,7 @@ impl<D: Driver> Engine<D> {
         let half_reply = entry.conn.skip > 0 && entry.conn.rest == Rest::Forward;
         self.drop_server(server);
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.held = false;
         client.session.changes = None;
         client.session.standing = None;

@@ -8,9 +8,7 @@ use super::{Engine, PoolEntry, Todo};
 use crate::client::{Routed, State};
 use crate::errors;
 use crate::ids::{ClientId, PoolId};
-use crate::pool::PoolSpec;
 use crate::route::{Ruling, Topology};
-use crate::wire::Report;
 
 impl<D: Driver> Engine<D> {
     /// Finds the servers of a pool's database, and the pools for reads of them.
@@ -109,7 +107,7 @@ impl<D: Driver> Engine<D> {
             |client| clients.get(client).is_some_and(|c| matches!(c.session.state, State::Waiting));
         for client in self.pools[id.0 as usize].pool.take_waiters(waits) {
             let Some(entry) = self.clients.get_mut(client) else { continue };
-            entry.session.state = State::Idle;
+            entry.session.rest();
             if entry.session.greeting {
                 self.greet(client, b"");
             } else {

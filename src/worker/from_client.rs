@@ -45,6 +45,8 @@ pub(super) enum Next {
     ForwardFrom(usize),
     /// Nobody gets it, or it has been written anew.
     Drop,
+    /// It has been answered, with all that its request has behind it: so many bytes.
+    Answered(usize),
     /// The input from here on waits: for a server, for replies, for room.
     Pause,
     /// The input from here on waits for more: so many bytes are worth another look.
@@ -157,7 +159,7 @@ impl<D: Driver> Engine<D> {
         }
         match client.session.state {
             State::Waiting | State::Closing => true,
-            State::Idle | State::Lost(_) => client.conn.has_unsent(),
+            State::Idle | State::Begun | State::Lost(_) => client.conn.has_unsent(),
             State::Attached(server) => self.servers.get(server).is_none_or(|entry| {
                 entry.conn.has_unsent() || entry.server.is_frozen() || self.is_preparing(server)
             }),
@@ -165,7 +167,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether a server is being given its client's parameters, or asked what still pins it.
-    fn is_preparing(&self, server: ServerId) -> bool {
+    pub(super) fn is_preparing(&self, server: ServerId) -> bool {
         self.servers.get(server).is_some_and(|entry| match entry.server.user {
             User::Preparing(_) | User::Asking(_) => true,
             User::Nobody | User::Client(_) | User::Cleaning(_) => false,
@@ -184,7 +186,7 @@ impl<D: Driver> Engine<D> {
             State::Waiting => self.look_for_the_end_of_a_waiter(id),
             // Its end lies behind messages that its server may never take.
             State::Attached(_) if client.session.gone_at == Deadline::NEVER => self.count_down(id),
-            State::Attached(_) | State::Idle | State::Lost(_) | State::Closing => {}
+            State::Attached(_) | State::Idle | State::Begun | State::Lost(_) | State::Closing => {}
         }
     }
 
@@ -257,7 +259,6 @@ impl<D: Driver> Engine<D> {
             };
             let had_server = client.session.server().is_some();
             let available = (input.len() - pos).min(header.frame_len());
-            let message = &input[pos..pos + available];
             let put_together = self.to_server.len();
             self.replay_from_here = Replayable::No;
             let next = self.judge(id, header, &input[pos..], &input[run..pos]);
@@ -279,9 +280,17 @@ impl<D: Driver> Engine<D> {
                 Next::More(needs) => break needs,
                 Next::ForwardFrom(offset) => run = pos + offset,
                 Next::Forward | Next::Drop => {}
+                Next::Answered(len) => {
+                    debug_assert!(run == pos, "nothing goes to a server before it");
+                    pos += len;
+                    run = pos;
+                    continue;
+                }
             }
             let rest = header.frame_len() - available;
-            self.passed_on(id, header.frame_len());
+            if let Some(routed) = &mut client.session.routed {
+                routed.passes(header.tag, header.frame_len());
+            }
             if let Replay::From { start, .. } = replay {
                 replay = replay.with(header.tag, rest == 0);
                 if let Replay::Whole = replay
@@ -302,9 +311,12 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::More(_) | Next::End => {
-                    Rest::Forward
-                }
+                Next::Forward
+                | Next::ForwardFrom(_)
+                | Next::Pause
+                | Next::More(_)
+                | Next::Answered(_)
+                | Next::End => Rest::Forward,
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);
@@ -436,10 +448,17 @@ impl<D: Driver> Engine<D> {
                     None => return Next::Pause,
                 }
             }
+            State::Begun => match self.goes_on_begun(id, header, front) {
+                Ok(server) => server,
+                Err(next) => return next,
+            },
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
-        if let Some(next) = self.stays_on_way(id, server, header) {
+        if let Some(next) = self.begins_first(id, server) {
+            return next;
+        }
+        if let Some(next) = self.stays_on_way(id, server, header, front) {
             return next;
         }
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
@@ -718,6 +737,7 @@ impl<D: Driver> Engine<D> {
             client.session.skip_to_sync = false;
             let status = match &client.session.state {
                 State::Lost(lost) => lost.status(),
+                State::Begun => TransactionStatus::InTransaction,
                 State::Idle | State::Waiting | State::Attached(_) | State::Closing => {
                     TransactionStatus::Idle
                 }

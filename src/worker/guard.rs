@@ -459,6 +459,7 @@ pub(super) fn context<'a>(
             TransactionStatus::InTransaction
         }
         (_, Some(server)) => server.status,
+        (State::Begun, None) => TransactionStatus::InTransaction,
         (_, None) => TransactionStatus::Idle,
     };
     let role_lock = match millis(settings.ddl_lock_timeout) {

@@ -242,6 +242,12 @@ impl<D: Driver> Engine<D> {
         if let Some(report) = entry.server.own_error.take() {
             return self.not_prepared(id, client_id, report);
         }
+        self.has_begun(id, client_id);
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
         entry.server.user = User::Client(client_id);
         if let Some(changes) = &mut client.session.changes {
             changes.agree();
@@ -290,7 +296,7 @@ impl<D: Driver> Engine<D> {
             session.refuse = Some(Box::new(report));
             return self.resume_client(client_id);
         }
-        session.state = State::Idle;
+        session.rest();
         session.changes = None;
         // A limit that the session before had set cut it short.
         let cut_short = report.sqlstate == *b"57014" && !session.greeting;
@@ -364,7 +370,7 @@ impl<D: Driver> Engine<D> {
         }
         entry.server.undecided = false;
         entry.server.needs_reset |= entry.server.sets_open;
-        client.session.state = State::Idle;
+        client.session.rest();
         entry.server.user = User::Nobody;
         if !self.vacating.is_empty() {
             self.check_vacating();
@@ -646,7 +652,7 @@ impl<D: Driver> Engine<D> {
 
     fn no_longer_waiting(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
-            client.session.state = State::Idle;
+            client.session.rest();
         }
     }
 
@@ -770,6 +776,8 @@ impl<D: Driver> Engine<D> {
         }
         client.active_at = self.now;
         let report = report.with_severity(crate::wire::Severity::Error);
+        let Some(report) = self.fail_begun(id, report) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
         client.session.refuse = Some(Box::new(report));
         self.todo.push_back(Todo::Client(id));

@@ -7,6 +7,7 @@
 //! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod begun;
 mod bounds;
 mod by_name;
 mod cancels;
@@ -460,7 +461,7 @@ impl<D: Driver> Engine<D> {
             }
         };
         if let Some(entry) = client.and_then(|client| self.clients.get_mut(client)) {
-            entry.session.state = State::Idle;
+            entry.session.rest();
         }
         if let Some(server) = server {
             self.drop_server(server);
@@ -682,7 +683,7 @@ impl<D: Driver> Engine<D> {
                 State::Idle | State::Waiting => {
                     self.end_client(id, Some(errors::shutting_down()));
                 }
-                State::Attached(_) | State::Lost(_) => {
+                State::Attached(_) | State::Begun | State::Lost(_) => {
                     self.let_go_if_dismissed(id);
                 }
                 State::Closing => {}
@@ -705,7 +706,7 @@ impl<D: Driver> Engine<D> {
                 entry.server.ledger.is_settled()
                     && entry.server.status == crate::wire::TransactionStatus::Idle
             }),
-            State::Waiting | State::Lost(_) | State::Closing => false,
+            State::Begun | State::Waiting | State::Lost(_) | State::Closing => false,
         };
         if between && client.session.leaving == Leaving::No {
             self.end_client(id, Some(report));

@@ -146,7 +146,7 @@ impl<D: Driver> Engine<D> {
                 State::Idle | State::Waiting => {
                     self.end_client(id, Some(errors::configuration_gone()));
                 }
-                State::Attached(_) | State::Lost(_) => self.let_go_if_dismissed(id),
+                State::Attached(_) | State::Begun | State::Lost(_) => self.let_go_if_dismissed(id),
                 State::Closing => {}
             }
         }

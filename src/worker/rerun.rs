@@ -5,7 +5,6 @@
 
 use super::Engine;
 use super::driver::Driver;
-use crate::client::State;
 use crate::client::request::{Part, parts};
 use crate::deadline::Tick;
 use crate::ids::{ClientId, ServerId};
@@ -93,7 +92,7 @@ impl<D: Driver> Engine<D> {
         }
         self.drop_server(server);
         let Some(client) = self.clients.get_mut(id) else { return true };
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.retries += 1;
         client.session.changes = None;
         client.session.standing = None;

@@ -82,6 +82,8 @@ pub(super) enum Way {
     /// A replica may catch up.
     Waits,
     Refused(Report),
+    /// It has been answered.
+    Told(Next),
 }
 
 impl<D: Driver> Engine<D> {
@@ -145,6 +147,7 @@ impl<D: Driver> Engine<D> {
                 client.session.refuse = Some(Box::new(report));
                 Err(self.refuse_message(id, header.tag))
             }
+            Way::Told(next) => Err(next),
         }
     }
 
@@ -162,6 +165,13 @@ impl<D: Driver> Engine<D> {
         if policy.reads == Reads::Primary || header.tag == tag::FUNCTION_CALL {
             return primary(Why::Configured);
         }
+        if !session.pins.is_none() {
+            // It keeps the server that it gets.
+            return match policy.rejects_writes {
+                true => (self.all_to_reader(id, policy), 0),
+                false => primary(Why::Session),
+            };
+        }
         if terms.route == Some(Wish::Primary) && !policy.rejects_writes {
             return primary(Why::WantsPrimary);
         }
@@ -173,7 +183,7 @@ impl<D: Driver> Engine<D> {
             Extent::Whole(len) => len,
             Extent::Unfinished(there) => return (Way::Unfinished(there + 1), 0),
             Extent::Open if policy.rejects_writes => {
-                return (self.all_to_reader(id, policy, Ruling::Unproven), 0);
+                return (self.all_to_reader(id, policy), 0);
             }
             Extent::Open => return primary(Why::OpenBatch),
         };
@@ -192,14 +202,36 @@ impl<D: Driver> Engine<D> {
             Nature::Other(Why::Unproven) if policy.all_to_replicas && !policy.rejects_writes => {
                 self.to_reader(id, policy, Why::ReadOnly)
             }
+            Nature::Controls if let Some(next) = self.begins(id, &front[..len]) => Way::Told(next),
             Nature::Harmless | Nature::Controls | Nature::Other(_) if policy.rejects_writes => {
-                self.all_to_reader(id, policy, Ruling::Unproven)
+                self.all_to_reader(id, policy)
             }
             Nature::Harmless => Way::Primary(Why::Session, Touch::Nothing),
             Nature::Controls => Way::Primary(Why::Transaction, Touch::Write),
             Nature::Other(why) => Way::Primary(why, Touch::Write),
         };
         (way, len)
+    }
+
+    /// Whether a transaction that only reads may begin with this request at a replica.
+    pub(super) fn may_begin_reading(
+        &mut self,
+        id: ClientId,
+        request: &[u8],
+        policy: Policy,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let session = &mut client.session;
+        let terms = session.routed.as_mut().map(|routed| routed.terms(&session.params));
+        let wants_replica = terms.is_some_and(|terms| terms.route == Some(Wish::Replica));
+        if lex_options(session) != LexOptions::default() {
+            return policy.all_to_replicas;
+        }
+        match self.nature(id, request) {
+            Nature::Reads | Nature::MayRead | Nature::Harmless | Nature::Controls => true,
+            Nature::Other(Why::Unproven) => policy.all_to_replicas || wants_replica,
+            Nature::Other(_) => false,
+        }
     }
 
     /// What all the texts of a whole request are.
@@ -284,7 +316,7 @@ impl<D: Driver> Engine<D> {
 
     /// A node for what a database that takes no writes is asked: all of it goes to one node, up to the end of its
     /// transaction, and never to the primary.
-    fn all_to_reader(&mut self, id: ClientId, policy: Policy, _: Ruling) -> Way {
+    pub(super) fn all_to_reader(&mut self, id: ClientId, policy: Policy) -> Way {
         match self.choose(id, policy) {
             Choice::Node(node) => Way::Reader(node, Why::ReadOnly, Sending::Transaction),
             Choice::NoneFresh if self.may_wait(id, policy) => Way::Waits,
@@ -292,7 +324,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    fn no_replica(&self, id: ClientId) -> Way {
+    pub(super) fn no_replica(&self, id: ClientId) -> Way {
         let why = self.clients.get(id).and_then(|client| {
             let fleet = self.pools[client.pool.0 as usize].fleet.as_ref()?;
             let picture = fleet.topology.picture();
@@ -307,7 +339,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether a read may still wait for a replica.
-    fn may_wait(&self, id: ClientId, policy: Policy) -> bool {
+    pub(super) fn may_wait(&self, id: ClientId, policy: Policy) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
         let since = client.session.routed.as_ref().and_then(|routed| routed.waits_since);
         policy.wait_ms > 0
@@ -372,6 +404,7 @@ impl<D: Driver> Engine<D> {
         id: ClientId,
         server: ServerId,
         header: Header,
+        front: &[u8],
     ) -> Option<Next> {
         let routed = self.clients.get_mut(id)?.session.routed.as_mut()?;
         let within = routed.left >= header.frame_len();
@@ -382,8 +415,7 @@ impl<D: Driver> Engine<D> {
                 *touch = Touch::Write;
                 None
             }
-            Lease::Reader { what: Sending::Request, .. } => self.waits_for_its_turn(id, server),
-            Lease::Reader { what: Sending::Transaction, .. } => None,
+            Lease::Reader { .. } => self.waits_for_its_turn(id, server, front),
             lease @ Lease::None => {
                 *lease = Lease::Primary(Touch::Write);
                 None
@@ -391,29 +423,22 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// What comes behind a read finds its own way, when that has been answered.
+    /// What comes behind a request to a replica waits until that has been answered: then it is known whether the
+    /// transaction goes on there, or the next request finds its own way.
     #[inline(never)]
-    fn waits_for_its_turn(&mut self, id: ClientId, server: ServerId) -> Option<Next> {
-        let settled = self.servers.get(server).is_none_or(|entry| {
-            entry.server.ledger.is_settled() && entry.server.status == TransactionStatus::Idle
-        });
-        let client = self.clients.get_mut(id)?;
-        if settled && !client.session.pins.is_none() {
-            // It keeps this server, whatever for.
-            return None;
+    fn waits_for_its_turn(&mut self, id: ClientId, server: ServerId, front: &[u8]) -> Option<Next> {
+        let settled = self.servers.get(server).is_none_or(|entry| entry.server.ledger.is_settled());
+        let session = &mut self.clients.get_mut(id)?.session;
+        if !settled {
+            session.held = true;
+            return Some(Next::Pause);
         }
-        client.session.held = true;
-        Some(Next::Pause)
-    }
-
-    /// So much of a client's request has been passed on.
-    #[inline]
-    pub(super) fn passed_on(&mut self, id: ClientId, len: usize) {
-        if let Some(client) = self.clients.get_mut(id)
-            && let Some(routed) = &mut client.session.routed
-        {
-            routed.left = routed.left.saturating_sub(len);
-        }
+        session.routed.as_mut()?.left = match extent(front) {
+            Extent::Whole(len) => len,
+            // Up to its Sync.
+            Extent::Unfinished(_) | Extent::Open => usize::MAX,
+        };
+        None
     }
 
     /// A client's server says that it is ready: what the client has written or seen is marked, before the client can
