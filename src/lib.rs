@@ -22,6 +22,7 @@ pub mod net;
 pub mod pool;
 pub mod prepared;
 pub mod process;
+pub mod route;
 pub mod rules;
 pub mod server;
 pub mod session;
