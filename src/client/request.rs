@@ -99,7 +99,7 @@ mod tests {
     fn batch() -> Vec<u8> {
         let mut bytes = Vec::new();
         build::parse(&mut bytes, b"s", b"select 1\0\0\0");
-        bytes.extend_from_slice(b"B\0\0\0\x0e\0s\0\0\0\0\0\0\0");
+        bytes.extend_from_slice(b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0");
         bytes.extend_from_slice(b"D\0\0\0\x07Ss\0");
         bytes.extend_from_slice(b"E\0\0\0\x09\0\0\0\0\0");
         build::sync(&mut bytes);

@@ -14,6 +14,7 @@ pub mod picture;
 pub mod policy;
 mod proof;
 pub mod relations;
+pub mod shelf;
 #[cfg(test)]
 mod tests;
 pub mod topology;
@@ -28,6 +29,7 @@ pub use proof::{
     Detail, Reason, Verdict, detail, detail_without_catalog, differs_on_standby, verdict,
     verdict_of_names,
 };
+pub use shelf::Shelf;
 pub use topology::{Node, Topology};
 pub use verdicts::{Ruling, Verdicts, ruling};
 pub use why::Why;

@@ -4,6 +4,10 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
+use super::{Catalog, Verdict, differs_on_standby, verdict};
+use crate::sql::LexOptions;
+use crate::sql::reads::{Hint, Kind, reading};
+
 /// Verdicts that one loop remembers.
 const KEPT: usize = 4_096;
 
@@ -20,10 +24,33 @@ pub enum Ruling {
     Write,
     /// It may read and may do more.
     Unproven,
+    /// The same, and a standby would run it and do something else.
+    OfServer,
     /// Its comment wants the primary.
     WantsPrimary,
     /// It is not known to write, and its comment wants a replica.
     WantsReplica,
+}
+
+/// What a text is that is read under the usual options. `catalog`: what its names mean; `None`: nobody knows.
+#[must_use]
+pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
+    let reading = reading(text, LexOptions::default());
+    let wants = |hint| reading.hint == Some(hint);
+    match reading.kind {
+        Kind::Control => Ruling::Control,
+        Kind::Session => Ruling::Session,
+        Kind::Write(_) => Ruling::Write,
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Primary) => {
+            Ruling::WantsPrimary
+        }
+        Kind::Read | Kind::Cursor if verdict(&reading, catalog) == Verdict::Replica => Ruling::Read,
+        _ if differs_on_standby(&reading).is_some() => Ruling::OfServer,
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Replica) => {
+            Ruling::WantsReplica
+        }
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown => Ruling::Unproven,
+    }
 }
 
 /// The verdicts that were found last, each in the place that its text's hash gives it.

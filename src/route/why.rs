@@ -40,6 +40,8 @@ whys! {
     Write = "write";
     /// To the primary: it is not proven to be a read.
     Unproven = "unproven";
+    /// To the primary: a replica would do something else.
+    OfServer = "of_server";
     /// To the primary: it begins or is in a transaction that may write.
     Transaction = "transaction";
     /// To the primary: it touches no data.
@@ -66,6 +68,7 @@ impl Why {
             | Why::Configured
             | Why::Write
             | Why::Unproven
+            | Why::OfServer
             | Why::Transaction
             | Why::Session
             | Why::Isolation

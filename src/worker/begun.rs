@@ -15,8 +15,9 @@ use crate::route::{Choice, Policy, Why};
 use crate::server::User;
 use crate::session::facts;
 use crate::sql::TransactionControl;
-use crate::wire::TransactionStatus;
 use crate::wire::frame::Header;
+use crate::wire::frontend::tag;
+use crate::wire::{TransactionStatus, build};
 
 impl<D: Driver> Engine<D> {
     /// A request of a client outside of transactions that is transaction control and nothing else. Where it is BEGIN, the
@@ -64,7 +65,7 @@ impl<D: Driver> Engine<D> {
                 self.statements.release(statement);
             }
             // A Query throws the unnamed statement away.
-            None if request.first() == Some(&crate::wire::frontend::tag::QUERY) => {
+            None if request.first() == Some(&tag::QUERY) => {
                 self.statements.assign(&mut session.unnamed, None);
             }
             None => {}
@@ -100,6 +101,10 @@ impl<D: Driver> Engine<D> {
 
     /// What a transaction without a server can be told without one.
     fn answer_begun(&mut self, id: ClientId, request: &[u8]) -> Option<Next> {
+        if request.first() == Some(&tag::SYNC) {
+            build::ready_for_query(&mut self.to_client, TransactionStatus::InTransaction);
+            return Some(Next::Answered(request.len()));
+        }
         let lone = self.lone(id, request)?;
         let status = match lone.control {
             TransactionControl::Commit { chain: false }

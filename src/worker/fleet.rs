@@ -8,7 +8,7 @@ use super::{Engine, PoolEntry, Todo};
 use crate::client::{Routed, State};
 use crate::errors;
 use crate::ids::{ClientId, PoolId};
-use crate::route::{Ruling, Topology};
+use crate::route::{Ruling, Topology, ruling};
 
 impl<D: Driver> Engine<D> {
     /// Finds the servers of a pool's database, and the pools for reads of them.
@@ -20,7 +20,9 @@ impl<D: Driver> Engine<D> {
         let fleet = spec.fleet();
         let readers = fleet.iter().flat_map(|fleet| &fleet.readers);
         let readers = readers.map(|reader| self.pool_for(reader)).collect();
+        let database = spec.settings.load().database.server_database.clone();
         let entry = self.pool(id);
+        entry.shelf = fleet.as_ref().map(|fleet| fleet.topology.shelf(&database));
         entry.readers = readers;
         entry.fleet = fleet;
         entry.pool.set_headless(spec.headless().is_some());
@@ -143,13 +145,14 @@ impl<D: Driver> Engine<D> {
 
 impl PoolEntry {
     /// What texts of its clients are judged by, for routing.
+    #[inline]
     pub(super) fn judged_by(&self) -> u64 {
-        0
+        self.shelf.as_ref().map_or(0, |shelf| shelf.version())
     }
 
     /// What a text is, for routing.
     pub(super) fn judge_for_routing(&self, text: &[u8]) -> Ruling {
-        let _ = text;
-        Ruling::Unproven
+        let catalog = self.shelf.as_ref().and_then(|shelf| shelf.catalog());
+        ruling(text, catalog.as_deref())
     }
 }

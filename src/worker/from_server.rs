@@ -648,8 +648,12 @@ impl<D: Driver> Engine<D> {
     fn redefined(&mut self, id: ServerId) {
         self.repeats.redefined_if(true);
         let Some(entry) = self.servers.get(id) else { return };
+        let pool = &self.pools[entry.pool.0 as usize];
         if entry.server.look_at_code {
-            self.pools[entry.pool.0 as usize].spec.code().changed();
+            pool.spec.code().changed();
+        }
+        if let Some(shelf) = &pool.shelf {
+            shelf.changed(entry.server.look_at_code);
         }
     }
 

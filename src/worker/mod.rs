@@ -71,7 +71,7 @@ use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
 use crate::pool::{Fleet, Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements, Texts};
-use crate::route::Verdicts;
+use crate::route::{Shelf, Verdicts};
 use crate::server::{Server, User};
 use crate::session::{ParamSet, ParamSets, Pins};
 use crate::sql::Name;
@@ -173,6 +173,8 @@ struct PoolEntry {
     fleet: Option<Arc<Fleet>>,
     /// The pools for reads of each of them.
     readers: Box<[PoolId]>,
+    /// What is known of its database, where there are several servers.
+    shelf: Option<Arc<Shelf>>,
 }
 
 /// Bytes that one client and one server take in the loop's slabs, buffers apart.
@@ -597,6 +599,7 @@ impl<D: Driver> Engine<D> {
             listener_encoding: None,
             fleet: None,
             readers: [].into(),
+            shelf: None,
         });
         self.find_fleet(id);
         self.refresh_node(node);

@@ -52,6 +52,7 @@ impl Nature {
             Ruling::Control => Nature::Controls,
             Ruling::Write => Nature::Other(Why::Write),
             Ruling::Unproven => Nature::Other(Why::Unproven),
+            Ruling::OfServer => Nature::Other(Why::OfServer),
             Ruling::WantsPrimary => Nature::Other(Why::WantsPrimary),
             Ruling::WantsReplica => Nature::MayRead,
         }
