@@ -94,6 +94,20 @@ pub fn writes_rejected(database: &str) -> Report {
         .hint("Connect to the database that takes writes.")
 }
 
+/// 25006: in a transaction that a replica serves, a text would do something else there than on the primary. The transaction
+/// has failed. Fault: client.
+#[must_use]
+pub fn of_one_server(name: &str) -> Report {
+    let message =
+        format!("\"{name}\" means something else on the replica that serves this transaction");
+    Report::error(b"25006", message)
+        .detail("The transaction is READ ONLY, so a replica serves it; each server has its own locks, processes and statistics.")
+        .hint(
+            "Run it outside of the transaction, or put /* pgweir: primary */ in front of the \
+             transaction's first statement.",
+        )
+}
+
 /// 57P03: no replica may be read, and the configuration does not let the primary serve. Session goes on. Fault: server.
 #[must_use]
 pub fn no_replica(database: &str, why: Option<&str>) -> Report {

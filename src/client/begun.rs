@@ -12,6 +12,9 @@ use crate::wire::frame::{HEADER_LEN, LONGEST_REQUEST, header, split_cstr, split_
 use crate::wire::frontend::{Named, tag};
 use crate::wire::{TransactionStatus, build};
 
+/// A text, and the content of the unnamed statement that it prepares.
+type Text<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
 /// Texts that may shape one transaction before its first statement.
 const MOST_TEXTS: usize = 16;
 
@@ -78,8 +81,7 @@ impl Begun {
 impl<'a> Lone<'a> {
     /// The command that a whole request is. `text_of` tells the text of a statement that the client has prepared.
     pub fn of(request: &'a [u8], text_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Self> {
-        let mut found: Option<(Cow<'a, [u8]>, Option<&'a [u8]>)> = None;
-        let mut executed = false;
+        let (mut found, mut executed): (Option<Text<'a>>, bool) = (None, false);
         for (message, part) in messages(request).zip(parts(request)) {
             match part {
                 Part::Text(text, None) => {

@@ -282,7 +282,7 @@ mod tests {
         assert!((1_100..1_600).contains(&taken[1]), "{taken:?}");
         // Node 1 is busy: it is taken only when both draws are it.
         let busy = |node| if node == 1 { 9 } else { 0 };
-        let draws = (0..4_u64).map(|n| (n % 2) * 1_000 + ((n / 2) * 1_000 << 32));
+        let draws = (0..4_u64).map(|n| (n % 2) * 1_000 + (((n / 2) * 1_000) << 32));
         let choices: Vec<_> =
             draws.map(|random| picture.choose(&marks, |_| 1, busy, random)).collect();
         let expected = [1, 2, 2, 2].map(Choice::Node);

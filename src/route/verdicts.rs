@@ -4,8 +4,9 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::{Catalog, Verdict, differs_on_standby, verdict};
+use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
+use crate::sql::Name;
 use crate::sql::reads::{Hint, Kind, reading};
 
 /// Verdicts that one loop remembers.
@@ -24,7 +25,9 @@ pub enum Ruling {
     Write,
     /// It may read and may do more.
     Unproven,
-    /// The same, and a standby would run it and do something else.
+    /// It runs a statement of SQL's PREPARE, which decides.
+    Executes,
+    /// It may read and may do more, and a standby would run it and do something else.
     OfServer,
     /// Its comment wants the primary.
     WantsPrimary,
@@ -44,6 +47,9 @@ pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Primary) => {
             Ruling::WantsPrimary
         }
+        Kind::Execute(_) if verdict_of_names(&reading, catalog) == Verdict::Replica => {
+            Ruling::Executes
+        }
         Kind::Read | Kind::Cursor if verdict(&reading, catalog) == Verdict::Replica => Ruling::Read,
         _ if differs_on_standby(&reading).is_some() => Ruling::OfServer,
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Replica) => {
@@ -53,19 +59,35 @@ pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
     }
 }
 
+/// The statement that a text runs with EXECUTE.
+#[must_use]
+pub fn executed(text: &[u8]) -> Option<Name> {
+    match reading(text, LexOptions::default()).kind {
+        Kind::Execute(name) => Some(name),
+        Kind::Read
+        | Kind::Session
+        | Kind::Control
+        | Kind::Cursor
+        | Kind::Write(_)
+        | Kind::Unknown => None,
+    }
+}
+
+/// What of a text a standby would run without an error, and do something else.
+#[must_use]
+pub fn of_server(text: &[u8]) -> Option<String> {
+    let reading = reading(text, LexOptions::default());
+    let name = differs_on_standby(&reading)?;
+    Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
+}
+
 /// The verdicts that were found last, each in the place that its text's hash gives it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Verdicts {
     /// Empty until the first one.
     places: Vec<Option<(u64, Ruling)>>,
     /// Secret, so that nobody can choose texts with one hash.
     hasher: RandomState,
-}
-
-impl Default for Verdicts {
-    fn default() -> Self {
-        Verdicts { places: Vec::new(), hasher: RandomState::default() }
-    }
 }
 
 impl Verdicts {

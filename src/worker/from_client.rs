@@ -458,7 +458,10 @@ impl<D: Driver> Engine<D> {
         if let Some(next) = self.begins_first(id, server) {
             return next;
         }
-        if let Some(next) = self.stays_on_way(id, server, header, front) {
+        if let Some(next) = self
+            .stays_on_way(id, server, header, front)
+            .or_else(|| self.is_for_one_server((id, server), (header, message), before))
+        {
             return next;
         }
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {

@@ -733,8 +733,11 @@ impl<D: Driver> Engine<D> {
             return;
         };
         let mut bytes = Vec::new();
+        let of_replica = self.pools[entry.pool.0 as usize].spec.reader_of().is_some();
         for (name, value) in &entry.server.statuses {
-            build::parameter_status(&mut bytes, name, value);
+            // The session is one of the primary's, whoever greets it.
+            let hides = of_replica && name == b"in_hot_standby";
+            build::parameter_status(&mut bytes, name, if hides { b"off" } else { value });
         }
         let statuses: Arc<[u8]> = bytes.into();
         let params: Arc<ParamSet> = client.session.params.clone();

@@ -8,6 +8,7 @@
 use super::driver::Driver;
 use super::from_client::Next;
 use super::guard::lex_options;
+use super::refuse::{Refused, Stands};
 use super::{Engine, PoolEntry};
 use crate::client::request::{Extent, Part, extent, parts};
 use crate::client::{Lease, Sending, Touch, Wish};
@@ -16,12 +17,13 @@ use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::prepared::StatementId;
+use crate::route::verdicts::{executed, of_server};
 use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
 use crate::sql::LexOptions;
 use crate::wire::Report;
 use crate::wire::TransactionStatus;
-use crate::wire::frame::Header;
-use crate::wire::frontend::tag;
+use crate::wire::frame::{HEADER_LEN, Header};
+use crate::wire::frontend::{BindNames, ParseView, query_text, tag};
 
 /// How soon a read that waits for a replica looks again.
 const LOOK_AGAIN_MS: u64 = 2;
@@ -52,6 +54,8 @@ impl Nature {
             Ruling::Control => Nature::Controls,
             Ruling::Write => Nature::Other(Why::Write),
             Ruling::Unproven => Nature::Other(Why::Unproven),
+            // Of a statement that is not known.
+            Ruling::Executes => Nature::Other(Why::Unproven),
             Ruling::OfServer => Nature::Other(Why::OfServer),
             Ruling::WantsPrimary => Nature::Other(Why::WantsPrimary),
             Ruling::WantsReplica => Nature::MayRead,
@@ -195,13 +199,13 @@ impl<D: Driver> Engine<D> {
             Nature::Other(Why::Write) if policy.rejects_writes => {
                 Way::Refused(errors::writes_rejected(&self.database_of(id)))
             }
-            Nature::Reads => self.to_reader(id, policy, Why::Read),
-            Nature::MayRead => self.to_reader(id, policy, Why::WantsReplica),
+            Nature::Reads => self.way_to_reader(id, policy, Why::Read),
+            Nature::MayRead => self.way_to_reader(id, policy, Why::WantsReplica),
             Nature::Other(Why::Unproven) if wants_replica => {
-                self.to_reader(id, policy, Why::WantsReplica)
+                self.way_to_reader(id, policy, Why::WantsReplica)
             }
             Nature::Other(Why::Unproven) if policy.all_to_replicas && !policy.rejects_writes => {
-                self.to_reader(id, policy, Why::ReadOnly)
+                self.way_to_reader(id, policy, Why::ReadOnly)
             }
             Nature::Controls if let Some(next) = self.begins(id, &front[..len]) => Way::Told(next),
             Nature::Harmless | Nature::Controls | Nature::Other(_) if policy.rejects_writes => {
@@ -247,7 +251,10 @@ impl<D: Driver> Engine<D> {
             let next = match part {
                 Part::Text(text, name) => {
                     parsed.extend(name);
-                    Some(Nature::of(self.ruling(id, text)))
+                    Some(Nature::of(match self.ruling(id, text) {
+                        Ruling::Executes => self.ruling_of_executed(id, text),
+                        ruling => ruling,
+                    }))
                 }
                 Part::Bind(name, _) | Part::Describes(name) if parsed.contains(&name) => None,
                 Part::Bind(name, _) | Part::Describes(name) => {
@@ -303,8 +310,65 @@ impl<D: Driver> Engine<D> {
         ruling
     }
 
+    /// What the statement is that a text runs with EXECUTE.
+    fn ruling_of_executed(&mut self, id: ClientId, text: &[u8]) -> Ruling {
+        let statement = executed(text).and_then(|name| self.statement_called(id, name.as_bytes()));
+        statement.map_or(Ruling::Unproven, |statement| self.ruling_of(id, statement))
+    }
+
+    /// A text that would run on the replica that its client's transaction is on, and do something else than on the
+    /// primary.
+    #[inline]
+    pub(super) fn is_for_one_server(
+        &mut self,
+        (id, server): (ClientId, ServerId),
+        (header, message): (Header, &[u8]),
+        before: &[u8],
+    ) -> Option<Next> {
+        let routed = self.clients.get(id)?.session.routed.as_ref()?;
+        if !matches!(routed.lease, Lease::Reader { what: Sending::Transaction, .. }) {
+            return None;
+        }
+        self.refuse_for_one_server((id, server), (header, message), before)
+    }
+
+    #[inline(never)]
+    fn refuse_for_one_server(
+        &mut self,
+        (id, server): (ClientId, ServerId),
+        (header, message): (Header, &[u8]),
+        before: &[u8],
+    ) -> Option<Next> {
+        let body = message.get(HEADER_LEN..)?;
+        let (name, stands) = match header.tag {
+            tag::BIND => {
+                let names = BindNames::read(body)?;
+                let statement = self.statement_called(id, names.statement)?;
+                if self.ruling_of(id, statement) != Ruling::OfServer {
+                    return None;
+                }
+                let content = self.statements.content(statement);
+                let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+                (of_server(text)?, Stands::Bind)
+            }
+            tag::QUERY | tag::PARSE => {
+                let text = match header.tag {
+                    tag::QUERY => query_text(body)?,
+                    _ => ParseView::read(body)?.query,
+                };
+                if self.ruling(id, text) != Ruling::OfServer {
+                    return None;
+                }
+                (of_server(text)?, Stands::of(message)?)
+            }
+            _ => return None,
+        };
+        let refused = Refused { report: errors::of_one_server(&name), controls: false };
+        self.refuse(id, Some(server), stands, before, refused)
+    }
+
     /// A node for what may be read from one, or what happens without one.
-    pub(super) fn to_reader(&mut self, id: ClientId, policy: Policy, why: Why) -> Way {
+    pub(super) fn way_to_reader(&mut self, id: ClientId, policy: Policy, why: Why) -> Way {
         let touch = if why == Why::Read { Touch::Read } else { Touch::Write };
         match self.choose(id, policy) {
             Choice::Node(node) => Way::Reader(node, why, Sending::Request),

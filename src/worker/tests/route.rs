@@ -286,6 +286,44 @@ fn a_transaction_that_only_reads_goes_to_a_replica() {
 }
 
 #[test]
+fn what_means_something_else_on_a_replica_is_refused_there() {
+    let mut world = world("consistency = \"eventual\"");
+    let client = world.client();
+    check(&mut world, client, "BEGIN READ ONLY", "CT");
+    check(&mut world, client, "select 1", "DCT");
+    check(&mut world, client, "select pg_advisory_lock(1)", "<25006>E");
+    check(&mut world, client, "ROLLBACK", "DCI");
+    check(&mut world, client, "BEGIN READ ONLY", "CT");
+    check(&mut world, client, "select 2", "DCT");
+    let batch = [parse("select pg_backend_pid()"), bind_execute(), sync()].concat();
+    assert_eq!(told(&mut world, client, &batch), "<25006>E");
+    check(&mut world, client, "ROLLBACK", "DCI");
+    assert!(world.ran_at("select pg_advisory_lock(1)").is_empty());
+    // At the primary it means what it means.
+    check(&mut world, client, "BEGIN READ ONLY", "CT");
+    check(&mut world, client, "/* pgweir: primary */ select 3", "DCT");
+    check(&mut world, client, "select pg_backend_pid()", "DCT");
+    check(&mut world, client, "COMMIT", "DCI");
+    assert_eq!(world.ran_at("select pg_backend_pid()"), [0]);
+    world.check_accounts();
+}
+
+#[test]
+fn a_statement_of_sql_goes_where_its_text_may() {
+    let mut world = world("consistency = \"eventual\"");
+    let client = world.client();
+    check(&mut world, client, "PREPARE r AS select 7", "CI");
+    check(&mut world, client, "PREPARE w AS insert into t values (1)", "CI");
+    for _ in 0..2 {
+        check(&mut world, client, "EXECUTE r", "DCI");
+        check(&mut world, client, "EXECUTE w", "DCI");
+    }
+    assert!(world.ran_at("EXECUTE r").iter().all(|node| *node != 0));
+    assert_eq!(world.ran_at("EXECUTE w"), [0, 0]);
+    world.check_accounts();
+}
+
+#[test]
 fn a_pipeline_that_begins_without_a_server_is_answered_in_order() {
     let mut world = world("");
     let client = world.client();
