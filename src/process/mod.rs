@@ -31,6 +31,7 @@ use crate::cancel::CancelRegistry;
 use crate::dial::Dialler;
 use crate::http;
 use crate::login::{Hall, Loop};
+use crate::monitor::{self, Vacancies};
 use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::worker::mail::{LoopSettings, Mail};
@@ -184,8 +185,15 @@ async fn serve(
         .map_err(RunError::Start)?;
     let hall =
         Arc::new(Hall::new(edition, loops.clone(), registry.clone(), company.params.clone()));
-    let orders =
-        tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
+    let (pools, vacancies) = (hall.pools().clone(), Arc::new(Vacancies::default()));
+    let orders = tokio::spawn(orders::serve(
+        orders,
+        loops.clone(),
+        dialler.clone(),
+        pools.clone(),
+        vacancies.clone(),
+    ));
+    tokio::spawn(monitor::watch_all(pools, dialler.clone(), loops.clone(), vacancies));
     hall.open_pools();
     let (asked, asks) = mpsc::unbounded_channel();
     let console_orders = Arc::new(ConsoleOrders { asked, reload: reload.clone() });

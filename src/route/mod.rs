@@ -6,10 +6,12 @@
 //!
 //! Deliberately absent: how the picture comes about (`monitor`), and who waits for which server (`worker`).
 
+pub mod figures;
 pub mod marks;
 pub mod picture;
 pub mod topology;
 
+pub use figures::{Figures, NodeFigures};
 pub use marks::Marks;
 pub use picture::{Choice, Health, NodePicture, Picture, Position, PrimaryIs};
 pub use topology::{Node, Topology};
