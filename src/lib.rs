@@ -18,6 +18,7 @@ pub mod ids;
 pub mod listener;
 pub mod login;
 pub mod metrics;
+pub mod monitor;
 pub mod net;
 pub mod pool;
 pub mod prepared;

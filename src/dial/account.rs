@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::login::Identity;
-use super::{Attempt, Connected, DialError, target_parameters, try_once};
+use super::{Attempt, Connected, DialError, Dialler, Errand, target_parameters, try_once};
 use crate::auth::ServerCredential;
 use crate::cancel::CancelTarget;
-use crate::config::Effective;
+use crate::config::{Effective, Target};
 use crate::pool::PoolSpec;
 use crate::session::Limit;
 
@@ -89,6 +89,35 @@ pub async fn log_in_beside(
             try_once(&identity, address, tls, attempt, deadline).await
         }
         connected => connected,
+    }
+}
+
+impl Dialler {
+    /// Logs in to one server of a pool's database as the pool's server role: for questions about the server itself, in
+    /// this database there. `None`: in the pool's own.
+    ///
+    /// Cancel safe: dropping it closes what was opened.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not let us in.
+    pub async fn dial_beside(
+        &self,
+        pool: &PoolSpec,
+        target: &Target,
+        database: Option<&str>,
+        name: &'static str,
+        limit: Duration,
+    ) -> Result<Connected, DialError> {
+        let mut account = Account::of(pool, &pool.settings.load_full());
+        if let Some(database) = database {
+            database.clone_into(&mut account.database);
+        }
+        account.parameters = target_parameters(target)
+            .filter(|(parameter, _)| *parameter != "application_name")
+            .map(|(parameter, value)| (parameter, value.to_owned()))
+            .chain([("application_name", name.to_owned())])
+            .collect();
+        self.dial(Errand { target, identity: account.identity(&[]), limit: Some(limit) }).await
     }
 }
 

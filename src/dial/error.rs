@@ -219,6 +219,16 @@ impl DialError {
         matches!(self, Self::Server(report) if report.sqlstate == *b"28000")
     }
 
+    /// Whether nothing is known that would prove the role as the server wants it.
+    pub fn lacks_credential(&self) -> bool {
+        matches!(self, Self::NoCredential { .. } | Self::WrongCredential { .. })
+    }
+
+    /// Whether the server knows us and does not let us in, or not into this database.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Server(_)) && self.is_permanent()
+    }
+
     /// Whether the server does not take what proves the role.
     pub(super) fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Server(report) if report.sqlstate == *b"28P01")

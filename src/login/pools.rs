@@ -73,7 +73,7 @@ impl Pools {
         let pool = self.known.entry(key).or_insert_with(make).clone();
         if let Some(fleet) = pool.fleet().filter(|_| !pool.leads_elsewhere()) {
             // Its servers may have changed their roles before anybody could find it.
-            fleet.follow(&pool, &pool.settings.load_full());
+            fleet.look_again(&pool);
             self.regrouped.notify_one();
         }
         pool
@@ -119,6 +119,7 @@ impl Pools {
         // Who has another pool's servers has that one's fleet.
         let own = || self.topology_of(config, &settings.database);
         let topology = if pool.leads_elsewhere() { None } else { own() };
+        let _one_at_a_time = pool.following();
         let Some(topology) = topology else {
             pool.set_fleet(None);
             pool.set_headless(None);

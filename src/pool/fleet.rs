@@ -45,10 +45,18 @@ impl Fleet {
         Fleet { topology, readers }
     }
 
+    /// The picture has changed: has a pool and its readers go by it, if it still has this fleet.
+    pub fn look_again(&self, pool: &PoolSpec) {
+        let _one_at_a_time = pool.following();
+        let is_own = |fleet: &Arc<Fleet>| Arc::ptr_eq(&fleet.topology, &self.topology);
+        if pool.fleet().is_some_and(|fleet| is_own(&fleet)) {
+            self.follow(pool, &pool.settings.load_full());
+        }
+    }
+
     /// Has a pool of this fleet and its readers go by these settings: it leads to the server that is the primary now,
-    /// or stays where it is while nobody knows. Whether that has changed anything.
+    /// or stays where it is while nobody knows. Under [`PoolSpec::following`].
     pub fn follow(&self, pool: &PoolSpec, settings: &Effective) {
-        let _one_at_a_time = self.topology.following();
         let picture = self.topology.picture();
         let now = &pool.settings.load().database.primary;
         let is_here = |node: &&Node| node.target.reaches_as(now);

@@ -53,6 +53,8 @@ pub struct PoolSpec {
     fleet: ArcSwapOption<Fleet>,
     /// It is for reads of one server of a fleet: its place there.
     reader_of: Option<usize>,
+    /// Held while it takes over what a reload or a change of the primary says.
+    following: Mutex<()>,
     /// Why there is no primary to lead to.
     headless: ArcSwapOption<Report>,
     /// The pool whose servers it uses; `None`: servers of its own.
@@ -112,6 +114,7 @@ impl PoolSpec {
             credential: Arc::default(),
             fleet: ArcSwapOption::empty(),
             reader_of: None,
+            following: Mutex::default(),
             headless: ArcSwapOption::empty(),
             shared: ArcSwapOption::empty(),
             board: Arc::new(Board::new(1)),
@@ -276,6 +279,12 @@ impl PoolSpec {
     /// Uses the servers of another pool from now on; `None`: its own.
     pub fn lead_to(&self, owner: Option<Arc<PoolSpec>>) {
         self.shared.store(owner);
+    }
+
+    /// To be held from when it is found out what the pool is to go by until it does: whoever comes last then knows the
+    /// newest. Never across an await.
+    pub fn following(&self) -> MutexGuard<'_, ()> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what a reload says.

@@ -32,6 +32,7 @@ use crate::cancel::CancelRegistry;
 use crate::dial::Dialler;
 use crate::http;
 use crate::login::{Hall, Loop};
+use crate::monitor::{self, Vacancies};
 use crate::net::listen::ListenError;
 use crate::net::socket::Socket;
 use crate::worker::mail::{LoopSettings, Mail};
@@ -185,8 +186,15 @@ async fn serve(
         .map_err(RunError::Start)?;
     let hall =
         Arc::new(Hall::new(edition, loops.clone(), registry.clone(), company.params.clone()));
-    let orders =
-        tokio::spawn(orders::serve(orders, loops.clone(), dialler.clone(), hall.pools().clone()));
+    let (pools, vacancies) = (hall.pools().clone(), Arc::new(Vacancies::default()));
+    let orders = tokio::spawn(orders::serve(
+        orders,
+        loops.clone(),
+        dialler.clone(),
+        pools.clone(),
+        vacancies.clone(),
+    ));
+    tokio::spawn(monitor::watch_all(pools, dialler.clone(), loops.clone(), vacancies));
     tokio::spawn(catalogs::keep(hall.pools().clone(), dialler.clone()));
     hall.open_pools();
     let (asked, asks) = mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ use crate::dial::{DialError, Dialler};
 use crate::guard::Answer;
 use crate::listener::Listeners;
 use crate::login::{Loop, Pools};
+use crate::monitor::Vacancies;
 use crate::net::socket::Socket;
 use crate::pool::PoolSpec;
 use crate::worker::mail::{Asked, DialFailure, Mail, NewServer, Order};
@@ -45,6 +46,7 @@ pub async fn serve(
     loops: Vec<Arc<dyn Loop>>,
     dialler: Arc<Dialler>,
     pools: Arc<Pools>,
+    vacancies: Arc<Vacancies>,
 ) {
     let canceller = Arc::new(Canceller::default());
     let asker = Arc::new(Asker::default());
@@ -110,7 +112,11 @@ pub async fn serve(
             Order::Unlisten { pool, place, channel } => {
                 listeners.unlisten(home, &pool, place, channel);
             }
-            Order::Vacate(vacancy) => listeners.vacate(vacancy),
+            Order::Vacate(vacancy) => {
+                // First of two, for the second says that all has been looked at.
+                vacancies.vacate(&vacancy);
+                listeners.vacate(vacancy);
+            }
             Order::Unused(pool) => pools.forget(&pool),
             Order::Ended => running -= 1,
             Order::Broken => return,

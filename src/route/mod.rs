@@ -8,6 +8,7 @@
 //! Deliberately absent: how the picture comes about (`monitor`), and who waits for which server (`worker`).
 
 pub mod catalog;
+pub mod figures;
 pub mod functions;
 pub mod marks;
 pub mod picture;
@@ -22,6 +23,7 @@ pub mod verdicts;
 pub mod why;
 
 pub use catalog::Catalog;
+pub use figures::{Figures, NodeFigures};
 pub use marks::Marks;
 pub use picture::{Choice, Health, NodePicture, Picture, Position, PrimaryIs};
 pub use policy::{Policy, SharedPolicy};

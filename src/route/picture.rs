@@ -1,7 +1,7 @@
 //! How the servers of a database stand, as their monitor saw them last.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::marks::Marks;
 
@@ -197,6 +197,13 @@ impl Picture {
 /// further on.
 fn first_after(positions: &[Position], probe: u64) -> Option<&Position> {
     positions.get(positions.partition_point(|position| position.probe <= probe))
+}
+
+/// A life that no node has had: marks of one never fit another's, whatever servers a reload has put in its place.
+#[must_use]
+pub fn next_life() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
 /// A version that no other picture has.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
+use super::figures::Figures;
 use super::marks::LastWrite;
 use super::picture::Picture;
 use super::shelf::Shelf;
@@ -45,6 +46,8 @@ pub struct Topology {
     pub name: String,
     /// Every host of `primary`, in order, then those of the replicas.
     pub nodes: Box<[Node]>,
+    /// So many of the nodes, the first ones, stand as the primary in the configuration.
+    pub primaries: usize,
     /// How often positions are read.
     pub lag_interval_ms: u64,
     /// The number of the last probe that has been begun, of whichever node.
@@ -58,8 +61,7 @@ pub struct Topology {
     written: LastWrite,
     asynchronous: AtomicBool,
     picture: ArcSwap<Picture>,
-    /// Held while a pool takes over what the picture says.
-    following: Mutex<()>,
+    figures: Mutex<Figures>,
 }
 
 /// How many numbers of probes are left out where other servers follow: the loops may mark with the old counter for a
@@ -95,7 +97,8 @@ impl Topology {
         (nodes.len() > 1).then(|| Topology {
             table: database.table.clone(),
             name: database.table.clone(),
-            following: Mutex::default(),
+            primaries: database.primary.hosts.len(),
+            figures: Mutex::new(Figures::of(nodes.len())),
             lag_interval_ms: routing.lag_interval.as_millis().unwrap_or(100),
             begun: AtomicU64::default(),
             wanted: AtomicBool::default(),
@@ -118,19 +121,15 @@ impl Topology {
     /// is asked now.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
+        self.figures().totals = before.figures().totals;
         Topology { begun: AtomicU64::new(before.begun() + NUMBERS_LEFT_OUT), ..self }
-    }
-
-    /// Has one pool after the other take over what the picture says: whoever reads it under this lock and is the last
-    /// has read the newest. Never held across an await.
-    pub fn following(&self) -> MutexGuard<'_, ()> {
-        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a reload has left everything about them as it was.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
         self.table == other.table
+            && self.primaries == other.primaries
             && self.lag_interval_ms == other.lag_interval_ms
             && self.nodes.len() == other.nodes.len()
             && self.nodes.iter().zip(&other.nodes).all(|(a, b)| a.is_as(b))
@@ -202,6 +201,11 @@ impl Topology {
     pub async fn wanted(&self) {
         self.asked.notified().await;
         self.wanted.store(false, Ordering::Release);
+    }
+
+    /// What is counted about them. Never locked across an await.
+    pub fn figures(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// They stand like this now.

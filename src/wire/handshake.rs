@@ -79,6 +79,17 @@ pub fn bind_texts(out: &mut Vec<u8>, values: &[&[u8]]) {
     });
 }
 
+/// Bind of a named statement without parameters to the unnamed portal: results as text.
+pub fn bind_named(out: &mut Vec<u8>, statement: &[u8]) {
+    out.push(frontend::tag::BIND);
+    sized(out, |out| {
+        out.push(0);
+        out.extend_from_slice(statement);
+        // The name's end; no parameter formats, no parameters, no result formats.
+        out.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0]);
+    });
+}
+
 /// Execute of the unnamed portal, at most `rows` rows; 0 is all.
 pub fn execute(out: &mut Vec<u8>, rows: u32) {
     out.push(frontend::tag::EXECUTE);

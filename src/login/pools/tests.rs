@@ -161,7 +161,7 @@ fn a_pool_is_the_primarys_and_has_a_reader_for_each_server() {
 
     show(&fleet, 1, &[0, 2]);
     let place = web.place();
-    fleet.follow(&web, &web.settings.load_full());
+    fleet.look_again(&web);
     assert_eq!((hosts(&web), web.place()), ("b:1".to_owned(), place + 1));
     assert!(web.headless().is_none());
     let warm: Vec<_> = fleet.readers.iter().map(|reader| reader.limits().min).collect();
@@ -191,7 +191,7 @@ fn a_reload_keeps_the_readers_of_servers_that_stay() {
     let web = find(&pools, &before.config, "shop", "web");
     let fleet = web.fleet().unwrap();
     show(&fleet, 1, &[0, 2]);
-    fleet.follow(&web, &web.settings.load_full());
+    fleet.look_again(&web);
     pools.follow(&edition(&FLEET.replace("host=c port=1", "host=d port=1")));
     let after = web.fleet().unwrap();
     assert!(after.topology.begun() > fleet.topology.begun());

@@ -16,7 +16,13 @@ fn start() -> (Arc<StandIn>, OrderBook, tokio::task::JoinHandle<()>) {
     let mailbox = Arc::new(StandIn::default());
     let (mut books, orders) = order_books(1);
     let loops: Vec<Arc<dyn Loop>> = vec![mailbox.clone()];
-    let served = tokio::spawn(serve(orders, loops, Arc::new(Dialler::default()), Arc::default()));
+    let served = tokio::spawn(serve(
+        orders,
+        loops,
+        Arc::new(Dialler::default()),
+        Arc::default(),
+        Arc::default(),
+    ));
     (mailbox, books.remove(0), served)
 }
 
@@ -98,6 +104,7 @@ async fn a_real_loop_and_the_hall_serve_a_query_together() {
         orders,
         vec![mailbox.clone()],
         Arc::new(Dialler::default()),
+        Arc::default(),
         Arc::default(),
     ));
     let config = format!(

@@ -1,0 +1,560 @@
+//! What probes have shown, and what follows from it: who is the primary, and who may be given reads.
+//!
+//! ```text
+//!   one answers that it is not in recovery ─▶ it is the primary
+//!   several do, or one whose rival on a later timeline is silent ─▶ nobody gets writes
+//!   the primary falls silent ─▶ it stays the primary: that nobody answers is no evidence
+//!   it says that it is in recovery ─▶ nobody is, until one says that it is not
+//! ```
+//!
+//! Pure: the moment is handed in, and what changes is the [`Picture`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::history::History;
+use crate::deadline::Tick;
+use crate::route::figures::Totals;
+use crate::route::picture::{next_life, next_version};
+use crate::route::{Health, Node, NodePicture, Picture, Position, PrimaryIs};
+
+/// Positions kept of each node, and of the primary.
+const POSITIONS: usize = 64;
+/// After it was down, so many probes must be answered before a node is up again.
+const GOOD_PROBES: u32 = 2;
+/// From when it is up again until it has its whole share of the reads.
+const SLOW_START_MS: u64 = 10_000;
+/// The share that it begins with, and the whole one.
+const SHARES: (u32, u32) = (100, 1_000);
+/// A replica that was too far behind is near enough below this part of its limit, in percent.
+const NEAR_PERCENT: u64 = 80;
+/// As long as this no role may be known that lets us in, before a node counts as one that cannot be asked.
+const PATIENCE_MS: u64 = 1_000;
+
+/// What a server said of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// It is in recovery.
+    pub in_recovery: bool,
+    /// What it has flushed, or replayed.
+    pub lsn: u64,
+    /// Where its log ends, or the same.
+    pub end: u64,
+    /// Its timeline, where it can be known.
+    pub timeline: Option<u32>,
+    /// When its postmaster was started, in microseconds.
+    pub started: u64,
+    /// Replay is paused.
+    pub paused: bool,
+}
+
+impl Answer {
+    /// Whether one server has given both answers, under two addresses.
+    fn is_of_same_server(&self, other: &Self) -> bool {
+        let server = |answer: &Self| (answer.started, answer.timeline, answer.in_recovery);
+        server(self) == server(other)
+    }
+}
+
+/// What became of a probe.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It was answered in time.
+    Answered(Answer),
+    /// It was not: why.
+    Failed(Arc<str>),
+    /// No role is known yet that could ask: why.
+    NobodyToAsk(Arc<str>),
+}
+
+/// A primary from when it is seen as one, until another is or it comes to another timeline.
+#[derive(Clone, Copy, Debug)]
+struct Reign {
+    node: usize,
+    timeline: Option<u32>,
+    /// Where it was when it was seen first.
+    first: u64,
+    since: Tick,
+    /// There was another one before.
+    is_promoted: bool,
+}
+
+#[derive(Debug)]
+struct NodeState {
+    max_lag_ms: Option<u64>,
+    health: Health,
+    /// Its last probe was answered.
+    answers: bool,
+    /// Probes that were answered since the last one that was not.
+    good: u32,
+    /// It was down until then.
+    recovered: Option<Tick>,
+    /// It has been asked, or there was time to.
+    is_asked: bool,
+    /// What it said last.
+    said: Option<Answer>,
+    positions: VecDeque<Position>,
+    life: u32,
+    lag_bytes: Option<u64>,
+    lag_ms: Option<u64>,
+    too_far: bool,
+    /// It has what the primary does not have.
+    is_astray: bool,
+    readable: bool,
+    why: Arc<str>,
+}
+
+impl NodeState {
+    fn says_primary(&self) -> bool {
+        self.said.is_some_and(|said| !said.in_recovery)
+    }
+
+    fn is_standby(&self) -> bool {
+        self.health == Health::Up && self.answers && self.said.is_some_and(|said| said.in_recovery)
+    }
+
+    fn share(&self, now: Tick) -> u32 {
+        let (first, whole) = SHARES;
+        let Some(since) = self.recovered else { return whole };
+        let done = now.since(since).min(SLOW_START_MS) * u64::from(whole - first) / SLOW_START_MS;
+        first + u32::try_from(done).unwrap_or(0)
+    }
+
+    fn begin_life(&mut self) {
+        self.life = next_life();
+        self.positions.clear();
+        self.is_astray = false;
+    }
+}
+
+/// What is known of the servers of a database.
+#[derive(Debug)]
+pub(super) struct State {
+    nodes: Vec<NodeState>,
+    /// So many of them, the first ones, stand as the primary in the configuration.
+    primaries: usize,
+    primary: PrimaryIs,
+    reign: Option<Reign>,
+    history: History,
+    primary_positions: VecDeque<Position>,
+    /// When the first outcome came, and the last.
+    began: Option<Tick>,
+    last: Tick,
+    totals: Totals,
+}
+
+impl State {
+    /// Nothing is known of these nodes, of which the first so many stand as the primary in the configuration. `totals`:
+    /// what has been counted before.
+    pub(super) fn new(nodes: &[Node], primaries: usize, totals: Totals) -> Self {
+        let node = |node: &Node| NodeState {
+            max_lag_ms: node.max_lag_ms,
+            health: Health::Unknown,
+            answers: false,
+            good: 0,
+            recovered: None,
+            is_asked: false,
+            said: None,
+            positions: VecDeque::new(),
+            life: next_life(),
+            lag_bytes: None,
+            lag_ms: None,
+            too_far: false,
+            is_astray: false,
+            readable: false,
+            why: "it has not been asked yet".into(),
+        };
+        State {
+            nodes: nodes.iter().map(node).collect(),
+            primaries,
+            primary: PrimaryIs::Nobody("not every server has been asked yet".into()),
+            reign: None,
+            history: History::default(),
+            primary_positions: VecDeque::new(),
+            began: None,
+            last: Tick(0),
+            totals,
+        }
+    }
+
+    /// What has been counted.
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// A probe of a node has come to its end.
+    pub(super) fn on(&mut self, node: usize, probe: u64, outcome: Outcome, now: Tick) -> Picture {
+        let began = *self.began.get_or_insert(now);
+        if matches!(self.primary, PrimaryIs::Several(_)) {
+            self.totals.several_ms += now.since(self.last);
+        }
+        self.last = now;
+        match outcome {
+            Outcome::Answered(answer) => self.answered(node, probe, answer, now),
+            Outcome::Failed(why) => self.failed(node, why),
+            Outcome::NobodyToAsk(why) => {
+                let waited = now.since(began) >= PATIENCE_MS;
+                if waited || self.nodes[node].is_asked {
+                    self.failed(node, why);
+                } else {
+                    self.nodes[node].why = why;
+                }
+            }
+        }
+        let before = self.primary.clone();
+        self.find_primary(now);
+        let is_news = self.primary != before;
+        if let PrimaryIs::Node(primary) = self.primary
+            && self.nodes[primary].answers
+            && (primary == node || is_news)
+        {
+            self.primary_was_at(primary, now);
+        }
+        for other in 0..self.nodes.len() {
+            if other == node || is_news {
+                self.measure(other, now);
+            }
+        }
+        self.find_readable(now);
+        self.picture(now)
+    }
+
+    fn answered(&mut self, node: usize, probe: u64, answer: Answer, now: Tick) {
+        let node = &mut self.nodes[node];
+        if node.said.is_some_and(|before| before.started != answer.started) {
+            node.begin_life();
+        }
+        node.is_asked = true;
+        node.answers = true;
+        node.said = Some(answer);
+        node.good += 1;
+        match node.health {
+            Health::Up => {}
+            Health::Unknown => node.health = Health::Up,
+            Health::Down(_) if node.good >= GOOD_PROBES => {
+                node.health = Health::Up;
+                node.recovered = Some(now);
+            }
+            Health::Down(_) => {}
+        }
+        if node.recovered.is_some_and(|since| now.since(since) >= SLOW_START_MS) {
+            node.recovered = None;
+        }
+        push(&mut node.positions, Position { probe, lsn: answer.lsn, end: answer.end });
+    }
+
+    fn failed(&mut self, node: usize, why: Arc<str>) {
+        let node = &mut self.nodes[node];
+        if node.answers {
+            node.begin_life();
+        }
+        node.is_asked = true;
+        node.answers = false;
+        node.good = 0;
+        node.health = Health::Down(why);
+    }
+
+    /// Nodes that answer that they are the primary, each server once.
+    fn claimants(&self) -> Vec<usize> {
+        let held = match &self.primary {
+            PrimaryIs::Node(node) => Some(*node),
+            PrimaryIs::Nobody(_) | PrimaryIs::Several(_) => None,
+        };
+        let claims = |node: &usize| self.nodes[*node].answers && self.nodes[*node].says_primary();
+        let others = (0..self.nodes.len()).filter(|node| Some(*node) != held);
+        let mut claimants: Vec<usize> = Vec::new();
+        for node in held.into_iter().chain(others).filter(claims) {
+            let said = |node: usize| self.nodes[node].said.unwrap_or_default();
+            let is_known = |other: &usize| said(*other).is_of_same_server(&said(node));
+            if !claimants.iter().any(is_known) {
+                claimants.push(node);
+            }
+        }
+        claimants.sort_unstable();
+        claimants
+    }
+
+    /// Silent nodes that were the primary on a later timeline than this one's: they may still be.
+    fn silent_rivals(&self, node: usize) -> Vec<usize> {
+        let timeline = |node: usize| self.nodes[node].said.and_then(|said| said.timeline);
+        let Some(own) = timeline(node) else { return Vec::new() };
+        let is_rival = |other: &usize| {
+            let state = &self.nodes[*other];
+            let later = timeline(*other).is_some_and(|theirs| theirs > own);
+            *other != node && !state.answers && state.says_primary() && later
+        };
+        (0..self.nodes.len()).filter(is_rival).collect()
+    }
+
+    fn find_primary(&mut self, now: Tick) {
+        let all_asked = self.nodes.iter().all(|node| node.is_asked);
+        let claimants = self.claimants();
+        let found = match claimants.as_slice() {
+            // One that has not been asked yet may be another.
+            _ if !all_asked => return,
+            [] => self.without_claimant(),
+            [one] => {
+                let mut all = self.silent_rivals(*one);
+                if all.is_empty() {
+                    PrimaryIs::Node(*one)
+                } else {
+                    all.push(*one);
+                    all.sort_unstable();
+                    PrimaryIs::Several(all)
+                }
+            }
+            several => PrimaryIs::Several(several.to_vec()),
+        };
+        if let PrimaryIs::Node(node) = found
+            && self.nodes[node].answers
+        {
+            self.reigns(node, now);
+        }
+        self.primary = found;
+    }
+
+    /// Who is the primary when nobody answers that it is.
+    fn without_claimant(&self) -> PrimaryIs {
+        match &self.primary {
+            PrimaryIs::Several(_) => {
+                let left: Vec<usize> = self.known_primaries().collect();
+                match left.as_slice() {
+                    [] => nobody(),
+                    // That the others have become standbys leaves no doubt about the last, silent as it is.
+                    [one] => PrimaryIs::Node(*one),
+                    several => PrimaryIs::Several(several.to_vec()),
+                }
+            }
+            PrimaryIs::Node(node) if self.nodes[*node].says_primary() => PrimaryIs::Node(*node),
+            PrimaryIs::Node(_) | PrimaryIs::Nobody(_) => {
+                let never = |node: &NodeState| node.said.is_none();
+                let nobody_answers = self.nodes.iter().all(never);
+                let only_one = self.primaries == 1 && never(&self.nodes[0]);
+                // That it cannot be asked must not be an outage: whether it takes writes, writes will show.
+                if self.known_primaries().next().is_none() && (only_one || nobody_answers) {
+                    PrimaryIs::Node(0)
+                } else {
+                    nobody()
+                }
+            }
+        }
+    }
+
+    /// Nodes whose last word was that they are the primary.
+    fn known_primaries(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].says_primary())
+    }
+
+    /// This node answers that it is the primary, and it is.
+    fn reigns(&mut self, node: usize, now: Tick) {
+        let Some(said) = self.nodes[node].said else { return };
+        let before = self.reign;
+        let is_same = |reign: &Reign| match (reign.timeline, said.timeline) {
+            (Some(a), Some(b)) if reign.node != node => {
+                a == b
+                    && self.nodes[reign.node].said.is_some_and(|then| then.is_of_same_server(&said))
+            }
+            (Some(a), Some(b)) => a == b,
+            (_, _) => reign.node == node,
+        };
+        let goes_on = before.as_ref().is_some_and(is_same);
+        if !goes_on || self.primary != PrimaryIs::Node(node) {
+            self.totals.found += 1;
+        }
+        if goes_on {
+            self.reign = before.map(|reign| Reign { node, ..reign });
+            return;
+        }
+        self.totals.promotions += u64::from(before.is_some());
+        self.reign = Some(Reign {
+            node,
+            timeline: said.timeline,
+            first: said.lsn,
+            since: now,
+            is_promoted: before.is_some(),
+        });
+        self.history = History::default();
+        for node in &mut self.nodes {
+            node.is_astray = false;
+            node.too_far = false;
+            (node.lag_bytes, node.lag_ms) = (None, None);
+        }
+    }
+
+    /// The primary has answered.
+    fn primary_was_at(&mut self, node: usize, now: Tick) {
+        let Some(position) = self.nodes[node].positions.back().copied() else { return };
+        push(&mut self.primary_positions, position);
+        self.history.saw(now, position.lsn);
+        let timeline = self.nodes[node].said.and_then(|said| said.timeline);
+        for standby in &mut self.nodes {
+            let Some(said) = standby.said.filter(|said| said.in_recovery) else { continue };
+            let Some(there) = standby.positions.back() else { continue };
+            // It was asked earlier and was further on nevertheless.
+            let is_ahead = there.probe < position.probe && there.lsn > position.end;
+            let follows = timeline.is_some() && said.timeline == timeline;
+            standby.is_astray = is_ahead || (standby.is_astray && !follows);
+        }
+    }
+
+    /// How far a node is behind the primary, as far as it can be known.
+    fn measure(&mut self, node: usize, now: Tick) {
+        let knows_primary = self.hears_primary();
+        let (reign, head) = (self.reign, self.history.head());
+        let state = &mut self.nodes[node];
+        let Some(said) = state.said.filter(|said| said.in_recovery && state.answers) else {
+            (state.lag_bytes, state.lag_ms) = (None, None);
+            return;
+        };
+        let (Some(reign), Some(head)) = (reign, head) else { return };
+        state.lag_bytes = Some(head.saturating_sub(said.lsn));
+        state.lag_ms = if said.lsn < reign.first {
+            // At least: where the primary was before is not known.
+            Some(now.since(reign.since))
+        } else {
+            self.history.lag_ms(now, said.lsn)
+        };
+        let (Some(limit), Some(lag)) = (state.max_lag_ms, state.lag_ms) else {
+            state.too_far = false;
+            return;
+        };
+        // While the primary says nothing, nobody can fall behind it.
+        state.too_far = match state.too_far {
+            false => knows_primary && lag > limit,
+            true => lag * 100 >= limit * NEAR_PERCENT,
+        };
+    }
+
+    /// Whether the primary answers.
+    fn hears_primary(&self) -> bool {
+        matches!(&self.primary, PrimaryIs::Node(node) if self.nodes[*node].answers)
+    }
+
+    fn find_readable(&mut self, now: Tick) {
+        let verdicts: Vec<_> = (0..self.nodes.len()).map(|node| self.verdict(node, now)).collect();
+        for (node, verdict) in self.nodes.iter_mut().zip(verdicts) {
+            node.readable = verdict.is_ok();
+            let why = verdict.unwrap_or_else(|why| why);
+            if *node.why != *why && node.health != Health::Unknown {
+                node.why = why.into();
+            }
+        }
+        // What the standbys have is all that is known while the primary is silent.
+        if self.hears_primary() || self.nodes.iter().any(|node| node.readable) {
+            return;
+        }
+        let standbys = || self.nodes.iter().filter(|node| node.is_standby());
+        let rank = |node: &NodeState| {
+            let lsn = node.said.map_or(0, |said| said.lsn);
+            (!self.is_elsewhere(node) && !node.is_astray, lsn)
+        };
+        let Some(best) = standbys().map(rank).max() else { return };
+        let chosen: Vec<bool> =
+            self.nodes.iter().map(|node| node.is_standby() && rank(node) == best).collect();
+        for (node, _) in self.nodes.iter_mut().zip(chosen).filter(|(_, chosen)| *chosen) {
+            node.readable = true;
+            node.why = format!("it has the most while the primary is silent: {}", node.why).into();
+        }
+    }
+
+    /// Whether a standby is known to follow another timeline than the primary's.
+    fn is_elsewhere(&self, node: &NodeState) -> bool {
+        let here = self.reign.and_then(|reign| reign.timeline);
+        let there = node.said.and_then(|said| said.timeline);
+        matches!((here, there), (Some(here), Some(there)) if here != there)
+    }
+
+    /// Why a node gets no reads; when it does, why only a share of them.
+    fn verdict(&self, number: usize, now: Tick) -> Result<String, String> {
+        let node = &self.nodes[number];
+        match &node.health {
+            Health::Unknown => return Err("it has not been asked yet".to_owned()),
+            Health::Down(_) if node.answers => {
+                return Err("it answers again, once so far".to_owned());
+            }
+            Health::Down(why) => return Err(why.to_string()),
+            Health::Up => {}
+        }
+        let Some(said) = node.said else { return Err(String::new()) };
+        if !said.in_recovery {
+            return Err(match &self.primary {
+                PrimaryIs::Node(primary) if *primary == number => String::new(),
+                PrimaryIs::Node(_) | PrimaryIs::Nobody(_) => "it is the primary, too".to_owned(),
+                PrimaryIs::Several(_) => "it is not the only primary".to_owned(),
+            });
+        }
+        if self.is_elsewhere(node) {
+            let (here, there) = (self.reign.and_then(|reign| reign.timeline), said.timeline);
+            let (here, there) = (here.unwrap_or(0), there.unwrap_or(0));
+            return Err(format!("it follows timeline {there}, and the primary is on {here}"));
+        }
+        if node.is_astray {
+            return Err("it has replayed what the primary does not have".to_owned());
+        }
+        if let Some(reign) = self.reign
+            && said.lsn < reign.first
+            && (reign.is_promoted || node.max_lag_ms.is_some())
+        {
+            return Err(
+                "it has not replayed yet where the primary was when it was found".to_owned()
+            );
+        }
+        if node.too_far {
+            let lag = node.lag_ms.unwrap_or(0);
+            return Err(format!("it is {} behind", seconds(lag)));
+        }
+        if self.reign.is_none() && node.max_lag_ms.is_some() {
+            return Err("no primary is known that it could be held against".to_owned());
+        }
+        let share = node.share(now);
+        if share < SHARES.1 {
+            return Ok(format!("it has been back for less than {}", seconds(SLOW_START_MS)));
+        }
+        Ok(String::new())
+    }
+
+    fn picture(&self, now: Tick) -> Picture {
+        let node = |node: &NodeState| NodePicture {
+            health: node.health.clone(),
+            in_recovery: node.said.map(|said| said.in_recovery),
+            readable: node.readable,
+            why: node.why.clone(),
+            positions: node.positions.iter().copied().collect(),
+            life: node.life,
+            lag_bytes: node.lag_bytes,
+            lag_ms: node.lag_ms,
+            share: node.share(now),
+        };
+        Picture {
+            version: next_version(),
+            primary: self.primary.clone(),
+            primary_positions: self.primary_positions.iter().copied().collect(),
+            nodes: self.nodes.iter().map(node).collect(),
+        }
+    }
+}
+
+fn nobody() -> PrimaryIs {
+    PrimaryIs::Nobody("no server that answers says that it is the primary".into())
+}
+
+/// Numbers of probes only rise: an answer that was overtaken tells nothing new.
+fn push(positions: &mut VecDeque<Position>, position: Position) {
+    if positions.back().is_some_and(|last| last.probe >= position.probe) {
+        return;
+    }
+    if positions.len() == POSITIONS {
+        positions.pop_front();
+    }
+    positions.push_back(position);
+}
+
+/// In words, to a tenth.
+fn seconds(millis: u64) -> String {
+    let tenths = millis / 100;
+    if tenths.is_multiple_of(10) {
+        format!("{} s", tenths / 10)
+    } else {
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    }
+}
