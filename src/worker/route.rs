@@ -19,6 +19,7 @@ use crate::ids::{ClientId, PoolId, ServerId};
 use crate::prepared::StatementId;
 use crate::route::verdicts::{executed, of_server};
 use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
+use crate::session::Pins;
 use crate::sql::LexOptions;
 use crate::wire::Report;
 use crate::wire::TransactionStatus;
@@ -507,9 +508,9 @@ impl<D: Driver> Engine<D> {
     }
 
     /// A client's server says that it is ready: what the client has written or seen is marked, before the client can
-    /// tell anybody.
+    /// tell anybody. `set_locally`: the transaction has set parameters of its own.
     #[inline]
-    pub(super) fn mark(&mut self, id: ClientId, server: ServerId) {
+    pub(super) fn mark(&mut self, id: ClientId, server: ServerId, set_locally: bool) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(routed) = &mut client.session.routed else { return };
         let idle =
@@ -526,9 +527,10 @@ impl<D: Driver> Engine<D> {
                 routed.marks.saw((node, life), topology.begun(), false);
             }
             Lease::Primary(touch) => {
-                let own = std::mem::take(&mut routed.asynchronous)
-                    || routed.terms(&client.session.params).asynchronous
-                    || client.session.pins.has(crate::session::Pins::PARAMETER);
+                let told = routed.terms(&client.session.params).asynchronous;
+                let own = told.unwrap_or_else(|| entry.spec.commits_asynchronously())
+                    || set_locally
+                    || client.session.pins.has(Pins::PARAMETER);
                 if own && touch == Touch::Write {
                     topology.is_asynchronous_now();
                 }

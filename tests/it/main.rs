@@ -20,6 +20,7 @@ mod listen;
 mod majors;
 mod prepared;
 mod reload;
+mod route;
 mod session;
 mod streaming;
 mod timeouts;
