@@ -98,6 +98,55 @@ pub fn several_primaries() -> Report {
         .hint("SHOW REPLICAS in pgweir's console says which. Stop those that are not the primary.")
 }
 
+/// 25006: a text writes, and its database is for reads. Session goes on. Fault: client.
+#[must_use]
+pub fn writes_rejected(database: &str) -> Report {
+    Report::error(b"25006", "cannot execute a statement that writes in a read-only database")
+        .detail(format!(
+            "The configuration says writes = \"reject\" in [databases.{database}.routing]."
+        ))
+        .hint("Connect to the database that takes writes.")
+}
+
+/// 25006: in a transaction that a replica serves, a text would do something else there than on the primary. The transaction
+/// has failed. Fault: client.
+#[must_use]
+pub fn of_one_server(name: &str) -> Report {
+    let message =
+        format!("\"{name}\" means something else on the replica that serves this transaction");
+    Report::error(b"25006", message)
+        .detail("The transaction is READ ONLY, so a replica serves it; each server has its own locks, processes and statistics.")
+        .hint(
+            "Run it outside of the transaction, or put /* pgweir: primary */ in front of the \
+             transaction's first statement.",
+        )
+}
+
+/// 57P03: no replica may be read, and the configuration does not let the primary serve. Session goes on. Fault: server.
+#[must_use]
+pub fn no_replica(database: &str, why: Option<&str>) -> Report {
+    let report =
+        Report::error(b"57P03", format!("no replica of database \"{database}\" can be read now"));
+    let report = match why {
+        Some(why) => report.detail(format!("{why}.")),
+        None => report,
+    };
+    report.hint("SHOW REPLICAS in pgweir's console says how each of them stands.")
+}
+
+/// 57P01 FATAL: another server has become the primary. Told as the reason why a server was given up. Fault: server.
+#[must_use]
+pub fn primary_moved() -> Report {
+    Report::fatal(b"57P01", "another server of this database has become its primary")
+}
+
+/// 57P01 FATAL: a replica does not answer any more. Told as the reason why it was given up. Fault: server.
+#[must_use]
+pub fn replica_silent(why: &str) -> Report {
+    Report::fatal(b"57P01", "the replica that ran the statement cannot be reached")
+        .detail(format!("{why}."))
+}
+
 /// 08006: the server went while a statement ran. Session goes on. Fault: server.
 #[must_use]
 pub fn server_lost() -> Report {

@@ -2,16 +2,21 @@
 //!
 //! Deliberately absent: sockets, other clients, how a server is found.
 
+pub mod begun;
 pub mod guarded;
 pub mod listening;
 pub mod lost;
 pub mod pinned;
+pub mod request;
+pub mod routed;
 pub mod session;
 pub mod standing;
 
+pub use begun::{Begun, Lone};
 pub use guarded::Guarded;
 pub use listening::{Listening, Notification};
 pub use lost::Lost;
 pub use pinned::Pinned;
+pub use routed::{Lease, Routed, Sending, Touch, Wish};
 pub use session::{Leaving, Session, State};
 pub use standing::Standing;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cancel::Registration;
-use crate::client::{Guarded, Listening, Lost, Pinned, Standing};
+use crate::client::{Guarded, Lease, Listening, Lost, Pinned, Routed, Sending, Standing};
 use crate::config::SessionStateMode;
 use crate::deadline::Deadline;
 use crate::ids::ServerId;
@@ -21,11 +21,15 @@ use crate::wire::Report;
 ///                        │                   │
 ///                        │                   └──server lost in a transaction──▶ Lost ──▶ Idle
 ///                        └──pool_wait_timeout──▶ Idle   (an ErrorResponse was sent)
+///   Idle ──BEGIN, where there are replicas──▶ Begun ──its first statement──▶ Waiting
 /// ```
 #[derive(Debug)]
 pub enum State {
     /// Holds no server; the next message that needs one takes one.
     Idle,
+    /// In a transaction that has no server yet; what is to be sent before its first statement stands in
+    /// [`Routed::begun`].
+    Begun,
     /// Queued for a server; the messages that wait stand in the connection's stash.
     Waiting,
     /// Holds a server: while replies are owed, a transaction is open, or the session is pinned.
@@ -82,6 +86,8 @@ pub struct Session {
     pub portal_controls: bool,
     /// What the guard knows of it; none for most.
     pub guarded: Option<Box<Guarded>>,
+    /// What routing knows of it; none where its database has one server.
+    pub routed: Option<Box<Routed>>,
     /// Its key for cancel requests.
     pub registration: Registration,
     /// It has not been sent ParameterStatus, BackendKeyData and ReadyForQuery yet.
@@ -163,6 +169,7 @@ impl Session {
             portal_timing: Timing::Plain,
             portal_controls: false,
             guarded: None,
+            routed: None,
             registration,
             greeting: true,
             leaving: Leaving::No,
@@ -279,6 +286,28 @@ impl Session {
         }
     }
 
+    /// Whether it has a server for one read, which another server may run if that one cannot.
+    #[must_use]
+    #[inline]
+    pub fn reads_once(&self) -> bool {
+        let once =
+            |routed: &Routed| matches!(routed.lease, Lease::Reader { what: Sending::Request, .. });
+        self.routed.as_deref().is_some_and(once)
+    }
+
+    /// Whether all that a replica was to run for it can be run again.
+    #[must_use]
+    pub fn may_run_again(&self) -> bool {
+        let whole = |routed: &Routed| routed.left == 0 && !routed.request.is_empty();
+        self.leaving == Leaving::No && self.routed.as_deref().is_some_and(whole)
+    }
+
+    /// It has no server, and waits for none.
+    pub fn rest(&mut self) {
+        let begun = self.routed.as_ref().is_some_and(|routed| routed.begun.is_some());
+        self.state = if begun { State::Begun } else { State::Idle };
+    }
+
     /// A transaction that was lost is over.
     pub fn found(&mut self) {
         self.state = match self.server() {
@@ -294,7 +323,7 @@ impl Session {
         match self.state {
             State::Attached(server) => Some(server),
             State::Lost(ref lost) => lost.kept(),
-            State::Idle | State::Waiting | State::Closing => None,
+            State::Idle | State::Begun | State::Waiting | State::Closing => None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod login;
 mod place;
 mod question;
 mod relations;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trust;
@@ -36,6 +37,7 @@ pub use login::{Identity, LoggedIn, log_in};
 pub use place::{ServerAddress, ServerTls};
 pub use question::{AnswerError, Row, ask, ask_rows, leave};
 pub use relations::ask_relation;
+pub use snapshot::read_snapshot;
 pub use trust::TlsContexts;
 
 /// Unread bytes that a server may have sent before it is asked: an error of the largest size.

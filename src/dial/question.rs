@@ -73,6 +73,28 @@ pub async fn ask_rows(
     values: &[&[u8]],
     limit: u32,
 ) -> Result<Vec<Row>, AnswerError> {
+    let mut rows = Vec::new();
+    let keep = |row: &[Option<&[u8]>]| {
+        rows.push(row.iter().map(|column| column.map(<[u8]>::to_vec)).collect());
+        Ok(())
+    };
+    ask_each(connected, text, values, limit, keep).await?;
+    Ok(rows)
+}
+
+/// The same with each row given to `each` as it comes, so that many need not be kept.
+///
+/// Not cancel safe: give the connection up. It is of no use after an error either.
+///
+/// # Errors
+/// As [`ask`], and what `each` returns.
+pub async fn ask_each(
+    connected: &mut Connected,
+    text: &str,
+    values: &[&[u8]],
+    limit: u32,
+    mut each: impl FnMut(&[Option<&[u8]>]) -> Result<(), DialError>,
+) -> Result<(), AnswerError> {
     let mut request = Vec::new();
     let mut text_and_types = text.as_bytes().to_vec();
     // End of the text, and no types: the server infers them.
@@ -83,17 +105,18 @@ pub async fn ask_rows(
     build::sync(&mut request);
     let link = &mut connected.link;
     link.write_all(&request).await.map_err(DialError::Write)?;
-    let mut rows = Vec::new();
+    let mut count = 0;
     let mut refused = None;
     loop {
         let message = next_message(link, |_| ANSWER_LIMIT)
             .await
             .map_err(|source| DialError::Read { doing: Step::Asking, source })?;
         match message.tag {
-            tag::DATA_ROW if rows.len() < limit as usize => {
+            tag::DATA_ROW if count < limit => {
                 let row = handshake::data_row(&message.body)
                     .ok_or(DialError::Protocol("a row that is none"))?;
-                rows.push(row.into_iter().map(|column| column.map(<[u8]>::to_vec)).collect());
+                each(&row)?;
+                count += 1;
             }
             tag::ERROR_RESPONSE => {
                 refused.get_or_insert(Report::from_server(&message.body));
@@ -101,7 +124,7 @@ pub async fn ask_rows(
             tag::READY_FOR_QUERY => {
                 return match refused {
                     Some(report) => Err(AnswerError::Refused(report)),
-                    None => Ok(rows),
+                    None => Ok(()),
                 };
             }
             tag::PARSE_COMPLETE

@@ -91,6 +91,14 @@ impl ReasonCounts {
         }
     }
 
+    /// Counts the reason with this bit's number.
+    #[inline]
+    pub fn count_one(&mut self, bit: usize) {
+        if let Some(count) = self.0.get_mut(bit) {
+            *count += 1;
+        }
+    }
+
     /// How often those occurred whose bits are set.
     #[must_use]
     pub fn of(&self, bits: u32) -> u64 {
@@ -227,6 +235,10 @@ counters! {
     dials_failed: u64,
     /// What rules of the guard have found.
     guard: RuleCounts,
+    /// Where requests went and why, by [`crate::route::Why`].
+    ways: ReasonCounts,
+    /// Reads that a replica could not serve and the primary ran.
+    reruns: u64,
     /// Limits in time that struck, by [`crate::config::ClockLimit`].
     timeouts: ReasonCounts,
     /// Statements that ended before the cancel request for their limit had an effect.

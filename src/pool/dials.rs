@@ -69,7 +69,7 @@ impl Pool {
     /// How many dials it would start now.
     #[must_use]
     pub fn wants(&self, now: Tick) -> Wants {
-        if self.is_paused() {
+        if self.gives_nothing() {
             return Wants::default();
         }
         let limits = &self.limits;
@@ -148,7 +148,7 @@ impl Pool {
     /// When the pool may want a dial only because time has passed.
     #[must_use]
     pub fn next_dial(&self, now: Tick) -> Option<Tick> {
-        if self.is_paused() {
+        if self.gives_nothing() {
             return None;
         }
         let waits = self.waiting_anywhere() > 0;

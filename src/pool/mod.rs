@@ -105,6 +105,9 @@ pub struct Pool {
     /// What logs in is known, so that servers may be dialled though no client asks for one.
     may_warm: bool,
     hold: Hold,
+    /// Nobody is known to take its writes: servers are neither given out nor dialled, and who waits does so for as long
+    /// as ever.
+    headless: bool,
 }
 
 impl Pool {
@@ -129,6 +132,7 @@ impl Pool {
             health: Health::Good,
             may_warm: false,
             hold: Hold::Open { since: Tick(0) },
+            headless: false,
         }
     }
 
@@ -194,7 +198,7 @@ impl Pool {
     fn show_queue(&self) {
         if self.shared {
             // Nobody needs to hurry for clients that are held.
-            let waiting = if self.is_paused() { 0 } else { self.waiting() };
+            let waiting = if self.gives_nothing() { 0 } else { self.waiting() };
             let since = self.waiters.front().map_or(Tick(0), |front| front.since);
             self.board.show_queue(self.seat, waiting, since);
         }
@@ -225,7 +229,7 @@ impl Pool {
     #[must_use]
     #[inline]
     pub fn must_queue(&self) -> bool {
-        self.waiting() > 0 || self.is_paused()
+        self.waiting() > 0 || self.gives_nothing()
     }
 
     /// The idle server with the least `rank`, of several the one used last; since when it has been
@@ -405,6 +409,20 @@ impl Pool {
     #[inline]
     pub fn is_paused(&self) -> bool {
         matches!(self.hold, Hold::Paused)
+    }
+
+    /// Whether no server is given out, whoever says so.
+    #[must_use]
+    #[inline]
+    pub fn gives_nothing(&self) -> bool {
+        self.is_paused() || self.headless
+    }
+
+    /// Nobody is known to take its writes, or somebody is again. Whether that is news.
+    pub fn set_headless(&mut self, headless: bool) -> bool {
+        let before = std::mem::replace(&mut self.headless, headless);
+        self.show_queue();
+        before != headless
     }
 
     /// Puts a clean server back.

@@ -10,6 +10,8 @@ use super::time_limits::SharedTimeLimits;
 use super::{Board, Code, Fleet, ListenerStanding, TimeLimits};
 use crate::auth::ServerCredential;
 use crate::config::{Effective, Timeout, TimeoutAction, TimeoutOverride};
+use crate::route::marks::LastWrite;
+use crate::route::{Policy, SharedPolicy};
 use crate::session::{Belt, MaySet, OwnLimits, PerLimit, Startup};
 use crate::wire::Report;
 
@@ -77,6 +79,10 @@ pub struct PoolSpec {
     belt_version: AtomicU64,
     /// How its clients' texts are judged.
     guard: AtomicU8,
+    /// Where its clients' statements go.
+    policy: SharedPolicy,
+    /// What its clients have written last.
+    written: LastWrite,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -102,6 +108,8 @@ impl PoolSpec {
             role,
             time_limits: SharedTimeLimits::new(TimeLimits::of(&settings)),
             guard: AtomicU8::new(guard_of(&settings)),
+            policy: SharedPolicy::new(Policy::of(&settings)),
+            written: LastWrite::default(),
             settings: ArcSwap::new(settings),
             credential: Arc::default(),
             fleet: ArcSwapOption::empty(),
@@ -284,6 +292,7 @@ impl PoolSpec {
         let before = self.settings.swap(settings.clone());
         self.time_limits.store(TimeLimits::of(&settings));
         self.guard.store(guard_of(&settings), Ordering::Relaxed);
+        self.policy.store(Policy::of(&settings));
         if !settings.has_servers_of(&before) {
             // After the swap: see `place`.
             self.place.fetch_add(1, Ordering::Release);
@@ -422,6 +431,25 @@ impl PoolSpec {
     #[inline]
     pub fn looks_closely(&self) -> bool {
         self.guard.load(Ordering::Relaxed) == GUARDED_CLOSELY
+    }
+
+    /// Where its clients' statements go.
+    #[must_use]
+    #[inline]
+    pub fn policy(&self) -> Policy {
+        self.policy.load()
+    }
+
+    /// A write of one of its clients was acknowledged; see [`LastWrite::note`].
+    #[inline]
+    pub fn wrote(&self, begun: u64, to_the_end: bool) {
+        self.written.note(begun, to_the_end);
+    }
+
+    /// What its clients have written last; see [`LastWrite::get`].
+    #[must_use]
+    pub fn written(&self) -> (u64, bool) {
+        self.written.get()
     }
 
     /// How long its clients may take.

@@ -222,6 +222,13 @@ impl Names {
         }
     }
 
+    /// A name whose statement was prepared by what is to be sent again: it means nothing.
+    pub fn forget(&mut self, statements: &mut Statements, name: &[u8]) {
+        if let Some(before) = self.put(kept(name), None) {
+            statements.release(before);
+        }
+    }
+
     /// As many units have been answered.
     #[inline]
     pub fn ready(&mut self, units_done: u64) {

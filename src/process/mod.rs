@@ -4,6 +4,7 @@
 //! SIGTERM lets transactions finish for `drain_timeout`, a second one or SIGINT ends everything at
 //! once. Deliberately absent: what happens on the connections.
 
+mod catalogs;
 pub mod control;
 mod doors;
 mod http_door;
@@ -194,6 +195,7 @@ async fn serve(
         vacancies.clone(),
     ));
     tokio::spawn(monitor::watch_all(pools, dialler.clone(), loops.clone(), vacancies));
+    tokio::spawn(catalogs::keep(hall.pools().clone(), dialler.clone()));
     hall.open_pools();
     let (asked, asks) = mpsc::unbounded_channel();
     let console_orders = Arc::new(ConsoleOrders { asked, reload: reload.clone() });

@@ -27,6 +27,17 @@ pub enum Health {
     Down(Arc<str>),
 }
 
+impl Health {
+    /// Whether its last probe was not answered.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        match self {
+            Health::Down(_) => true,
+            Health::Unknown | Health::Up => false,
+        }
+    }
+}
+
 /// Where a node was when a probe asked it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -128,12 +139,15 @@ impl Picture {
         written
             && match marks.seen() {
                 None => true,
-                Some((seen, life, _)) if seen == node && life == here.life => true,
-                Some((seen, life, probe)) => self.nodes.get(seen).is_some_and(|there| {
-                    there.life == life
-                        && first_after(&there.positions, probe)
-                            .is_some_and(|then| now.lsn >= then.end)
-                }),
+                Some((seen, _, _)) if seen == (node, here.life) => true,
+                Some(((seen, life), probe, to_the_end)) => {
+                    self.nodes.get(seen).is_some_and(|there| {
+                        there.life == life
+                            && first_after(&there.positions, probe).is_some_and(|then| {
+                                now.lsn >= if to_the_end { then.end } else { then.lsn }
+                            })
+                    })
+                }
             }
     }
 
@@ -242,17 +256,17 @@ mod tests {
     fn a_read_is_not_followed_by_an_older_one() {
         let picture = picture(&[at(10, 100, 110)], [200, 150]);
         let mut marks = Marks::default();
-        marks.saw(1, 0, 80);
+        marks.saw((1, 0), 80, false);
         assert!(picture.is_fresh(1, &marks));
         assert!(!picture.is_fresh(2, &marks));
         // Not yet known how far that one was.
-        marks.saw(2, 0, 95);
+        marks.saw((2, 0), 95, false);
         assert!(picture.is_fresh(2, &marks));
         assert!(!picture.is_fresh(1, &marks));
-        marks.saw(2, 0, 85);
+        marks.saw((2, 0), 85, false);
         assert!(picture.is_fresh(1, &marks));
         // In another life it may have been further.
-        marks.saw(2, 7, 85);
+        marks.saw((2, 7), 85, false);
         assert!(!picture.is_fresh(2, &marks));
     }
 
@@ -275,9 +289,11 @@ mod tests {
         assert!((1_100..1_600).contains(&taken[1]), "{taken:?}");
         // Node 1 is busy: it is taken only when both draws are it.
         let busy = |node| if node == 1 { 9 } else { 0 };
-        let one_of_each = (0..64).map(|n| n * 0x1_0000_0001 + (n << 33));
-        let choices = one_of_each.map(|random| picture.choose(&marks, |_| 1, busy, random));
-        assert!(choices.filter(|choice| *choice == Choice::Node(2)).count() > 16);
+        let draws = (0..4_u64).map(|n| (n % 2) * 1_000 + (((n / 2) * 1_000) << 32));
+        let choices: Vec<_> =
+            draws.map(|random| picture.choose(&marks, |_| 1, busy, random)).collect();
+        let expected = [1, 2, 2, 2].map(Choice::Node);
+        assert_eq!(choices, expected);
     }
 
     #[test]

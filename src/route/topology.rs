@@ -1,5 +1,6 @@
 //! The servers of one `[databases.X]`, and what is shared about them.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,9 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 use super::figures::Figures;
+use super::marks::LastWrite;
 use super::picture::Picture;
+use super::shelf::Shelf;
 use crate::config::{DatabaseConfig, Host, Target};
 
 /// One server, primary or not: that is found out.
@@ -52,6 +55,11 @@ pub struct Topology {
     /// A session's reads stay at the primary for want of a newer picture.
     wanted: AtomicBool,
     asked: Notify,
+    /// What is known of its databases, by their names there.
+    shelves: Mutex<HashMap<String, Arc<Shelf>>>,
+    /// The last write of any session.
+    written: LastWrite,
+    asynchronous: AtomicBool,
     picture: ArcSwap<Picture>,
     figures: Mutex<Figures>,
 }
@@ -95,6 +103,9 @@ impl Topology {
             begun: AtomicU64::default(),
             wanted: AtomicBool::default(),
             asked: Notify::default(),
+            shelves: Mutex::default(),
+            written: LastWrite::default(),
+            asynchronous: AtomicBool::default(),
             picture: ArcSwap::from_pointee(Picture::unknown(nodes.len())),
             nodes: nodes.into(),
         })
@@ -134,6 +145,41 @@ impl Topology {
     /// The number of a probe that is now to be sent.
     pub fn begin_probe(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Where the catalog of one of its databases stands.
+    #[must_use]
+    pub fn shelf(&self, server_database: &str) -> Arc<Shelf> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        match shelves.get(server_database) {
+            Some(known) => known.clone(),
+            None => shelves.entry(server_database.to_owned()).or_default().clone(),
+        }
+    }
+
+    /// A write of some session was acknowledged when this was the last probe that had been begun. `to_the_end`: it may
+    /// not have been flushed.
+    #[inline]
+    pub fn wrote(&self, begun: u64, to_the_end: bool) {
+        self.written.note(begun, to_the_end);
+    }
+
+    /// The last such write, as [`Marks::with_write`](super::Marks::with_write) takes it.
+    #[must_use]
+    pub fn written(&self) -> (u64, bool) {
+        self.written.get()
+    }
+
+    /// Somebody's commits are acknowledged before they are flushed.
+    pub fn is_asynchronous_now(&self) {
+        self.asynchronous.store(true, Ordering::Release);
+    }
+
+    /// Whether there may be commits that are seen before they are flushed.
+    #[must_use]
+    #[inline]
+    pub fn is_asynchronous(&self) -> bool {
+        self.asynchronous.load(Ordering::Acquire)
     }
 
     /// How they stand.

@@ -145,6 +145,8 @@ pub struct Server {
     /// The client's batch that runs, to be sent again if its first statement cannot be used any
     /// more; empty when that may not be.
     pub replay: Vec<u8>,
+    /// It runs a read, and has not shown yet that it can: what it answers is kept back until then.
+    pub undecided: bool,
     /// Changes of its parameters were sent to it of which it is not known what became.
     pub sets_open: bool,
     /// Parameters that texts of the open transaction set, and what goes with them.
@@ -233,6 +235,7 @@ impl Server {
             look_at_code: false,
             code_found: None,
             replay: Vec::new(),
+            undecided: false,
             sets_open: false,
             touched: Vec::new(),
             placeholders: Vec::new(),

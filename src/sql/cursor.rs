@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::literal::{self, Name};
 use super::names;
-use super::{Kind, LexOptions, Lexer, Span, Token};
+use super::{Flaw, Kind, LexOptions, Lexer, Span, Token};
 
 /// A place between two tokens of one statement.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
     /// How the text is read.
     pub fn options(&self) -> LexOptions {
         self.lexer.options()
+    }
+
+    /// The first reason found so far why the server refuses the text.
+    pub fn flaw(&self) -> Option<Flaw> {
+        self.lexer.flaw()
     }
 
     /// The token behind this place.

@@ -21,6 +21,7 @@ mod names;
 mod parameters;
 mod plain;
 mod portals;
+pub mod reads;
 pub mod script;
 mod split;
 mod statements;

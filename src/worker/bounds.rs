@@ -252,7 +252,7 @@ impl<D: Driver> Engine<D> {
         let entry = &self.pools[id.0 as usize];
         // On other loops than its home's a surplus is no matter: see `goes_home`.
         let surplus = entry.pool.surplus() > 0 && self.is_home(id);
-        if surplus || entry.pool.is_paused() || self.is_being_vacated(id) {
+        if surplus || entry.pool.gives_nothing() || self.is_being_vacated(id) {
             return true;
         }
         self.nodes[entry.node].starved && self.must_yield(id)

@@ -154,7 +154,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         match client.session.state {
             State::Waiting if !client.session.greeting => {
-                client.session.state = State::Idle;
+                client.session.rest();
                 self.leave_queue(id);
                 self.fail_request(id, errors::cancelled_while_waiting());
             }
@@ -165,7 +165,7 @@ impl<D: Driver> Engine<D> {
                     Some(User::Nobody | User::Cleaning(_)) | None => {}
                 }
             }
-            State::Idle | State::Waiting | State::Lost(_) | State::Closing => {}
+            State::Idle | State::Begun | State::Waiting | State::Lost(_) | State::Closing => {}
         }
     }
 }

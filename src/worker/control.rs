@@ -6,7 +6,6 @@ use super::Engine;
 use super::conn::Rest;
 use super::driver::Driver;
 use super::mail::{Control, Holds, Scope};
-use crate::client::State;
 use crate::errors;
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::wire::Report;
@@ -73,7 +72,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = client else { return };
         // A Terminate must not complete a message of which the end is missing.
         entry.server.half_sent = client.conn.skip > 0 && client.conn.rest == Rest::Forward;
-        client.session.state = State::Idle;
+        client.session.rest();
     }
 
     /// What a client is told; nothing when it is in the middle of a message.

@@ -74,7 +74,7 @@ impl<D: Driver> Engine<D> {
                 self.count_down(id);
                 self.leave_when_settled(id);
             }
-            State::Idle | State::Lost(_) => self.end_client(id, None),
+            State::Idle | State::Begun | State::Lost(_) => self.end_client(id, None),
             // Its turn for a server may be about to come.
             State::Waiting if client.session.gone_at == Deadline::NEVER => self.count_down(id),
             State::Waiting => {}
@@ -236,9 +236,9 @@ impl<D: Driver> Engine<D> {
     /// Takes a client out of its pool's queue.
     pub(super) fn leave_queue(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let pool = client.pool;
+        let pool = client.at;
         if matches!(client.session.state, State::Waiting) {
-            client.session.state = State::Idle;
+            client.session.rest();
         }
         let clients = &self.clients;
         self.pools[pool.0 as usize].pool.waiter_left(|client| {
@@ -285,7 +285,7 @@ impl<D: Driver> Engine<D> {
             return false;
         }
         client.session.retries += 1;
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.changes = None;
         if let Some(names) = &mut client.session.names {
             names.undo_all(&mut self.statements);
@@ -338,7 +338,7 @@ impl<D: Driver> Engine<D> {
     /// A request of which nothing has been sent looks for another server.
     pub(super) fn ask_again(&mut self, id: ClientId, farewell: Option<Report>) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.standing = None;
         if client.session.retries >= RETRIES {
             return self.fail_request(id, farewell.unwrap_or_else(errors::server_lost));
@@ -354,6 +354,9 @@ impl<D: Driver> Engine<D> {
     /// The server of a client is gone: what is owed is answered with errors, and the session goes
     /// on where it can.
     fn client_lost_server(&mut self, server: ServerId, id: ClientId, farewell: Option<Report>) {
+        if self.run_elsewhere(server, id) {
+            return;
+        }
         let Some(entry) = self.servers.get(server) else { return };
         let ledger = &entry.server.ledger;
         let units: Vec<Ending> = ledger.client_units().collect();
@@ -364,7 +367,7 @@ impl<D: Driver> Engine<D> {
         let half_reply = entry.conn.skip > 0 && entry.conn.rest == Rest::Forward;
         self.drop_server(server);
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.session.state = State::Idle;
+        client.session.rest();
         client.session.held = false;
         client.session.changes = None;
         client.session.standing = None;

@@ -45,8 +45,12 @@ pub(super) enum Next {
     ForwardFrom(usize),
     /// Nobody gets it, or it has been written anew.
     Drop,
+    /// It has been answered, with all that its request has behind it: so many bytes.
+    Answered(usize),
     /// The input from here on waits: for a server, for replies, for room.
     Pause,
+    /// The input from here on waits for more: so many bytes are worth another look.
+    More(usize),
     /// The session is over; nothing more is read.
     End,
 }
@@ -155,7 +159,7 @@ impl<D: Driver> Engine<D> {
         }
         match client.session.state {
             State::Waiting | State::Closing => true,
-            State::Idle | State::Lost(_) => client.conn.has_unsent(),
+            State::Idle | State::Begun | State::Lost(_) => client.conn.has_unsent(),
             State::Attached(server) => self.servers.get(server).is_none_or(|entry| {
                 entry.conn.has_unsent() || entry.server.is_frozen() || self.is_preparing(server)
             }),
@@ -163,7 +167,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether a server is being given its client's parameters, or asked what still pins it.
-    fn is_preparing(&self, server: ServerId) -> bool {
+    pub(super) fn is_preparing(&self, server: ServerId) -> bool {
         self.servers.get(server).is_some_and(|entry| match entry.server.user {
             User::Preparing(_) | User::Asking(_) => true,
             User::Nobody | User::Client(_) | User::Cleaning(_) => false,
@@ -182,7 +186,7 @@ impl<D: Driver> Engine<D> {
             State::Waiting => self.look_for_the_end_of_a_waiter(id),
             // Its end lies behind messages that its server may never take.
             State::Attached(_) if client.session.gone_at == Deadline::NEVER => self.count_down(id),
-            State::Attached(_) | State::Idle | State::Lost(_) | State::Closing => {}
+            State::Attached(_) | State::Idle | State::Begun | State::Lost(_) | State::Closing => {}
         }
     }
 
@@ -255,10 +259,9 @@ impl<D: Driver> Engine<D> {
             };
             let had_server = client.session.server().is_some();
             let available = (input.len() - pos).min(header.frame_len());
-            let message = &input[pos..pos + available];
             let put_together = self.to_server.len();
             self.replay_from_here = Replayable::No;
-            let next = self.judge(id, header, message, &input[run..pos], &input[pos + available..]);
+            let next = self.judge(id, header, &input[pos..], &input[run..pos]);
             match self.replay_from_here {
                 Replayable::No => {}
                 Replayable::IfDescribed => replay = Replay::From { start: pos, fit: false },
@@ -274,10 +277,20 @@ impl<D: Driver> Engine<D> {
             }
             match next {
                 Next::Pause | Next::End => break 0,
+                Next::More(needs) => break needs,
                 Next::ForwardFrom(offset) => run = pos + offset,
                 Next::Forward | Next::Drop => {}
+                Next::Answered(len) => {
+                    debug_assert!(run == pos, "nothing goes to a server before it");
+                    pos += len;
+                    run = pos;
+                    continue;
+                }
             }
             let rest = header.frame_len() - available;
+            if let Some(routed) = &mut client.session.routed {
+                routed.passes(header.tag, header.frame_len());
+            }
             if let Replay::From { start, .. } = replay {
                 replay = replay.with(header.tag, rest == 0);
                 if let Replay::Whole = replay
@@ -298,7 +311,12 @@ impl<D: Driver> Engine<D> {
             client.conn.skip = u32::try_from(rest).expect("a body's length is 32 bits");
             client.conn.rest = match next {
                 Next::Drop => Rest::Drop,
-                Next::Forward | Next::ForwardFrom(_) | Next::Pause | Next::End => Rest::Forward,
+                Next::Forward
+                | Next::ForwardFrom(_)
+                | Next::Pause
+                | Next::More(_)
+                | Next::Answered(_)
+                | Next::End => Rest::Forward,
             };
         };
         self.pass_on(id, input, run..pos, put_back_needs, lease_start);
@@ -382,16 +400,10 @@ impl<D: Driver> Engine<D> {
         self.to_client = answers;
     }
 
-    /// Decides about one message. `before` are the bytes of this feed that go to the server before
-    /// it and have not been put into `to_server` yet.
-    fn judge(
-        &mut self,
-        id: ClientId,
-        header: Header,
-        message: &[u8],
-        before: &[u8],
-        after: &[u8],
-    ) -> Next {
+    /// Decides about one message. `front` begins with it and has all that came behind it; `before` are the bytes of
+    /// this feed that go to the server before it and have not been put into `to_server` yet.
+    fn judge(&mut self, id: ClientId, header: Header, front: &[u8], before: &[u8]) -> Next {
+        let (message, after) = front.split_at(front.len().min(header.frame_len()));
         if self.must_wait_for_repeat(id) {
             return self.hold_client(id);
         }
@@ -426,15 +438,32 @@ impl<D: Driver> Engine<D> {
                 if is_guarded && let Some(next) = self.guard_here(id, header, message) {
                     return next;
                 }
-                match self.check_out(id) {
+                let pool = match self.route(id, header, front) {
+                    Ok(pool) => pool,
+                    Err(next) => return next,
+                };
+                match self.check_out(id, pool) {
                     Some(server) if self.is_preparing(server) => return Next::Pause,
                     Some(server) => server,
                     None => return Next::Pause,
                 }
             }
+            State::Begun => match self.goes_on_begun(id, header, front) {
+                Ok(server) => server,
+                Err(next) => return next,
+            },
             State::Lost(_) => return self.answer_lost(id, header, message),
             State::Waiting | State::Closing => return Next::Pause,
         };
+        if let Some(next) = self.begins_first(id, server) {
+            return next;
+        }
+        if let Some(next) = self
+            .stays_on_way(id, server, header, front)
+            .or_else(|| self.is_for_one_server((id, server), (header, message), before))
+        {
+            return next;
+        }
         if refuses && let Some(next) = self.refuse_there(id, server, header, message, before) {
             return next;
         }
@@ -711,6 +740,7 @@ impl<D: Driver> Engine<D> {
             client.session.skip_to_sync = false;
             let status = match &client.session.state {
                 State::Lost(lost) => lost.status(),
+                State::Begun => TransactionStatus::InTransaction,
                 State::Idle | State::Waiting | State::Attached(_) | State::Closing => {
                     TransactionStatus::Idle
                 }
@@ -758,7 +788,7 @@ impl<D: Driver> Engine<D> {
             }
             After::IdleRunIt => {
                 client.session.found();
-                self.judge(id, header, message, b"", b"")
+                self.judge(id, header, message, b"")
             }
         }
     }

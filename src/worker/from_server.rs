@@ -8,6 +8,7 @@ use super::refusals::{
     Refusal, in_failed_transaction, in_the_clients_words, is_about_the_statement, is_in_our_words,
     refused,
 };
+use super::rerun::{decides, is_for_the_primary};
 use super::struck::{Failed, words_for};
 use super::timeouts::closes_client;
 use super::{BYTES_PER_TURN, Client, Engine, Todo};
@@ -64,6 +65,8 @@ struct Events {
     parameters: bool,
     /// What the cancelled statement reads like.
     failed: Failed,
+    /// The server is a replica and cannot serve the read: the primary is to.
+    run_again: bool,
     /// The batch is to be sent again: its first statement could not be used.
     again: Option<(StatementId, Refusal)>,
     /// A limit in time has struck that closes its client: the reason. Nothing after it is told.
@@ -136,8 +139,10 @@ impl<D: Driver> Engine<D> {
         let mut kept = Vec::new();
         // How much of it comes before the last words.
         let mut heard = None;
+        let kept_back;
         let client = {
             let Some(entry) = self.servers.get_mut(id) else { return };
+            kept_back = entry.server.undecided;
             // Only what was sent for the client itself is passed on.
             let client = match entry.server.user {
                 User::Client(client) => Some(client),
@@ -172,6 +177,9 @@ impl<D: Driver> Engine<D> {
                     }
                 };
                 let available = front.len().min(header.frame_len());
+                if entry.server.undecided && client.is_some() && decides(header.tag) {
+                    entry.server.undecided = false;
+                }
                 if let Some(client) = client
                     && passes(&mut entry.server, &mut self.clients, client, header.tag)
                 {
@@ -215,6 +223,11 @@ impl<D: Driver> Engine<D> {
                     kept.extend_from_slice(&input[run..pos + HEADER_LEN]);
                     kept.extend_from_slice(&client.session.registration.pid().to_be_bytes());
                     run = pos + HEADER_LEN + 4;
+                }
+                if events.run_again {
+                    // Nothing of what it has answered is told.
+                    kept.clear();
+                    run = pos;
                 }
                 let refused = events.refused.take().filter(|_| deliver);
                 let renamed = match (header.tag, client.and_then(|id| self.clients.get(id))) {
@@ -292,6 +305,14 @@ impl<D: Driver> Engine<D> {
             if let Some(heard) = heard {
                 kept.truncate(heard);
                 run = pos;
+            }
+            if events.ready {
+                self.mark(client, id);
+            }
+            if kept_back {
+                kept.extend_from_slice(&input[run..pos]);
+                run = pos;
+                self.keep_back(client, id, &mut kept, events.run_again);
             }
             self.count_sent(client, kept.len() + pos - run);
             if kept.is_empty() {
@@ -577,6 +598,18 @@ impl<D: Driver> Engine<D> {
                         parse_due = None;
                     }
                 }
+                if server.undecided && receipt.deliver != Deliver::Swallow {
+                    let again = events.again.is_none()
+                        && session.as_ref().is_some_and(|session| session.may_run_again())
+                        && is_for_the_primary(&ErrorFields::read(body));
+                    if again {
+                        server.ledger.swallow_all();
+                        events.run_again = true;
+                        for_client = false;
+                        parse_due = None;
+                    }
+                    server.undecided = again || events.again.is_some();
+                }
                 if let (Some(id), Some(session)) = (parse_due, session.as_mut()) {
                     // Its Parse was in order.
                     statements.assign(&mut session.unnamed, Some(id));
@@ -615,8 +648,12 @@ impl<D: Driver> Engine<D> {
     fn redefined(&mut self, id: ServerId) {
         self.repeats.redefined_if(true);
         let Some(entry) = self.servers.get(id) else { return };
+        let pool = &self.pools[entry.pool.0 as usize];
         if entry.server.look_at_code {
-            self.pools[entry.pool.0 as usize].spec.code().changed();
+            pool.spec.code().changed();
+        }
+        if let Some(shelf) = &pool.shelf {
+            shelf.changed(entry.server.look_at_code);
         }
     }
 
@@ -659,6 +696,9 @@ impl<D: Driver> Engine<D> {
         }
         if let Some((statement, refusal)) = events.again {
             self.send_again(id, statement, refusal);
+        }
+        if events.run_again {
+            self.run_again(id);
         }
         let Some(entry) = self.servers.get_mut(id) else { return };
         if events.mend {

@@ -459,6 +459,7 @@ pub(super) fn context<'a>(
             TransactionStatus::InTransaction
         }
         (_, Some(server)) => server.status,
+        (State::Begun, None) => TransactionStatus::InTransaction,
         (_, None) => TransactionStatus::Idle,
     };
     let role_lock = match millis(settings.ddl_lock_timeout) {
@@ -487,7 +488,7 @@ pub(super) fn context<'a>(
 }
 
 /// How a server that has the session's parameters would read texts.
-fn lex_options(session: &Session) -> LexOptions {
+pub(super) fn lex_options(session: &Session) -> LexOptions {
     let scs = session.params.get("standard_conforming_strings");
     let encoding = session.params.get("client_encoding");
     LexOptions {

@@ -85,7 +85,7 @@ impl<D: Driver> Engine<D> {
             State::Attached(server) => is_free(*server),
             // Its transaction is over, though it does not know.
             State::Lost(lost) => lost.kept().is_none_or(is_free),
-            State::Waiting | State::Closing => false,
+            State::Begun | State::Waiting | State::Closing => false,
         };
         between && client.session.leaving == Leaving::No && client.conn.stash.is_empty()
     }

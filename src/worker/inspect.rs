@@ -167,7 +167,9 @@ impl<D: Driver> Engine<D> {
         let (standing, link) = match client.session.state {
             State::Attached(server) => (ClientStanding::Active, Some(handle(server.0))),
             State::Waiting => (ClientStanding::Waiting, None),
-            State::Idle | State::Lost(_) | State::Closing => (ClientStanding::Idle, None),
+            State::Idle | State::Begun | State::Lost(_) | State::Closing => {
+                (ClientStanding::Idle, None)
+            }
         };
         let now_s = u64::from(self.seconds());
         Some(ClientLine {

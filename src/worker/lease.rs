@@ -8,7 +8,7 @@ use super::own::OWN_LIMIT_MS;
 use super::parameters::wanted_there;
 use super::pins;
 use super::{CLEANING_LIMIT_MS, Client, Engine, ServerConn, Todo};
-use crate::client::{Leaving, Lost, State};
+use crate::client::{Lease, Leaving, Lost, State};
 use crate::deadline::{Deadline, Tick};
 use crate::errors::{self, Queue};
 use crate::ids::{ClientId, PoolId, ServerId};
@@ -69,9 +69,9 @@ const OWN_QUERY: Sent = Sent::Query(Ending::No);
 const OWN_SYNC: Sent = Sent::Sync(Ending::No);
 
 impl<D: Driver> Engine<D> {
-    /// A server for a client, or a place in the queue.
-    pub(super) fn check_out(&mut self, id: ClientId) -> Option<ServerId> {
-        let pool = self.clients.get(id)?.pool;
+    /// A server of a pool for a client, or a place in the queue.
+    pub(super) fn check_out(&mut self, id: ClientId, pool: PoolId) -> Option<ServerId> {
+        self.clients.get_mut(id)?.at = pool;
         let mut offer = match self.pool(pool).pool.must_queue() {
             true => None,
             false => self.take_idle(pool, id),
@@ -158,6 +158,7 @@ impl<D: Driver> Engine<D> {
         client.session.portal_controls = false;
         entry.clock = LeaseClock::default();
         entry.server.may_release = false;
+        entry.server.undecided = client.session.reads_once();
         let before = entry.server.last_client.replace((self.seat, client_id));
         let had_another = before.is_some_and(|before| before != (self.seat, client_id));
         entry.server.first_unit = entry.server.ledger.building_unit();
@@ -241,6 +242,12 @@ impl<D: Driver> Engine<D> {
         if let Some(report) = entry.server.own_error.take() {
             return self.not_prepared(id, client_id, report);
         }
+        self.has_begun(id, client_id);
+        let (Some(entry), Some(client)) =
+            (self.servers.get_mut(id), self.clients.get_mut(client_id))
+        else {
+            return;
+        };
         entry.server.user = User::Client(client_id);
         if let Some(changes) = &mut client.session.changes {
             changes.agree();
@@ -289,7 +296,7 @@ impl<D: Driver> Engine<D> {
             session.refuse = Some(Box::new(report));
             return self.resume_client(client_id);
         }
-        session.state = State::Idle;
+        session.rest();
         session.changes = None;
         // A limit that the session before had set cut it short.
         let cut_short = report.sqlstate == *b"57014" && !session.greeting;
@@ -358,8 +365,12 @@ impl<D: Driver> Engine<D> {
             return;
         };
         client.session.changes = None;
+        if let Some(routed) = &mut client.session.routed {
+            routed.lease = Lease::None;
+        }
+        entry.server.undecided = false;
         entry.server.needs_reset |= entry.server.sets_open;
-        client.session.state = State::Idle;
+        client.session.rest();
         entry.server.user = User::Nobody;
         if !self.vacating.is_empty() {
             self.check_vacating();
@@ -641,7 +652,7 @@ impl<D: Driver> Engine<D> {
 
     fn no_longer_waiting(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
-            client.session.state = State::Idle;
+            client.session.rest();
         }
     }
 
@@ -662,6 +673,8 @@ impl<D: Driver> Engine<D> {
         // Nothing is looked up while nobody has waited too long.
         let failure = (!expired.is_empty()).then(|| entry.spec.failure()).flatten();
         let failure = failure.map(|cause| errors::server_unavailable(&cause));
+        let headless = if expired.is_empty() { None } else { entry.spec.headless() };
+        let failure = headless.or(failure);
         let others_have_it = shared_limit > 0 && entry.pool.slots().total() < size;
         let report = |waited_ms| match &failure {
             Some(report) => report.clone(),
@@ -693,8 +706,9 @@ impl<D: Driver> Engine<D> {
             self.send_greeting(id, unsent, &statuses);
             return self.resume_client(id);
         }
+        let pool = self.pool_for_greeting(client.pool);
         self.send_to_client(id, unsent);
-        if let Some(server) = self.check_out(id) {
+        if let Some(server) = self.check_out(id, pool) {
             self.greet_if_known(server, id);
         }
     }
@@ -719,8 +733,11 @@ impl<D: Driver> Engine<D> {
             return;
         };
         let mut bytes = Vec::new();
+        let of_replica = self.pools[entry.pool.0 as usize].spec.reader_of().is_some();
         for (name, value) in &entry.server.statuses {
-            build::parameter_status(&mut bytes, name, value);
+            // The session is one of the primary's, whoever greets it.
+            let hides = of_replica && name == b"in_hot_standby";
+            build::parameter_status(&mut bytes, name, if hides { b"off" } else { value });
         }
         let statuses: Arc<[u8]> = bytes.into();
         let params: Arc<ParamSet> = client.session.params.clone();
@@ -762,6 +779,8 @@ impl<D: Driver> Engine<D> {
         }
         client.active_at = self.now;
         let report = report.with_severity(crate::wire::Severity::Error);
+        let Some(report) = self.fail_begun(id, report) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
         self.pools[client.pool.0 as usize].counters.errors.count(&report.sqlstate);
         client.session.refuse = Some(Box::new(report));
         self.todo.push_back(Todo::Client(id));

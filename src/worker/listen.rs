@@ -257,7 +257,7 @@ impl<D: Driver> Engine<D> {
                     && entry.server.ledger.is_settled()
                     && entry.conn.skip == 0
             }),
-            State::Lost(_) | State::Closing => false,
+            State::Begun | State::Lost(_) | State::Closing => false,
         };
         if between {
             self.tell_now(id);
@@ -320,7 +320,7 @@ impl<D: Driver> Engine<D> {
             State::Attached(server) => {
                 self.servers.get(server).is_some_and(|entry| entry.server.ledger.is_settled())
             }
-            State::Waiting | State::Lost(_) | State::Closing => false,
+            State::Begun | State::Waiting | State::Lost(_) | State::Closing => false,
         };
         if !at_rest
             || listening.awaits

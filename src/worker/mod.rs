@@ -7,6 +7,7 @@
 //! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod begun;
 mod bounds;
 mod by_name;
 mod cancels;
@@ -15,6 +16,7 @@ mod control;
 mod counting;
 pub mod driver;
 mod ends;
+mod fleet;
 mod found;
 mod from_client;
 mod from_server;
@@ -39,6 +41,8 @@ mod refuse;
 mod reload;
 mod remember;
 mod repeats;
+mod rerun;
+mod route;
 mod stand;
 mod statements;
 mod struck;
@@ -65,8 +69,9 @@ use crate::ids::{Arena, ClientId, PoolId, ServerId};
 use crate::metrics::Counters;
 use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
-use crate::pool::{Pool, PoolSpec};
+use crate::pool::{Fleet, Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements, Texts};
+use crate::route::{Shelf, Verdicts};
 use crate::server::{Server, User};
 use crate::session::{ParamSet, ParamSets, Pins};
 use crate::sql::Name;
@@ -79,6 +84,7 @@ use idle::Idleness;
 use listen::Channel;
 use mail::{Admission, Holds, LoopSettings, Mail, NewClient, Order, Vacancy};
 use pins::PinWatch;
+use rerun::RefusedReads;
 use struck::StruckLately;
 use tenants::Tenants;
 use vacate::Vacating;
@@ -114,6 +120,8 @@ struct Client<S> {
     spec: Arc<PoolSpec>,
     /// The pool whose servers it uses.
     pool: PoolId,
+    /// The one that it has its server of now, or waits for one: that, or one for reads beside it.
+    at: PoolId,
     /// When it last sent something, or was last answered in full.
     active_at: Tick,
     /// When it logged in and when it last asked for something, in seconds of the loop's clock.
@@ -161,6 +169,12 @@ struct PoolEntry {
     channels: HashMap<Name, Channel>,
     /// `client_encoding` of the connection that listens.
     listener_encoding: Option<Arc<[u8]>>,
+    /// The servers of its database, where there are several.
+    fleet: Option<Arc<Fleet>>,
+    /// The pools for reads of each of them.
+    readers: Box<[PoolId]>,
+    /// What is known of its database, where there are several servers.
+    shelf: Option<Arc<Shelf>>,
 }
 
 /// Bytes that one client and one server take in the loop's slabs, buffers apart.
@@ -291,6 +305,14 @@ pub struct Engine<D: Driver> {
     held_locks: HashMap<ClientId, Deadline>,
     /// Questions to the catalog that were ordered.
     catalog_questions: u64,
+    /// What texts are for routing.
+    verdicts: Verdicts,
+    /// Texts that replicas could not serve.
+    refused_reads: RefusedReads,
+    /// Reads that wait for a replica to catch up.
+    fresh_waits: Vec<ClientId>,
+    /// The last number that was drawn.
+    random: u64,
     /// When to look at pinned sessions.
     pin_watch: PinWatch,
     panics: u32,
@@ -345,6 +367,10 @@ impl<D: Driver> Engine<D> {
             found_lately: FoundLately::default(),
             held_locks: HashMap::new(),
             catalog_questions: 0,
+            verdicts: Verdicts::default(),
+            refused_reads: RefusedReads::default(),
+            fresh_waits: Vec::new(),
+            random: 0x9e37_79b9_7f4a_7c15 ^ (seat as u64 + 1),
             pin_watch: PinWatch::default(),
             panics: 0,
             panics_since: now,
@@ -437,7 +463,7 @@ impl<D: Driver> Engine<D> {
             }
         };
         if let Some(entry) = client.and_then(|client| self.clients.get_mut(client)) {
-            entry.session.state = State::Idle;
+            entry.session.rest();
         }
         if let Some(server) = server {
             self.drop_server(server);
@@ -488,7 +514,7 @@ impl<D: Driver> Engine<D> {
                 let _ = answer.send(self.inspect());
             }
             Mail::Reload(settings) => self.reload(settings),
-            Mail::Fleet(_) => self.fleets_changed(),
+            Mail::Fleet(topology) => self.fleet_changed(&topology),
             Mail::List(answer) => {
                 let _ = answer.send(self.list());
             }
@@ -521,6 +547,7 @@ impl<D: Driver> Engine<D> {
             session,
             spec,
             pool,
+            at: pool,
             active_at: self.now,
             since_s: now_s,
             asked_s: now_s,
@@ -534,6 +561,8 @@ impl<D: Driver> Engine<D> {
         entry.counters.logins += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.session.registration.bind(id);
+        self.follow_fleet(id);
+        let Some(client) = self.clients.get_mut(id) else { return };
         if let Err(error) = client.conn.register(&mut self.driver, Token::Client(id)) {
             tracing::warn!(%error, "cannot watch a client's socket");
             self.remove_client(id);
@@ -568,7 +597,11 @@ impl<D: Driver> Engine<D> {
             reads_sequences: false,
             channels: HashMap::new(),
             listener_encoding: None,
+            fleet: None,
+            readers: [].into(),
+            shelf: None,
         });
+        self.find_fleet(id);
         self.refresh_node(node);
         if spec.credential().is_some() {
             self.pool(id).pool.allow_warming();
@@ -630,6 +663,7 @@ impl<D: Driver> Engine<D> {
             self.remove_client(id);
         }
         self.check_half_closed();
+        self.check_fresh_waits();
         self.check_held_locks();
         self.check_idle_clients();
         self.check_pins();
@@ -652,7 +686,7 @@ impl<D: Driver> Engine<D> {
                 State::Idle | State::Waiting => {
                     self.end_client(id, Some(errors::shutting_down()));
                 }
-                State::Attached(_) | State::Lost(_) => {
+                State::Attached(_) | State::Begun | State::Lost(_) => {
                     self.let_go_if_dismissed(id);
                 }
                 State::Closing => {}
@@ -675,7 +709,7 @@ impl<D: Driver> Engine<D> {
                 entry.server.ledger.is_settled()
                     && entry.server.status == crate::wire::TransactionStatus::Idle
             }),
-            State::Waiting | State::Lost(_) | State::Closing => false,
+            State::Begun | State::Waiting | State::Lost(_) | State::Closing => false,
         };
         if between && client.session.leaving == Leaving::No {
             self.end_client(id, Some(report));

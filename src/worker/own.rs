@@ -81,7 +81,7 @@ impl<D: Driver> Engine<D> {
             session.cancel_due = true;
             return;
         }
-        session.state = State::Idle;
+        session.rest();
         session.standing = None;
         let Server { ledger, doomed, unwanted, .. } = &mut entry.server;
         // It has the client's parameters, or has not got so far: nobody will have looked.
@@ -98,7 +98,7 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return };
         let server = match client.session.state {
             State::Attached(server) => Some(server),
-            State::Idle | State::Waiting | State::Lost(_) | State::Closing => None,
+            State::Idle | State::Begun | State::Waiting | State::Lost(_) | State::Closing => None,
         };
         let entry = server.and_then(|server| self.servers.get(server));
         if entry.is_some_and(|entry| entry.server.user != User::Client(id)) {

@@ -27,6 +27,7 @@ impl<D: Driver> Engine<D> {
                 some_gone = true;
             } else {
                 self.find_pool_again(id);
+                self.follow_fleet(id);
             }
         }
         self.some_gone = some_gone;
@@ -38,18 +39,18 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// Servers of a database have changed their roles: pools may lead elsewhere.
-    pub(super) fn fleets_changed(&mut self) {
-        self.pools_follow();
+    fn pools_follow(&mut self) {
         for id in self.all_pools() {
-            self.check_idle_servers(id);
-            self.dial_if_wanted(id);
+            self.find_fleet(id);
+            self.pool_follows(id);
         }
+        self.refresh_limits();
     }
 
-    fn pools_follow(&mut self) {
-        let seat = self.seat;
-        for id in self.all_pools() {
+    /// Takes over what one pool's specification says.
+    pub(super) fn pool_follows(&mut self, id: PoolId) {
+        {
+            let seat = self.seat;
             let entry = &self.pools[id.0 as usize];
             let (spec, before) = (entry.spec.clone(), entry.pool.limits().lifetime_ms);
             let entry = self.pool(id);
@@ -74,7 +75,6 @@ impl<D: Driver> Engine<D> {
             }
             self.refresh_lifetimes(id, spec.limits().lifetime_ms != before);
         }
-        self.refresh_limits();
     }
 
     /// Sees to it that servers of another place, or without anybody to serve, are closed as they
@@ -123,6 +123,7 @@ impl<D: Driver> Engine<D> {
         self.pool(pool).clients += 1;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.pool = pool;
+        client.at = pool;
         client.session.belt_version = (u64::MAX, u64::MAX);
         client.occupancy = spec.board().occupy(self.seat);
         let greeting = client.session.greeting;
@@ -145,7 +146,7 @@ impl<D: Driver> Engine<D> {
                 State::Idle | State::Waiting => {
                     self.end_client(id, Some(errors::configuration_gone()));
                 }
-                State::Attached(_) | State::Lost(_) => self.let_go_if_dismissed(id),
+                State::Attached(_) | State::Begun | State::Lost(_) => self.let_go_if_dismissed(id),
                 State::Closing => {}
             }
         }

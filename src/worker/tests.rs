@@ -11,6 +11,7 @@ mod parameters;
 mod pins;
 mod prepared;
 mod refuse;
+mod route;
 mod silence;
 mod standing;
 mod struck;

@@ -41,7 +41,7 @@ impl<D: Driver> Engine<D> {
     /// dialled.
     pub(super) fn seek(&mut self, id: PoolId) {
         let entry = &mut self.pools[id.0 as usize];
-        if entry.pool.is_shared() && !entry.pool.is_paused() {
+        if entry.pool.is_shared() && !entry.pool.gives_nothing() {
             let mut lacking =
                 u32::try_from(entry.pool.waiting()).unwrap_or(u32::MAX).saturating_sub(entry.asked);
             let board = entry.pool.board().clone();

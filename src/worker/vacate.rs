@@ -175,7 +175,9 @@ impl<D: Driver> Engine<D> {
                 State::Attached(server) => {
                     servers.get(server).is_none_or(|entry| entry.server.ledger.is_settled())
                 }
-                State::Idle | State::Waiting | State::Lost(_) | State::Closing => true,
+                State::Idle | State::Begun | State::Waiting | State::Lost(_) | State::Closing => {
+                    true
+                }
             };
             vacating.running && settled
         };

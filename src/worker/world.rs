@@ -5,6 +5,7 @@
 //! its only row, transactions are followed, extended batches are skipped after errors.
 
 mod fake;
+mod fleet;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +28,7 @@ use crate::guard::Answer;
 use crate::ids::{CancelId, ServerId};
 use crate::net::socket::Ends;
 use crate::pool::PoolSpec;
+use crate::route::Topology;
 use crate::session::{ParamSet, ParamSets};
 use crate::sql::Name;
 use crate::wire::{Report, build};
@@ -243,6 +245,8 @@ pub(super) struct World {
     /// Processes that are to be ended.
     pub(super) terminated: Vec<i32>,
     pub(super) dials: usize,
+    /// The servers of its databases, by the table.
+    topologies: HashMap<String, Arc<Topology>>,
     /// Servers say what is left of their sessions by what these have done.
     pub(super) servers_know: bool,
     /// Servers send BackendKeyData.
@@ -305,6 +309,7 @@ impl World {
             zombies_asked: Vec::new(),
             terminated: Vec::new(),
             dials: 0,
+            topologies: HashMap::new(),
             servers_know: false,
             gives_cancel_keys: true,
             most_backends: 0,
@@ -377,6 +382,7 @@ impl World {
         }
         let spec = Arc::new(spec);
         self.specs.insert(key, spec.clone());
+        self.give_fleet(&spec);
         spec
     }
 

@@ -8,6 +8,7 @@ mod fingerprint;
 mod lexer;
 mod parameters;
 mod properties;
+mod reads;
 mod script;
 mod split;
 mod state;

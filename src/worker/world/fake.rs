@@ -21,6 +21,10 @@ pub(in crate::worker) struct FakeServer {
     /// Whose it is.
     pub(in crate::worker) database: String,
     pub(in crate::worker) role: String,
+    /// The node that it is a reader of; none: the primary, wherever that is.
+    pub(in crate::worker) node: Option<usize>,
+    /// Where it was dialled.
+    pub(in crate::worker) host: String,
     pub(in crate::worker) input: Vec<u8>,
     pub(in crate::worker) status: TransactionStatus,
     pub(super) unnamed: Option<Vec<u8>>,
@@ -70,6 +74,8 @@ impl FakeServer {
             pipe,
             database: spec.database.clone(),
             role: spec.role.clone(),
+            node: spec.reader_of(),
+            host: spec.server_name(),
             input: Vec::new(),
             status: TransactionStatus::Idle,
             unnamed: None,
@@ -404,6 +410,16 @@ impl FakeServer {
             return false;
         }
         let first = words.first().copied().unwrap_or_default().to_ascii_uppercase();
+        let writes = matches!(first.as_str(), "INSERT" | "UPDATE" | "DELETE" | "CREATE");
+        if self.node.is_some() && (writes || text.contains("writes_after_all")) {
+            // As Postgres, the error comes after the description of the rows.
+            out.extend_from_slice(&[b'T', 0, 0, 0, 6, 0, 0]);
+            Report::error(b"25006", "cannot execute it in a read-only transaction").write(out);
+            if self.status == TransactionStatus::InTransaction {
+                self.status = TransactionStatus::Failed;
+            }
+            return true;
+        }
         let ends = matches!(words[..], ["COMMIT" | "ROLLBACK"]);
         if self.status == TransactionStatus::Failed && !ends {
             Report::error(b"25P02", "aborted").write(out);

@@ -1,0 +1,144 @@
+//! What became of texts that have come before: whether each is proven to be a read.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+
+use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
+use crate::sql::LexOptions;
+use crate::sql::Name;
+use crate::sql::reads::{Hint, Kind, reading};
+
+/// Verdicts that one loop remembers.
+const KEPT: usize = 4_096;
+
+/// What routing knows of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// All of it is proven to read and nothing else: any node may serve it.
+    Read,
+    /// It touches no data: SET and its like.
+    Session,
+    /// Transaction control and nothing else.
+    Control,
+    /// It writes, or locks: no replica would take it.
+    Write,
+    /// It may read and may do more.
+    Unproven,
+    /// It runs a statement of SQL's PREPARE, which decides.
+    Executes,
+    /// It may read and may do more, and a standby would run it and do something else.
+    OfServer,
+    /// Its comment wants the primary.
+    WantsPrimary,
+    /// It is not known to write, and its comment wants a replica.
+    WantsReplica,
+}
+
+/// What a text is that is read under the usual options. `catalog`: what its names mean; `None`: nobody knows.
+#[must_use]
+pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
+    let reading = reading(text, LexOptions::default());
+    let wants = |hint| reading.hint == Some(hint);
+    match reading.kind {
+        Kind::Control => Ruling::Control,
+        Kind::Session => Ruling::Session,
+        Kind::Write(_) => Ruling::Write,
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Primary) => {
+            Ruling::WantsPrimary
+        }
+        Kind::Execute(_) if verdict_of_names(&reading, catalog) == Verdict::Replica => {
+            Ruling::Executes
+        }
+        Kind::Read | Kind::Cursor if verdict(&reading, catalog) == Verdict::Replica => Ruling::Read,
+        _ if differs_on_standby(&reading).is_some() => Ruling::OfServer,
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Replica) => {
+            Ruling::WantsReplica
+        }
+        Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown => Ruling::Unproven,
+    }
+}
+
+/// The statement that a text runs with EXECUTE.
+#[must_use]
+pub fn executed(text: &[u8]) -> Option<Name> {
+    match reading(text, LexOptions::default()).kind {
+        Kind::Execute(name) => Some(name),
+        Kind::Read
+        | Kind::Session
+        | Kind::Control
+        | Kind::Cursor
+        | Kind::Write(_)
+        | Kind::Unknown => None,
+    }
+}
+
+/// What of a text a standby would run without an error, and do something else.
+#[must_use]
+pub fn of_server(text: &[u8]) -> Option<String> {
+    let reading = reading(text, LexOptions::default());
+    let name = differs_on_standby(&reading)?;
+    Some(String::from_utf8_lossy(name.as_bytes()).into_owned())
+}
+
+/// The verdicts that were found last, each in the place that its text's hash gives it.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    /// Empty until the first one.
+    places: Vec<Option<(u64, Ruling)>>,
+    /// Secret, so that nobody can choose texts with one hash.
+    hasher: RandomState,
+}
+
+impl Verdicts {
+    /// What a text and what it was judged by are remembered under.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, text: &[u8], judged_by: u64) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        hasher.write_u64(judged_by);
+        hasher.finish()
+    }
+
+    /// What was found.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, key: u64) -> Option<Ruling> {
+        let (found, ruling) = (*self.places.get(place(key))?)?;
+        (found == key).then_some(ruling)
+    }
+
+    /// Remembers it.
+    pub fn put(&mut self, key: u64, ruling: Ruling) {
+        if self.places.is_empty() {
+            self.places = vec![None; KEPT];
+        }
+        self.places[place(key)] = Some((key, ruling));
+    }
+}
+
+fn place(key: u64) -> usize {
+    usize::try_from(key % KEPT as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_holds_for_what_it_was_judged_by() {
+        let mut verdicts = Verdicts::default();
+        let key = verdicts.key(b"select 1", 7);
+        assert_eq!(verdicts.get(key), None);
+        verdicts.put(key, Ruling::Read);
+        assert_eq!(verdicts.get(key), Some(Ruling::Read));
+        assert_eq!(verdicts.get(verdicts.key(b"select 1", 8)), None);
+        assert_eq!(verdicts.get(verdicts.key(b"select 2", 7)), None);
+        for n in 0..100_000_u64 {
+            let key = verdicts.key(&n.to_be_bytes(), 1);
+            verdicts.put(key, Ruling::Unproven);
+        }
+        assert_eq!(verdicts.places.len(), KEPT);
+    }
+}
