@@ -84,6 +84,20 @@ pub fn server_unavailable(cause: &Report) -> Report {
     Report::error(b"57P03", "the database server cannot be reached").detail(detail)
 }
 
+/// 57P03: none of a database's servers is known to be its primary. Session goes on. Fault: server.
+#[must_use]
+pub fn no_primary() -> Report {
+    Report::error(b"57P03", "no server of this database is known to take writes")
+        .hint("SHOW REPLICAS in pgweir's console says why.")
+}
+
+/// 57P03: several of a database's servers may be its primary, so that none gets writes. Session goes on. Fault: operator.
+#[must_use]
+pub fn several_primaries() -> Report {
+    Report::error(b"57P03", "several servers of this database take writes, so none gets any")
+        .hint("SHOW REPLICAS in pgweir's console says which. Stop those that are not the primary.")
+}
+
 /// 25006: a text writes, and its database is for reads. Session goes on. Fault: client.
 #[must_use]
 pub fn writes_rejected(database: &str) -> Report {

@@ -24,6 +24,8 @@ fn every_error_of_a_session_is_explained() {
         errors::shared_limit_timeout(1, 2, queue),
         errors::limit_stays(Limit::Lock, 63, MaySet::Lower),
         errors::server_unavailable(&cause),
+        errors::no_primary(),
+        errors::several_primaries(),
         errors::server_lost(),
         errors::server_silent(),
         errors::result_type_changed(),

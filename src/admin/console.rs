@@ -199,6 +199,7 @@ impl Console {
             console_queries: self.queries.load(Ordering::Relaxed),
             admitted: self.hall.clients(),
             cancel_keys: self.hall.registry().len(),
+            topologies: self.hall.pools().topologies(),
             port: self.hall.port(),
         };
         show.rows(&sight).await

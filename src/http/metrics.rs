@@ -22,6 +22,7 @@ pub(super) fn page(snapshot: &Snapshot, hall: &Hall, of_config: &Reloads) -> Str
     counters(&mut page, &snapshot.pools);
     outcomes(&mut page, &snapshot.pools);
     histograms(&mut page, &snapshot.pools);
+    super::metrics_nodes::add(&mut page, &hall.pools().topologies());
     process(&mut page);
     if hall.config().http.pgbouncer_metrics {
         super::metrics_pgbouncer::add(&mut page, snapshot, hall);

@@ -3,6 +3,7 @@
 //! Deliberately absent: anything that changes something.
 
 mod metrics;
+mod metrics_nodes;
 mod metrics_pgbouncer;
 mod metrics_process;
 

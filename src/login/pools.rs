@@ -207,6 +207,18 @@ impl Pools {
         all
     }
 
+    /// The servers of every database that has several, as far as pools use them, ordered by name.
+    pub fn topologies(&self) -> Vec<Arc<Topology>> {
+        let mut all: Vec<Arc<Topology>> = Vec::new();
+        for fleet in self.known.iter().filter_map(|entry| entry.value().fleet()) {
+            if !all.iter().any(|known| known.name == fleet.topology.name) {
+                all.push(fleet.topology.clone());
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
     /// Every pool there is.
     pub fn all(&self) -> Vec<Arc<PoolSpec>> {
         self.known.iter().map(|entry| entry.value().clone()).collect()

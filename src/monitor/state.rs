@@ -440,7 +440,8 @@ impl State {
             }
         }
         // What the standbys have is all that is known while the primary is silent.
-        if self.hears_primary() || self.nodes.iter().any(|node| node.readable) {
+        let all_asked = self.nodes.iter().all(|node| node.is_asked);
+        if !all_asked || self.hears_primary() || self.nodes.iter().any(|node| node.readable) {
             return;
         }
         let standbys = || self.nodes.iter().filter(|node| node.is_standby());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::PoolSpec;
 use crate::config::{DatabaseConfig, Effective};
+use crate::errors;
 use crate::route::{Health, Node, NodePicture, Picture, PrimaryIs, Topology};
 use crate::wire::Report;
 
@@ -92,12 +93,9 @@ fn at(node: &Node, settings: &Effective) -> Arc<Effective> {
 
 /// What clients are told that have waited for a primary for too long.
 fn headless(picture: &Picture) -> Option<Report> {
-    let message = match &picture.primary {
-        PrimaryIs::Node(_) => return None,
-        PrimaryIs::Nobody(_) => "no server of this database is known to take writes",
-        PrimaryIs::Several(_) => {
-            "several servers of this database take writes, so none of them is given any"
-        }
-    };
-    Some(Report::error(b"57P03", message).hint("SHOW REPLICAS in pgweir's console says why."))
+    match &picture.primary {
+        PrimaryIs::Node(_) => None,
+        PrimaryIs::Nobody(_) => Some(errors::no_primary()),
+        PrimaryIs::Several(_) => Some(errors::several_primaries()),
+    }
 }

@@ -18,6 +18,7 @@ mod harness_proofs;
 mod limits;
 mod listen;
 mod majors;
+mod monitor;
 mod prepared;
 mod reload;
 mod route;

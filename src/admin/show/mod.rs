@@ -1,6 +1,6 @@
 //! The tables of SHOW: columns with the names, types and order of PgBouncer 1.25, one file for
 //! each group of them. Readers pick columns by place as well as by name, so none may be added.
-//! SHOW PINS, SHOW TIMEOUTS, SHOW GUARD and SHOW GUARD_POLICY are pgweir's own.
+//! SHOW PINS, SHOW TIMEOUTS, SHOW GUARD, SHOW GUARD_POLICY and SHOW REPLICAS are pgweir's own.
 
 mod config;
 mod connections;
@@ -9,6 +9,7 @@ mod guard;
 mod lists;
 mod pins;
 mod pools;
+mod replicas;
 mod stats;
 mod timeouts;
 
@@ -22,6 +23,7 @@ use super::snapshot::{NoAnswer, Snapshot, list};
 use super::table::{Column, Row, Type};
 use crate::config::Config;
 use crate::login::Loop;
+use crate::route::Topology;
 use crate::worker::mail::Holds;
 
 const TEXT: Type = Type::Text;
@@ -114,6 +116,8 @@ shows! {
     Guard = "guard",
     /// The policy that all they have found would have met.
     GuardPolicy = "guard_policy",
+    /// The servers of databases that have several.
+    Replicas = "replicas",
 }
 
 /// What tables are made from: pictures, taken before the first row is written.
@@ -130,6 +134,7 @@ pub(super) struct Sight<'a> {
     /// Clients that have a place, those that are logging in included.
     pub(super) admitted: u32,
     pub(super) cancel_keys: usize,
+    pub(super) topologies: Vec<Arc<Topology>>,
     /// The port that clients connect to.
     pub(super) port: u16,
 }
@@ -168,6 +173,7 @@ impl Show {
             Show::Timeouts => timeouts::TIMEOUTS,
             Show::Guard => guard::GUARD,
             Show::GuardPolicy => guard::POLICY,
+            Show::Replicas => replicas::REPLICAS,
         }
     }
 
@@ -198,6 +204,7 @@ impl Show {
             Show::Timeouts => timeouts::timeouts(&list(sight.loops).await?),
             Show::Guard => guard::found(&list(sight.loops).await?),
             Show::GuardPolicy => guard::policy(sight),
+            Show::Replicas => replicas::replicas(sight),
         })
     }
 }
