@@ -289,10 +289,16 @@ impl Session {
     /// Whether it has a server for one read, which another server may run if that one cannot.
     #[must_use]
     #[inline]
-    pub fn reads_once(&self) -> bool {
-        let once =
+        pub fn reads_once(&self) -> bool {
+        self.routed.as_deref().is_some_and(|routed| !routed.request.is_empty())
+    }
+
+    /// Whether the primary may run what a replica refuses to run for it.
+    #[must_use]
+    pub fn may_ask_the_primary(&self) -> bool {
+        let at_replica =
             |routed: &Routed| matches!(routed.lease, Lease::Reader { what: Sending::Request, .. });
-        self.routed.as_deref().is_some_and(once)
+        self.may_run_again() && self.routed.as_deref().is_some_and(at_replica)
     }
 
     /// Whether all that a replica was to run for it can be run again.
