@@ -80,6 +80,8 @@ pub struct Session {
     pub portal_timing: Timing,
     /// A portal with a name may shape the transaction: when it runs is not followed.
     pub portal_controls: bool,
+    /// The unnamed portal shapes the transaction, and the guard does not follow it: there was nothing to end.
+    pub unnamed_controls: bool,
     /// What the guard knows of it; none for most.
     pub guarded: Option<Box<Guarded>>,
     /// Its key for cancel requests.
@@ -162,6 +164,7 @@ impl Session {
             portal_steps: None,
             portal_timing: Timing::Plain,
             portal_controls: false,
+            unnamed_controls: false,
             guarded: None,
             registration,
             greeting: true,

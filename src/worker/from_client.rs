@@ -648,8 +648,9 @@ impl<D: Driver> Engine<D> {
             Sent::Query(_) if owed => {
                 let text = text.unwrap_or(body);
                 self.remember_query(server, text);
-                let has_commands = known.is_some_and(|known| known.commands.is_some());
-                self.record_query(id, server, text, has_commands);
+                let (effects, commands) = known
+                    .map_or((TextEffects::NOTHING, None), |known| (known.effects, known.commands));
+                self.record_query((id, server), text, &effects, commands);
             }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);

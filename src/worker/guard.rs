@@ -156,9 +156,7 @@ impl<D: Driver> Engine<D> {
             return Some(self.hold_client(case.id));
         }
         let found = match known {
-            Some(known) if options == LexOptions::default() => {
-                known.commands.clone().unwrap_or_default()
-            }
+            Some(known) if options == LexOptions::default() => known.all_commands(case.text),
             Some(_) | None => self.commands_of(case.text, options),
         };
         if doubtful {
@@ -173,10 +171,10 @@ impl<D: Driver> Engine<D> {
         self.judge_text(case, &found, options)
     }
 
-    /// What a text does to objects.
+    /// What a text does to objects and to its transaction.
     pub(super) fn commands_of(&mut self, text: &[u8], options: LexOptions) -> Arc<Commands> {
         if options == LexOptions::default() {
-            self.texts.look(text).commands.unwrap_or_default()
+            self.texts.look(text).all_commands(text)
         } else {
             Arc::new(commands(text, options))
         }
@@ -392,23 +390,41 @@ impl<D: Driver> Engine<D> {
         is_asking
     }
 
-    /// A Query has been noted: what its text does is part of the session's history.
+    /// A Query has been noted: what its text does is part of the session's history. `effects` and `commands`: what that
+    /// is, read under the usual options, the latter where it is at hand.
     #[inline]
     pub(super) fn record_query(
+        &mut self,
+        (id, server): (ClientId, ServerId),
+        text: &[u8],
+        effects: &TextEffects,
+        commands: Option<Arc<Commands>>,
+    ) {
+        let reads = self.servers.get(server).map(|entry| entry.server.reads());
+        if effects.commands
+            || effects.controls && self.has_history(id)
+            || reads != Some(LexOptions::default())
+        {
+            self.record_text(id, server, text, commands);
+        }
+    }
+
+    /// Whether a transaction's end may change what is known of a session.
+    #[inline]
+    fn has_history(&self, id: ClientId) -> bool {
+        let guarded = self.clients.get(id).and_then(|client| client.session.guarded.as_ref());
+        guarded.is_some_and(|guarded| !guarded.history.is_empty())
+    }
+
+    /// A text has been noted that runs. `commands`: what it does, as in [`Self::record_query`].
+    #[inline(never)]
+    pub(super) fn record_text(
         &mut self,
         id: ClientId,
         server: ServerId,
         text: &[u8],
-        has_commands: bool,
+        commands: Option<Arc<Commands>>,
     ) {
-        let reads = self.servers.get(server).map(|entry| entry.server.reads());
-        if has_commands || reads != Some(LexOptions::default()) {
-            self.record_text(id, server, text);
-        }
-    }
-
-    #[inline(never)]
-    pub(super) fn record_text(&mut self, id: ClientId, server: ServerId, text: &[u8]) {
         let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
             return;
         };
@@ -416,7 +432,10 @@ impl<D: Driver> Engine<D> {
             return;
         }
         let options = entry.server.reads();
-        let found = self.commands_of(text, options);
+        let found = match commands {
+            Some(commands) if options == LexOptions::default() => commands,
+            Some(_) | None => self.commands_of(text, options),
+        };
         let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
         else {
             return;

@@ -3,6 +3,10 @@
 //! A statement is judged again by its Bind, and by the Execute of its portal, with the text that it was prepared with. What
 //! a session has prepared under names that only its server knows is remembered for that.
 //!
+//! BEGIN, COMMIT and their family, which come with every transaction, are followed only where the session has a history
+//! that they could end. A portal of theirs that was bound before it had one says so by a flag alone: where it runs after
+//! all, nothing is taken for new any more.
+//!
 //! Deliberately absent: Query, Parse, and what a verdict leads to (`guard`).
 
 use std::sync::Arc;
@@ -13,12 +17,12 @@ use super::from_client::Next;
 use super::guard::{Case, is_passing};
 use super::refuse::Stands;
 use super::statements::portal_hash;
-use crate::guard::{self, Catalog, History};
+use crate::client::Guarded;
+use crate::guard;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::StatementId;
 use crate::session::TextEffects;
-use crate::sql::LexOptions;
-use crate::sql::commands::{Command, Commands, Found};
+use crate::sql::commands::{Command, Commands};
 use crate::wire::frame::split_cstr;
 use crate::wire::frontend::{BindNames, BindValues};
 
@@ -33,10 +37,23 @@ impl<D: Driver> Engine<D> {
         values: (&[u8], bool),
         before: &[u8],
     ) -> Option<Next> {
-        let client = self.clients.get(id)?;
-        let has_commands =
-            statement.is_some_and(|statement| self.statements.effects(statement).commands);
-        if !has_commands && client.session.guarded.is_none() || !client.spec.is_guarded() {
+        let client = self.clients.get_mut(id)?;
+        if !client.spec.is_guarded() {
+            return None;
+        }
+        let effects = statement.map(|statement| self.statements.effects(statement));
+        let (commands, controls) =
+            effects.map_or((false, false), |effects| (effects.commands, effects.controls));
+        let session = &mut client.session;
+        let minds = commands
+            || session.guarded.as_ref().is_some_and(|guarded| {
+                guarded.has_portals()
+                    || guarded.history.minds_ordinary()
+                    || controls && guarded.follows_controls()
+                    || client.spec.looks_closely()
+            });
+        if !minds {
+            session.unnamed_controls |= controls && names.portal.is_empty();
             return None;
         }
         let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
@@ -57,28 +74,38 @@ impl<D: Driver> Engine<D> {
         }
         let content = self.statements.content(statement?);
         let text: Arc<[u8]> = content.split(|byte| *byte == 0).next().unwrap_or_default().into();
-        self.guard_bound_text(case, portal, &text, values)
+        self.guard_bound_text(case, names.portal, &text, values)
     }
 
     fn guard_bound_text(
         &mut self,
         case: Case<'_>,
-        portal: u64,
+        portal: &[u8],
         text: &Arc<[u8]>,
         (values, whole): (&[u8], bool),
     ) -> Option<Next> {
         let options = self.servers.get(case.server?)?.server.reads();
         let found = self.commands_of(text, options);
         let case = Case { text, ..case };
+        let matters = found.beyond().any
+            || found.found().iter().any(|found| {
+                !is_passing(&found.command) || matches!(found.command, Command::Transaction(_))
+            });
+        let guarded = &mut self.clients.get_mut(case.id)?.session.guarded;
+        let none = Guarded::default();
+        let is_followed = guarded.as_deref().unwrap_or(&none).may_bind(text);
+        if matters && !is_followed && !portal.is_empty() {
+            // When it runs is not known. The unnamed portal runs at once.
+            guarded.get_or_insert_default().judges_for_later(text, self.now);
+        }
         let offset = if whole { largest_offset(&found, values) } else { None };
         let next = self.judge_bound(case, &found, options, offset);
         if next.is_none() && !found.is_empty() {
             let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
-            if !guarded.binds(portal, text)
-                && found.found().iter().any(|found| !is_passing(&found.command))
-            {
-                // When it runs is not followed: nothing is taken for new any more.
-                guarded.history = History::default();
+            if is_followed {
+                guarded.binds(portal_hash(portal), text);
+            } else if matters {
+                guarded.history.lose();
             }
         }
         next
@@ -93,18 +120,15 @@ impl<D: Driver> Engine<D> {
         name: &[u8],
         effects: &TextEffects,
     ) -> Option<Next> {
-        if !effects.commands {
+        if !effects.commands && !effects.controls {
             return None;
         }
-        let found = self.commands_of(case.text, LexOptions::default());
-        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
+        let only_controls = !effects.commands;
         let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
-        if guarded.names(name, case.text) || found.found().iter().all(controls) {
+        if guarded.names(name, case.text, only_controls) || only_controls {
             return None;
         }
-        guarded.history = History::default();
-        guarded.asks(0, case.text);
-        guarded.answered(0, Catalog::default(), self.now);
+        guarded.judges_for_later(case.text, self.now);
         self.guard_parse(case, effects)
     }
 
@@ -118,15 +142,29 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
     ) -> Option<Next> {
         let client = self.clients.get_mut(id)?;
-        let guarded = client.session.guarded.as_mut()?;
-        let portal = portal_hash(names.portal);
-        guarded.unbinds(portal);
-        let texts = guarded.named(names.statement);
+        let session = &mut client.session;
+        let guarded = session.guarded.as_mut()?;
+        guarded.unbinds(portal_hash(names.portal));
         if !client.spec.is_guarded() {
             return None;
         }
+        let follows_controls = guarded.follows_controls();
+        let (mut texts, mut is_known) = (Vec::new(), false);
+        for own in guarded.named(names.statement) {
+            is_known = true;
+            if !own.only_controls || follows_controls {
+                texts.push(own.text.clone());
+            } else if names.portal.is_empty() {
+                session.unnamed_controls = true;
+            } else {
+                session.portal_controls = true;
+            }
+        }
+        if !is_known && guarded.forgets_names() {
+            guarded.history.lose();
+        }
         let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
-        texts.iter().find_map(|text| self.guard_bound_text(case, portal, text, values))
+        texts.iter().find_map(|text| self.guard_bound_text(case, names.portal, text, values))
     }
 
     /// Judges an Execute: since the Bind, other portals may have run. `portal`: its name.
@@ -155,13 +193,21 @@ impl<D: Driver> Engine<D> {
     /// An Execute has been noted.
     #[inline]
     pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, body: &[u8]) {
-        let Some(client) = self.clients.get(id) else { return };
-        if let Some(guarded) = &client.session.guarded
-            && guarded.has_portals()
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let session = &mut client.session;
+        if let Some(guarded) = &mut session.guarded
+            && guarded.follows_controls()
             && let Some((portal, _)) = split_cstr(body)
         {
-            for text in guarded.portal(portal_hash(portal)) {
-                self.record_text(id, server, &text);
+            let texts = guarded.portal(portal_hash(portal));
+            let is_unnamed = portal.is_empty();
+            let controls =
+                if is_unnamed { session.unnamed_controls } else { session.portal_controls };
+            if texts.is_empty() && controls {
+                guarded.history.lose();
+            }
+            for text in texts {
+                self.record_text(id, server, &text, None);
             }
         }
     }

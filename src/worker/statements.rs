@@ -327,6 +327,7 @@ impl<D: Driver> Engine<D> {
         if names.portal.is_empty() {
             session.portal_steps = None;
             session.portal_timing = Timing::Plain;
+            session.unnamed_controls = false;
             let portal = portal_hash(names.portal);
             session.guarded.iter_mut().for_each(|guarded| guarded.unbinds(portal));
         }

@@ -67,6 +67,11 @@ impl History {
         }
     }
 
+    /// Something has run, or may, that is not followed: nothing is taken for new any more, until the transaction ends.
+    pub fn lose(&mut self) {
+        self.0.get_or_insert_default().lose();
+    }
+
     /// The server is ready, in a transaction: all that was sent has happened.
     pub fn settled(&mut self) {
         if let Some(state) = &mut self.0 {
