@@ -193,26 +193,22 @@ fn a_portal_outlives_its_statement() {
 #[test]
 fn control_that_was_bound_before_there_was_anything_to_end_is_history() {
     // Nothing is noted of it where it is bound; where it runs, what was made since is not known any more.
-    for (session, begin) in [(world as fn() -> World, "BEGIN"), (in_session_mode, "BEGIN")] {
+    for session in [world as fn() -> World, in_session_mode] {
         for (back, portal) in
             [("ROLLBACK TO s", "p"), ("ROLLBACK TO s", ""), ("ROLLBACK", "p"), ("ROLLBACK", "")]
         {
-            let mut world = session();
-            let client = world.client();
-            runs_well(&mut world, client, &query(begin));
-            runs_well(&mut world, client, &query("SAVEPOINT s"));
-            let batch = [
-                named("made", TEMP),
-                bind("m", "made"),
-                named("back", back),
-                bind(portal, "back"),
-                execute("m"),
-                execute(portal),
-                sync(),
-            ];
-            runs_well(&mut world, client, &batch.concat());
-            assert_eq!(runs(&world, TEMP), 1);
-            refuses(&mut world, client, &query(INDEX), FULL);
+            let made = [named("made", TEMP), bind("m", "made")].concat();
+            let back = [named("back", back), bind(portal, "back")].concat();
+            for bound in [[&back[..], &made], [&made, &back]] {
+                let mut world = session();
+                let client = world.client();
+                runs_well(&mut world, client, &query("BEGIN"));
+                runs_well(&mut world, client, &query("SAVEPOINT s"));
+                let batch = [bound.concat(), execute("m"), execute(portal), sync()];
+                runs_well(&mut world, client, &batch.concat());
+                assert_eq!(runs(&world, TEMP), 1);
+                refuses(&mut world, client, &query(INDEX), FULL);
+            }
         }
     }
 }
