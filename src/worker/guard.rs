@@ -92,6 +92,9 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         known: Option<(&[u8], &Known)>,
     ) -> Option<Next> {
+        if !matches!(header.tag, tag::QUERY | tag::PARSE | tag::FUNCTION_CALL) {
+            return None;
+        }
         let (client, entry) = (self.clients.get(id)?, self.servers.get(server)?);
         if !client.spec.is_guarded() {
             return None;

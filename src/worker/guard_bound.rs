@@ -27,50 +27,48 @@ use crate::wire::frame::split_cstr;
 use crate::wire::frontend::{BindNames, BindValues};
 
 impl<D: Driver> Engine<D> {
-    /// Judges a Bind: since the Parse, the session may have come to stand elsewhere.
+    /// Judges a Bind: since the Parse, the session may have come to stand elsewhere. `effects`: what the statement does.
     #[inline]
     pub(super) fn guard_bind(
         &mut self,
         (id, server): (ClientId, ServerId),
-        statement: Option<StatementId>,
+        (statement, effects): (Option<StatementId>, &TextEffects),
         names: BindNames,
         values: (&[u8], bool),
         before: &[u8],
     ) -> Option<Next> {
-        let client = self.clients.get_mut(id)?;
-        if !client.spec.is_guarded() {
-            return None;
-        }
-        let effects = statement.map(|statement| self.statements.effects(statement));
-        let (commands, controls) =
-            effects.map_or((false, false), |effects| (effects.commands, effects.controls));
-        let session = &mut client.session;
-        let minds = commands
-            || session.guarded.as_ref().is_some_and(|guarded| {
-                guarded.has_portals()
-                    || guarded.history.minds_ordinary()
-                    || controls && guarded.follows_controls()
-                    || client.spec.looks_closely()
-            });
-        if !minds {
-            session.unnamed_controls |= controls && names.portal.is_empty();
-            return None;
+        let session = &mut self.clients.get_mut(id)?.session;
+        if !effects.commands {
+            let Some(guarded) = &session.guarded else {
+                session.unnamed_controls |= effects.controls && names.portal.is_empty();
+                return None;
+            };
+            if effects.controls && !guarded.follows_controls() {
+                session.unnamed_controls |= names.portal.is_empty();
+                return None;
+            }
         }
         let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
-        self.guard_bound(case, statement, names, values)
+        self.guard_bound(case, (statement, effects), names, values)
     }
 
     #[inline(never)]
     fn guard_bound(
         &mut self,
         case: Case<'_>,
-        statement: Option<StatementId>,
+        (statement, effects): (Option<StatementId>, &TextEffects),
         names: BindNames,
         values: (&[u8], bool),
     ) -> Option<Next> {
-        let portal = portal_hash(names.portal);
-        if let Some(guarded) = &mut self.clients.get_mut(case.id)?.session.guarded {
-            guarded.unbinds(portal);
+        let client = self.clients.get_mut(case.id)?;
+        let mut minds_ordinary = client.spec.looks_closely();
+        if let Some(guarded) = &mut client.session.guarded {
+            guarded.unbinds(portal_hash(names.portal));
+            minds_ordinary |= guarded.history.minds_ordinary();
+        }
+        let minds = effects.commands || effects.controls || minds_ordinary;
+        if !minds || !client.spec.is_guarded() {
+            return None;
         }
         let content = self.statements.content(statement?);
         let text: Arc<[u8]> = content.split(|byte| *byte == 0).next().unwrap_or_default().into();

@@ -366,7 +366,8 @@ impl<D: Driver> Engine<D> {
         };
         let effects = self.statements.effects(statement);
         let place = (id, server);
-        if let Some(next) = self.guard_bind(place, Some(statement), names, values, before) {
+        let runs = (Some(statement), &effects);
+        if let Some(next) = self.guard_bind(place, runs, names, values, before) {
             return next;
         }
         if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
@@ -582,6 +583,8 @@ impl<D: Driver> Engine<D> {
         let runs = session.and_then(|session| {
             if session.batch_sets_unnamed { session.parsed } else { session.unnamed }
         });
+        let effects = runs.map_or(TextEffects::NOTHING, |runs| self.statements.effects(runs));
+        let runs = (runs, &effects);
         if let Some(next) = self.guard_bind((id, server), runs, names, values, before) {
             return next;
         }

@@ -313,6 +313,17 @@ fn a_portal_beyond_those_that_are_followed_makes_all_unknown() {
 }
 
 #[test]
+fn a_text_that_is_too_long_to_be_followed_makes_all_unknown() {
+    let mut world = world();
+    let client = world.client();
+    runs_well(&mut world, client, &query("BEGIN"));
+    runs_well(&mut world, client, &query(TEMP));
+    let drop = format!("drop table t /* {} */", "x".repeat(70_000));
+    runs_well(&mut world, client, &[parse(&drop), bind_execute(), sync()].concat());
+    refuses(&mut world, client, &query(INDEX), FULL);
+}
+
+#[test]
 fn a_portal_that_is_not_followed_is_judged_for_whenever_it_runs() {
     let mut world = world();
     let client = world.client();
