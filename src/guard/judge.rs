@@ -36,9 +36,7 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
         return Judgement::default();
     }
     let found = commands.found();
-    let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
-    let only_controls = found.iter().all(controls) && !found.is_empty() && !commands.beyond().any;
-    if only_controls && close.is_empty() {
+    if commands.only_controls() && close.is_empty() {
         return Judgement::default(); // BEGIN and COMMIT, which come with every transaction.
     }
     let mut close = close.found().iter().peekable();

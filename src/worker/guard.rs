@@ -25,7 +25,7 @@ use crate::server::Server;
 use crate::server::ledger::Ledger;
 use crate::session::changes::is_on;
 use crate::session::{Limit, Pins, TextEffects};
-use crate::sql::commands::{Command, Commands, Found};
+use crate::sql::commands::{Command, Commands};
 use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
@@ -236,10 +236,8 @@ impl<D: Driver> Engine<D> {
     ) -> Option<Next> {
         let client = self.clients.get(case.id)?;
         let session = &client.session;
-        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
-        if commands.found().iter().all(controls)
-            && !commands.beyond().any
-            && (!client.spec.looks_closely() || !commands.is_empty())
+        let is_nothing = commands.is_empty() && !client.spec.looks_closely();
+        if (commands.only_controls() || is_nothing)
             && !session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
         {
             return None;
@@ -262,7 +260,7 @@ impl<D: Driver> Engine<D> {
             judgement.findings.extend(bound);
             judgement
         };
-        self.judge_with(case, options, commands.found().iter().any(controls), judged)
+        self.judge_with(case, options, commands.controls(), judged)
     }
 
     /// Judges, asks the catalog first where that may take a refusal back, and does what the verdict says.

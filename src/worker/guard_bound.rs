@@ -22,7 +22,7 @@ use crate::guard;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::StatementId;
 use crate::session::TextEffects;
-use crate::sql::commands::{Command, Commands};
+use crate::sql::commands::Commands;
 use crate::wire::frame::split_cstr;
 use crate::wire::frontend::{BindNames, BindValues};
 
@@ -86,9 +86,8 @@ impl<D: Driver> Engine<D> {
         let found = self.commands_of(text, options);
         let case = Case { text, ..case };
         let matters = found.beyond().any
-            || found.found().iter().any(|found| {
-                !is_passing(&found.command) || matches!(found.command, Command::Transaction(_))
-            });
+            || found.controls()
+            || found.found().iter().any(|found| !is_passing(&found.command));
         let guarded = &mut self.clients.get_mut(case.id)?.session.guarded;
         let none = Guarded::default();
         let is_followed = guarded.as_deref().unwrap_or(&none).may_bind(text);
