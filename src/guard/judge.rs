@@ -87,6 +87,25 @@ pub fn looks_closely(policy: &GuardPolicy) -> bool {
     rules::CLOSE_RULES.iter().any(|rule| policy.action(rule) != Action::Off)
 }
 
+/// True for commands whose verdict does not depend on what has not been answered yet, and which leave a session without
+/// a history without one. Of the end of a transaction that holds as long as there is nothing for it to end.
+#[must_use]
+pub fn stands_alone(commands: &Commands) -> bool {
+    let alone = |found: &Found| {
+        matches!(
+            found.command,
+            Command::Transaction(_)
+                | Command::Write(_)
+                | Command::UnboundedCount { .. }
+                | Command::Offset(_)
+                | Command::InList { .. }
+                | Command::AdvisoryLock
+                | Command::Analyze
+        )
+    };
+    commands.found().iter().all(alone) && !commands.beyond().any
+}
+
 /// True where a relation is made under a name that cannot be read.
 fn makes_unnamed(found: &Found) -> bool {
     let unnamed = matches!(&found.command, Command::CreateTable(made) if made.name.is_none());

@@ -25,7 +25,7 @@ use crate::server::Server;
 use crate::server::ledger::Ledger;
 use crate::session::changes::is_on;
 use crate::session::{Limit, Pins, TextEffects};
-use crate::sql::commands::{Command, Commands};
+use crate::sql::commands::Commands;
 use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
@@ -248,9 +248,7 @@ impl<D: Driver> Engine<D> {
                 // The server throws it away, or ends the connection over it.
                 return None;
             }
-            let passing = commands.found().iter().all(|found| is_passing(&found.command))
-                && !commands.beyond().any;
-            if !passing && !ledger.is_up_to_date() {
+            if !guard::stands_alone(commands) && !ledger.is_up_to_date() {
                 return Some(self.hold_client(case.id));
             }
         }
@@ -442,8 +440,7 @@ impl<D: Driver> Engine<D> {
             return;
         };
         let nothing = client.session.guarded.as_ref().is_none_or(|g| g.history.is_empty())
-            && found.found().iter().all(|found| is_passing(&found.command))
-            && !found.beyond().any;
+            && guard::stands_alone(&found);
         if nothing {
             return;
         }
@@ -553,18 +550,4 @@ fn may_be_definition(message: u8, body: &[u8]) -> bool {
     };
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, Some(b'c' | b'C' | b'd' | b'D' | b'r' | b'R'))
-}
-
-/// True for commands whose verdict and effect do not depend on what has not been answered.
-pub(super) fn is_passing(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Transaction(_)
-            | Command::Write(_)
-            | Command::UnboundedCount { .. }
-            | Command::Offset(_)
-            | Command::InList { .. }
-            | Command::AdvisoryLock
-            | Command::Analyze
-    )
 }

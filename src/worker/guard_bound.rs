@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::driver::Driver;
 use super::from_client::Next;
-use super::guard::{Case, is_passing};
+use super::guard::Case;
 use super::refuse::Stands;
 use super::statements::portal_hash;
 use crate::client::Guarded;
@@ -85,9 +85,7 @@ impl<D: Driver> Engine<D> {
         let options = self.servers.get(case.server?)?.server.reads();
         let found = self.commands_of(text, options);
         let case = Case { text, ..case };
-        let matters = found.beyond().any
-            || found.controls()
-            || found.found().iter().any(|found| !is_passing(&found.command));
+        let matters = found.controls() || !guard::stands_alone(&found);
         let guarded = &mut self.clients.get_mut(case.id)?.session.guarded;
         let none = Guarded::default();
         let is_followed = guarded.as_deref().unwrap_or(&none).may_bind(text);

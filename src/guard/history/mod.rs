@@ -49,7 +49,7 @@ impl History {
 
     /// A text is sent; `context` is that of its verdict.
     pub fn sent(&mut self, text: &[u8], commands: &Commands, context: &Context) {
-        let leaves_nothing = |found: &Found| apply::is_passing(&found.command);
+        let leaves_nothing = |found: &Found| apply::leaves_nothing(&found.command);
         let beyond = commands.beyond().any;
         if self.is_empty() && commands.found().iter().all(leaves_nothing) && !beyond {
             return;
