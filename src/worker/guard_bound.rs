@@ -70,8 +70,7 @@ impl<D: Driver> Engine<D> {
         if !minds || !client.spec.is_guarded() {
             return None;
         }
-        let content = self.statements.content(statement?);
-        let text: Arc<[u8]> = content.split(|byte| *byte == 0).next().unwrap_or_default().into();
+        let text = Arc::from(self.statements.text(statement?));
         self.guard_bound_text(case, names.portal, &text, values)
     }
 

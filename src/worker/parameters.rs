@@ -210,8 +210,7 @@ impl<D: Driver> Engine<D> {
             }
             return;
         }
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = self.statements.text(statement);
         let values = if whole { BindValues::read(body) } else { None };
         match changes::steps(text, values.as_ref()) {
             Some(steps) if !steps.is_empty() => session.portal_steps = Some(Box::new(steps)),

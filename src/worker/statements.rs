@@ -453,9 +453,7 @@ impl<D: Driver> Engine<D> {
         statement: StatementId,
         before: &mut &[u8],
     ) -> Result<(), Next> {
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
-        let used = facts::named_use(text);
+        let used = facts::named_use(self.statements.text(statement));
         self.stand_for(id, server, &used, Way::Batch, before)
     }
 
