@@ -491,11 +491,9 @@ impl<D: Driver> Engine<D> {
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
             // ends the connection over it.
-            tag::PARSE if ledger.is_skipping() || ledger.copy_in() => Sent::Parse(Which::Own),
-            tag::BIND if ledger.is_skipping() || ledger.copy_in() => Sent::Bind(None),
-            message if is_skipped(message) && (ledger.is_skipping() || ledger.copy_in()) => {
-                Sent::Execute
-            }
+            tag::PARSE if ledger.runs_nothing() => Sent::Parse(Which::Own),
+            tag::BIND if ledger.runs_nothing() => Sent::Bind(None),
+            message if is_skipped(message) && ledger.runs_nothing() => Sent::Execute,
             tag::QUERY => {
                 let text = text.filter(|_| whole);
                 let effects = match &known {

@@ -150,8 +150,7 @@ impl<D: Driver> Engine<D> {
         let entry = self.servers.get(case.server?)?;
         let options = entry.server.reads();
         let ledger = &entry.server.ledger;
-        if ledger.is_skipping() || ledger.copy_in() {
-            // The server throws it away, or ends the connection over it.
+        if ledger.runs_nothing() {
             return None;
         }
         let doubtful = is_doubtful(ledger, case.text);
@@ -244,8 +243,7 @@ impl<D: Driver> Engine<D> {
         }
         if let Some(server) = case.server {
             let ledger = &self.servers.get(server)?.server.ledger;
-            if ledger.is_skipping() || ledger.copy_in() {
-                // The server throws it away, or ends the connection over it.
+            if ledger.runs_nothing() {
                 return None;
             }
             if !guard::stands_alone(commands) && !ledger.is_up_to_date() {
