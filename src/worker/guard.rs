@@ -79,7 +79,7 @@ impl<D: Driver> Engine<D> {
         let options = lex_options(&self.clients.get(id)?.session);
         // Not looked up: that would count as having come before.
         let commands = commands(text, options);
-        self.judge_text(case, &commands, options)
+        self.judge_text(case, &commands, options, None)
     }
 
     /// Judges a Query of a client that holds a server, and what cannot be read. `known`: what the text of a Query
@@ -165,12 +165,12 @@ impl<D: Driver> Engine<D> {
             let conforms = !options.standard_conforming_strings;
             let otherwise = LexOptions { standard_conforming_strings: conforms, ..options };
             let other = self.commands_of(case.text, otherwise);
-            let refused = self.judge_text(case, &other, otherwise);
+            let refused = self.judge_text(case, &other, otherwise, None);
             if refused.is_some() {
                 return refused;
             }
         }
-        self.judge_text(case, &found, options)
+        self.judge_text(case, &found, options, None)
     }
 
     /// What a text does to objects and to its transaction.
@@ -217,16 +217,8 @@ impl<D: Driver> Engine<D> {
         self.judge_with(case, options, false, |_, context| guard::judge_call(context))
     }
 
+    /// Judges a text that has these commands. `offset`: the largest OFFSET that its Bind gives it.
     pub(super) fn judge_text(
-        &mut self,
-        case: Case<'_>,
-        commands: &Commands,
-        options: LexOptions,
-    ) -> Option<Next> {
-        self.judge_bound(case, commands, options, None)
-    }
-
-    pub(super) fn judge_bound(
         &mut self,
         case: Case<'_>,
         commands: &Commands,

@@ -93,7 +93,7 @@ impl<D: Driver> Engine<D> {
             guarded.get_or_insert_default().judges_for_later(text, self.now);
         }
         let offset = if whole { largest_offset(&found, values) } else { None };
-        let next = self.judge_bound(case, &found, options, offset);
+        let next = self.judge_text(case, &found, options, offset);
         if next.is_none() && !found.is_empty() {
             let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
             if is_followed {
@@ -180,7 +180,7 @@ impl<D: Driver> Engine<D> {
         texts.iter().find_map(|text| {
             let found = self.commands_of(text, options);
             let case = Case { id, server: Some(server), stands, before, text };
-            self.judge_text(case, &found, options)
+            self.judge_text(case, &found, options, None)
         })
     }
 
