@@ -1,11 +1,11 @@
-//! The guard on a message's way: its text is judged before anything of it is sent, and what it does is
-//! noted once it is.
+//! The guard on a message's way: its text is judged before anything of it is sent.
 //!
 //! An ordinary text costs one look into the table of texts. One with commands waits until everything
 //! before it has been answered, for its verdict may depend on that; and where only the catalog can
 //! say whether it is to be refused, until the hall has asked.
 //!
-//! Deliberately absent: the rules and their words (`guard`), and how a text is refused (`refuse`).
+//! Deliberately absent: the rules and their words (`guard`), what is bound (`guard_bound`), what is kept of a text that is
+//! sent (`guard_notes`), and how one is refused (`refuse`).
 
 use std::sync::Arc;
 
@@ -377,73 +377,6 @@ impl<D: Driver> Engine<D> {
             self.resume_client(id);
         }
         is_asking
-    }
-
-    /// A Query has been noted: what its text does is part of the session's history. `effects` and `commands`: what that
-    /// is, read under the usual options, the latter where it is at hand.
-    #[inline]
-    pub(super) fn record_query(
-        &mut self,
-        (id, server): (ClientId, ServerId),
-        text: &[u8],
-        effects: &TextEffects,
-        commands: Option<Arc<Commands>>,
-    ) {
-        let reads = self.servers.get(server).map(|entry| entry.server.reads());
-        if effects.commands
-            || effects.controls && self.has_history(id)
-            || reads != Some(LexOptions::default())
-        {
-            self.record_text(id, server, text, commands);
-        }
-    }
-
-    /// Whether a transaction's end may change what is known of a session.
-    #[inline]
-    fn has_history(&self, id: ClientId) -> bool {
-        let guarded = self.clients.get(id).and_then(|client| client.session.guarded.as_ref());
-        guarded.is_some_and(|guarded| !guarded.history.is_empty())
-    }
-
-    /// A text has been noted that runs. `commands`: what it does, as in [`Self::record_query`].
-    #[inline(never)]
-    pub(super) fn record_text(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        text: &[u8],
-        commands: Option<Arc<Commands>>,
-    ) {
-        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
-            return;
-        };
-        if !client.spec.is_guarded() {
-            return;
-        }
-        let options = entry.server.reads();
-        let found = match commands {
-            Some(commands) if options == LexOptions::default() => commands,
-            Some(_) | None => self.commands_of(text, options),
-        };
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
-        else {
-            return;
-        };
-        let nothing = client.session.guarded.as_ref().is_none_or(|g| g.history.is_empty())
-            && guard::stands_alone(&found);
-        if nothing {
-            return;
-        }
-        let settings = client.spec.settings.load_full();
-        let mut guarded = client.session.guarded.take().unwrap_or_default();
-        let origin = settings.policy_origin();
-        let server = Some(&entry.server);
-        let context =
-            context(&client.session, server, Catalog::EMPTY, (&settings, &origin), options);
-        guarded.history.sent(text, &found, &context);
-        if !guarded.is_blank() {
-            client.session.guarded = Some(guarded);
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! that they could end. A portal of theirs that was bound before it had one says so by a flag alone: where it runs after
 //! all, nothing is taken for new any more.
 //!
-//! Deliberately absent: Query, Parse, and what a verdict leads to (`guard`).
+//! Deliberately absent: Query, Parse, and what a verdict leads to (`guard`); what is noted of what runs (`guard_notes`).
 
 use std::sync::Arc;
 
@@ -23,7 +23,6 @@ use crate::ids::{ClientId, ServerId};
 use crate::prepared::StatementId;
 use crate::session::TextEffects;
 use crate::sql::commands::Commands;
-use crate::wire::frame::split_cstr;
 use crate::wire::frontend::{BindNames, BindValues};
 
 impl<D: Driver> Engine<D> {
@@ -182,28 +181,6 @@ impl<D: Driver> Engine<D> {
             let case = Case { id, server: Some(server), stands, before, text };
             self.judge_text(case, &found, options, None)
         })
-    }
-
-    /// An Execute has been noted.
-    #[inline]
-    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, body: &[u8]) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let session = &mut client.session;
-        if let Some(guarded) = &mut session.guarded
-            && guarded.follows_controls()
-            && let Some((portal, _)) = split_cstr(body)
-        {
-            let texts = guarded.portal(portal_hash(portal));
-            let is_unnamed = portal.is_empty();
-            let controls =
-                if is_unnamed { session.unnamed_controls } else { session.portal_controls };
-            if texts.is_empty() && controls {
-                guarded.history.lose();
-            }
-            for text in texts {
-                self.record_text(id, server, &text, None);
-            }
-        }
     }
 }
 
