@@ -449,7 +449,6 @@ fn text_of(message: u8, body: &[u8]) -> Option<(&[u8], Stands)> {
 }
 
 /// Whether what is under way may change how the server reads a text: where a backslash in it stands for itself.
-#[inline]
 fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
     (!ledger.is_up_to_date() || ledger.batch_is_open()) && text.contains(&b'\\')
 }
@@ -458,6 +457,16 @@ fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
 /// told of, or it is read otherwise here.
 #[inline]
 fn minds_all(session: &Session, server: &Server, text: &[u8]) -> bool {
+    // For most none of it is so, and the text need not be looked at.
+    let may_mind = session.guarded.is_some()
+        || server.reads() != LexOptions::default()
+        || !server.ledger.is_up_to_date()
+        || server.ledger.batch_is_open();
+    may_mind && minds_all_now(session, server, text)
+}
+
+#[inline(never)]
+fn minds_all_now(session: &Session, server: &Server, text: &[u8]) -> bool {
     session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
         || server.reads() != LexOptions::default()
         || is_doubtful(&server.ledger, text)
