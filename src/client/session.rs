@@ -84,6 +84,8 @@ pub struct Session {
     pub portal_timing: Timing,
     /// A portal with a name may shape the transaction: when it runs is not followed.
     pub portal_controls: bool,
+    /// The unnamed portal shapes the transaction, and the guard does not follow it: there was nothing to end.
+    pub unnamed_controls: bool,
     /// What the guard knows of it; none for most.
     pub guarded: Option<Box<Guarded>>,
     /// What routing knows of it; none where its database has one server.
@@ -168,6 +170,7 @@ impl Session {
             portal_steps: None,
             portal_timing: Timing::Plain,
             portal_controls: false,
+            unnamed_controls: false,
             guarded: None,
             routed: None,
             registration,

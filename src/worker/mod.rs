@@ -22,6 +22,7 @@ mod from_client;
 mod from_server;
 mod guard;
 mod guard_bound;
+mod guard_notes;
 mod held_locks;
 mod idle;
 mod inspect;
