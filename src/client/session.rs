@@ -292,7 +292,7 @@ impl Session {
     /// Whether it has a server for one read, which another server may run if that one cannot.
     #[must_use]
     #[inline]
-        pub fn reads_once(&self) -> bool {
+    pub fn reads_once(&self) -> bool {
         self.routed.as_deref().is_some_and(|routed| !routed.request.is_empty())
     }
 

@@ -80,7 +80,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-        /// Something else is sent behind a read: what the server answers is its client's from here on.
+    /// Something else is sent behind a read: what the server answers is its client's from here on.
     pub(super) fn decided(&mut self, id: ClientId, server: ServerId) {
         let Some(entry) = self.servers.get_mut(server) else { return };
         if !std::mem::take(&mut entry.server.undecided) {
