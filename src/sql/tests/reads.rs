@@ -175,9 +175,10 @@ fn relations_are_those_of_from_clauses() {
         ("select 1 from only (a) where b = any (select c from d)", "", "a d"),
         (
             "select extract(epoch from a), substring(b from 2), trim(both 'x' from c) from t",
-            "",
+            "substring",
             "t",
         ),
+        ("select 1 from t order by f(1) offset g(2) fetch first (h(3)) rows only", "f g h", "t"),
         ("select a is distinct from b, c is not distinct from d from t", "", "t"),
         ("select a distinct from t", "", "t"),
         ("select a as from from t", "", "t"),
