@@ -8,7 +8,7 @@ mod table;
 /// What happens to a function of the fixed list on a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// The standby refuses it, or would for what it is mostly called with.
+    /// The standby refuses it, or it runs SQL that the text does not show.
     Refused,
     /// It runs without an error and means something else: another server's locks, processes, files or positions.
     Differs,
@@ -70,6 +70,11 @@ use Elsewhere::{Differs, Refused};
 /// Sorted by name.
 #[rustfmt::skip]
 const FIXED: &[(&str, Elsewhere)] = &[
+    ("connectby", Refused),
+    ("crosstab", Refused),
+    ("crosstab2", Refused),
+    ("crosstab3", Refused),
+    ("crosstab4", Refused),
     ("currval", Differs),
     ("cursor_to_xml", Refused),
     ("cursor_to_xmlschema", Refused),
@@ -175,6 +180,7 @@ const FIXED: &[(&str, Elsewhere)] = &[
     ("txid_current", Refused),
     ("txid_current_if_assigned", Differs),
     ("txid_current_snapshot", Differs),
+    ("xpath_table", Refused),
 ];
 
 /// Volatile functions of Postgres that leave nothing behind and ask for nothing of the server's own, and those that
