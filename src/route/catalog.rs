@@ -1,7 +1,8 @@
 //! A snapshot of one database's catalog: what the names of functions and relations may mean, at worst.
 //!
 //! Owns the way from rows of the catalog to what names mean. Deliberately absent: `search_path`. A name without a schema
-//! means the worst of all that have it, so that no setting of a session can make it mean less.
+//! means the worst of all that have it, so that no setting of a session can make it mean less. Names are compared as
+//! bytes of UTF-8: beyond ASCII those of a client with another encoding are unknown, which means the primary.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

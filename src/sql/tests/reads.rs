@@ -184,7 +184,11 @@ fn relations_are_those_of_from_clauses() {
             "substring",
             "t",
         ),
-        ("select 1 from t order by f(1) offset g(2) fetch first (h(3)) rows only", "f g first h", "t"),
+        (
+            "select 1 from t order by f(1) offset g(2) fetch first (h(3)) rows only",
+            "f g first h",
+            "t",
+        ),
         ("select a is distinct from b, c is not distinct from d from t", "", "t"),
         ("select a distinct from t", "", "t"),
         ("select a as from from t", "", "t"),
