@@ -15,10 +15,10 @@ pub enum Elsewhere {
 }
 
 /// True when every version of Postgres has this function in its catalogs as one that never writes, or as one whose
-/// volatility harms nobody.
+/// volatility harms nobody; and for its types, which are called like functions.
 pub fn is_harmless(name: &[u8]) -> bool {
     let is_in = |list: &[&str]| list.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
-    is_in(table::STABLE) || is_in(VOLATILE_BUT_HARMLESS)
+    is_in(table::STABLE) || is_in(VOLATILE_BUT_HARMLESS) || is_in(TYPES)
 }
 
 /// True for words that stand before a parenthesis where nothing is called, or, as `json_value`, are constructs of some
@@ -210,6 +210,14 @@ pub const VOLATILE_BUT_HARMLESS: &[&str] = &[
     "uuidv7",
 ];
 
+/// Types of Postgres that no function is named like: `regtype('int')` is a cast. Sorted.
+#[rustfmt::skip]
+const TYPES: &[&str] = &[
+    "aclitem", "cid", "inet", "int2vector", "jsonb", "jsonpath", "oidvector", "pg_snapshot", "refcursor",
+    "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc", "regprocedure",
+    "regrole", "regtype", "tid", "tsquery", "tsvector", "txid_snapshot", "uuid", "xid8",
+];
+
 /// See [`is_harmless_in_c`]. Sorted.
 const HARMLESS_IN_C: &[&str] = &[
     "gen_random_bytes",
@@ -236,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_do_not_contradict_each_other() {
-        for list in [table::STABLE, VOLATILE_BUT_HARMLESS, HARMLESS_IN_C, CONSTRUCTS] {
+        for list in [table::STABLE, VOLATILE_BUT_HARMLESS, TYPES, HARMLESS_IN_C, CONSTRUCTS] {
             assert!(list.is_sorted());
             for name in list {
                 assert_eq!(fixed(name.as_bytes()), None, "{name}");
