@@ -57,8 +57,8 @@ pub struct Terms {
     pub isolated: bool,
     /// Its transactions are READ ONLY unless they say otherwise.
     pub read_only: bool,
-    /// Its commits may be acknowledged before they are flushed.
-    pub asynchronous: bool,
+    /// Its commits may be acknowledged before they are flushed; `None`: as its server has it.
+    pub asynchronous: Option<bool>,
 }
 
 /// Where a client wants its reads to go.
@@ -97,7 +97,7 @@ impl Terms {
             route: params.get("pgweir.route").and_then(Wish::read),
             isolated,
             read_only: params.get("default_transaction_read_only").is_some_and(is_on),
-            asynchronous: params.get("synchronous_commit").is_some_and(is_asynchronous),
+            asynchronous: params.get("synchronous_commit").map(is_asynchronous),
         }
     }
 }
@@ -127,10 +127,9 @@ pub struct Routed {
     pub replies: Vec<u8>,
     /// The transaction that has begun and has no server yet.
     pub begun: Option<Box<Begun>>,
-    /// Since when its request waits for a replica to catch up.
-    pub waits_since: Option<Tick>,
-    /// A text of its open transaction sets `synchronous_commit` for the transaction.
-    pub asynchronous: bool,
+    /// Since when its request waits for a replica to catch up, and with what: what others write meanwhile is not its
+    /// concern.
+    pub waits: Option<(Tick, Marks)>,
     terms: Terms,
     /// The parameters that `terms` were read from.
     read_from: Option<Arc<ParamSet>>,
@@ -181,7 +180,8 @@ mod tests {
         ]);
         let terms = routed.terms(&set);
         assert_eq!(terms.route, Some(Wish::Primary));
-        assert!(terms.isolated && terms.read_only && terms.asynchronous);
+        assert!(terms.isolated && terms.read_only);
+        assert_eq!(terms.asynchronous, Some(true));
         assert_eq!(routed.terms(&plain), Terms::default());
         let usual = params(&[("default_transaction_isolation", "READ COMMITTED")]);
         assert!(!routed.terms(&usual).isolated);

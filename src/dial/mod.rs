@@ -5,6 +5,7 @@
 
 mod account;
 mod catalog;
+mod commits;
 pub mod error;
 pub mod frame;
 mod limits;
@@ -134,6 +135,7 @@ impl Dialler {
             let Reached { connected, account, place } = reached;
             let (connected, startup) = limits::look_at_limits(pool, connected, startup).await?;
             let connected = catalog::look_at_code(pool, connected).await?;
+            let connected = commits::look_at_commits(pool, connected).await?;
             if let ServerAddress::Tcp(address) = &connected.address {
                 pool.addresses().dialled(address.ip());
             }

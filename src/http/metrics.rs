@@ -6,6 +6,7 @@ use crate::config::ClockLimit;
 use crate::login::Hall;
 use crate::metrics::text::{Kind, Page};
 use crate::metrics::{Counters, Histogram, ReasonCounts, Reloads};
+use crate::route::Why;
 use crate::session::Pins;
 use crate::worker::mail::{LoopFigures, PoolInspection};
 
@@ -311,6 +312,22 @@ fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
         "Reasons for which sessions came to keep their server, where they do not anyway.",
     );
     by_reason(page, name, pools, |pool| &pool.counters.pins);
+    let name = "pgweir_requests_routed_total";
+    let help = "Requests of databases with replicas, by where they went and why.";
+    page.family(name, Kind::Counter, help);
+    for pool in pools {
+        for why in Why::ALL.into_iter().filter(|why| pool.counters.ways.of(why.bit()) > 0) {
+            let target = if why.is_replica() { "replica" } else { "primary" };
+            let mut labels = of_pool(pool).to_vec();
+            labels.extend([("target", target), ("reason", why.word())]);
+            page.sample(name, &labels, pool.counters.ways.of(why.bit()));
+        }
+    }
+    let name = "pgweir_reads_rerun_total";
+    page.family(name, Kind::Counter, "Reads that a replica could not serve and the primary ran.");
+    for pool in pools {
+        page.sample(name, &of_pool(pool), pool.counters.reruns);
+    }
     let name = "pgweir_guard_findings_total";
     let help = "What rules of the guard have found, by the rule and what was done about it.";
     page.family(name, Kind::Counter, help);

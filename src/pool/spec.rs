@@ -85,6 +85,8 @@ pub struct PoolSpec {
     policy: SharedPolicy,
     /// What its clients have written last.
     written: LastWrite,
+    /// Its servers acknowledge commits when they have been flushed, where sessions do not say otherwise.
+    flushes: AtomicBool,
     /// Its clients may not stay.
     clients_gone: AtomicBool,
     /// Its servers serve nobody any more.
@@ -112,6 +114,7 @@ impl PoolSpec {
             guard: AtomicU8::new(guard_of(&settings)),
             policy: SharedPolicy::new(Policy::of(&settings)),
             written: LastWrite::default(),
+            flushes: AtomicBool::new(false),
             settings: ArcSwap::new(settings),
             credential: Arc::default(),
             fleet: ArcSwapOption::empty(),
@@ -447,6 +450,18 @@ impl PoolSpec {
     #[inline]
     pub fn policy(&self) -> Policy {
         self.policy.load()
+    }
+
+    /// Its servers say whether they acknowledge commits when these have been flushed.
+    pub fn set_flushes(&self, flushes: bool) {
+        self.flushes.store(flushes, Ordering::Relaxed);
+    }
+
+    /// Whether a commit may be acknowledged before it is flushed, where its session does not say otherwise.
+    #[must_use]
+    #[inline]
+    pub fn commits_asynchronously(&self) -> bool {
+        !self.flushes.load(Ordering::Relaxed)
     }
 
     /// A write of one of its clients was acknowledged; see [`LastWrite::note`].

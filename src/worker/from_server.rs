@@ -65,6 +65,8 @@ struct Events {
     parameters: bool,
     /// What the cancelled statement reads like.
     failed: Failed,
+    /// The transaction that has ended had set parameters of its own.
+    set_locally: bool,
     /// The server is a replica and cannot serve the read: the primary is to.
     run_again: bool,
     /// The batch is to be sent again: its first statement could not be used.
@@ -307,7 +309,7 @@ impl<D: Driver> Engine<D> {
                 run = pos;
             }
             if events.ready {
-                self.mark(client, id);
+                self.mark(client, id, events.set_locally);
             }
             if kept_back {
                 kept.extend_from_slice(&input[run..pos]);
@@ -532,6 +534,7 @@ impl<D: Driver> Engine<D> {
                 let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
+                events.set_locally |= server.local;
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
@@ -543,6 +546,7 @@ impl<D: Driver> Engine<D> {
                 let took_us = meter.answered(&mut entry.clock, &server.ledger, status);
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
+                events.set_locally |= server.local;
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);
@@ -600,7 +604,7 @@ impl<D: Driver> Engine<D> {
                 }
                 if server.undecided && receipt.deliver != Deliver::Swallow {
                     let again = events.again.is_none()
-                        && session.as_ref().is_some_and(|session| session.may_run_again())
+                        && session.as_ref().is_some_and(|session| session.may_ask_the_primary())
                         && is_for_the_primary(&ErrorFields::read(body));
                     if again {
                         server.ledger.swallow_all();

@@ -23,6 +23,7 @@ mod from_client;
 mod from_server;
 mod guard;
 mod guard_bound;
+mod guard_notes;
 mod held_locks;
 mod idle;
 mod inspect;

@@ -19,6 +19,7 @@ use crate::ids::{ClientId, PoolId, ServerId};
 use crate::prepared::StatementId;
 use crate::route::verdicts::{executed, of_server};
 use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
+use crate::session::Pins;
 use crate::sql::LexOptions;
 use crate::wire::Report;
 use crate::wire::TransactionStatus;
@@ -123,14 +124,18 @@ impl<D: Driver> Engine<D> {
         match way {
             Way::Primary(why, touch) => {
                 routed.lease = Lease::Primary(touch);
-                routed.waits_since = None;
+                routed.waits = None;
+                routed.request.clear();
+                if touch == Touch::Read && why != Why::Transaction {
+                    routed.request.extend_from_slice(request);
+                }
                 pool.counters.ways.count_one(why as usize);
                 Ok(client.pool)
             }
             Way::Reader(node, why, what) => {
                 let Some(&reader) = pool.readers.get(node) else { return Ok(client.pool) };
                 routed.lease = Lease::Reader { node, life: pool.life_of(node), what };
-                routed.waits_since = None;
+                routed.waits = None;
                 routed.request.clear();
                 if what == Sending::Request {
                     routed.request.extend_from_slice(request);
@@ -140,7 +145,7 @@ impl<D: Driver> Engine<D> {
             }
             Way::Unfinished(needs) => Err(Next::More(needs)),
             Way::Waits => {
-                let since = *routed.waits_since.get_or_insert(self.now);
+                let since = routed.waits.map_or(self.now, |(since, _)| since);
                 client.session.held = true;
                 let limit = u64::from(client.spec.policy().wait_ms);
                 let look_at = self.now.plus(LOOK_AGAIN_MS).min(since.plus(limit));
@@ -406,9 +411,9 @@ impl<D: Driver> Engine<D> {
     /// Whether a read may still wait for a replica.
     pub(super) fn may_wait(&self, id: ClientId, policy: Policy) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
-        let since = client.session.routed.as_ref().and_then(|routed| routed.waits_since);
+        let waits = client.session.routed.as_ref().and_then(|routed| routed.waits);
         policy.wait_ms > 0
-            && since.is_none_or(|since| self.now.since(since) < u64::from(policy.wait_ms))
+            && waits.is_none_or(|(since, _)| self.now.since(since) < u64::from(policy.wait_ms))
     }
 
     /// The node that a client may read from.
@@ -420,6 +425,7 @@ impl<D: Driver> Engine<D> {
         };
         let topology = &fleet.topology;
         let marks = match policy.consistency {
+            _ if let Some((_, marks)) = routed.waits => marks,
             Consistency::Session => routed.marks,
             Consistency::Role => {
                 let (written, to_the_end) = client.spec.written();
@@ -455,10 +461,17 @@ impl<D: Driver> Engine<D> {
             Strategy::RoundRobin => self.random.wrapping_add(1_000),
         };
         let choice = topology.picture().choose(&marks, weight, busy, random);
+        self.random = random;
         if choice == Choice::NoneFresh {
             topology.want();
+            let now = self.now;
+            let client = self.clients.get_mut(id);
+            if let Some(routed) = client.and_then(|client| client.session.routed.as_mut())
+                && policy.wait_ms > 0
+            {
+                routed.waits.get_or_insert((now, marks));
+            }
         }
-        self.random = random;
         choice
     }
 
@@ -478,6 +491,7 @@ impl<D: Driver> Engine<D> {
             Lease::Primary(_) if matches!(header.tag, tag::SYNC | tag::FLUSH) => None,
             Lease::Primary(touch) => {
                 *touch = Touch::Write;
+                self.decided(id, server);
                 None
             }
             Lease::Reader { .. } => self.waits_for_its_turn(id, server, front),
@@ -507,9 +521,9 @@ impl<D: Driver> Engine<D> {
     }
 
     /// A client's server says that it is ready: what the client has written or seen is marked, before the client can
-    /// tell anybody.
+    /// tell anybody. `set_locally`: the transaction has set parameters of its own.
     #[inline]
-    pub(super) fn mark(&mut self, id: ClientId, server: ServerId) {
+    pub(super) fn mark(&mut self, id: ClientId, server: ServerId, set_locally: bool) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(routed) = &mut client.session.routed else { return };
         let idle =
@@ -526,9 +540,10 @@ impl<D: Driver> Engine<D> {
                 routed.marks.saw((node, life), topology.begun(), false);
             }
             Lease::Primary(touch) => {
-                let own = std::mem::take(&mut routed.asynchronous)
-                    || routed.terms(&client.session.params).asynchronous
-                    || client.session.pins.has(crate::session::Pins::PARAMETER);
+                let told = routed.terms(&client.session.params).asynchronous;
+                let own = told.unwrap_or_else(|| entry.spec.commits_asynchronously())
+                    || set_locally
+                    || client.session.pins.has(Pins::PARAMETER);
                 if own && touch == Touch::Write {
                     topology.is_asynchronous_now();
                 }
@@ -558,7 +573,7 @@ impl<D: Driver> Engine<D> {
         for id in std::mem::take(&mut self.fresh_waits) {
             let waits = |client: &super::Client<D::Socket>| {
                 client.session.held
-                    && client.session.routed.as_ref().is_some_and(|r| r.waits_since.is_some())
+                    && client.session.routed.as_ref().is_some_and(|r| r.waits.is_some())
             };
             if self.clients.get(id).is_some_and(waits) {
                 self.todo.push_back(super::Todo::Client(id));

@@ -21,6 +21,7 @@ mod majors;
 mod monitor;
 mod prepared;
 mod reload;
+mod route;
 mod session;
 mod streaming;
 mod timeouts;
