@@ -344,12 +344,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                     level.at = At::Item;
                 }
             }
-            Word::Values if self.cursor.peek_second().is_some_and(opens) => {
+            Word::Values if self.is_values() => {
                 self.cursor.bump();
                 self.level().at = At::Expression;
             }
             Word::Values => self.name(token),
-            Word::Within if self.cursor.eat_all(&["within", "group"]) => {}
+            Word::Within if self.is_within_group() => {}
             Word::Within => self.name(token),
             Word::With => {
                 self.cursor.bump();
@@ -460,6 +460,22 @@ impl<'a, 'b> Walk<'a, 'b> {
     fn is_distinct_from(&mut self) -> bool {
         self.cursor.eat_all(&["is", "distinct", "from"])
             || self.cursor.eat_all(&["is", "not", "distinct", "from"])
+    }
+
+    /// True before `VALUES (`, but behind a table: there it may be an alias with its columns. What an INSERT has there is
+    /// read as if it were one, and its calls count all the same.
+    fn is_values(&mut self) -> bool {
+        self.level().at != At::Behind && self.cursor.peek_second().is_some_and(opens)
+    }
+
+    /// Eats `WITHIN GROUP` when that is next, and not an alias before GROUP BY.
+    fn is_within_group(&mut self) -> bool {
+        let mut trial = *self.cursor;
+        let found = trial.eat_all(&["within", "group"]) && trial.at_symbol(b'(');
+        if found {
+            *self.cursor = trial;
+        }
+        found
     }
 
     /// Eats `ROWS FROM` when that is next.
