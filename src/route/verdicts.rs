@@ -8,6 +8,7 @@ use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
 use crate::sql::Name;
 use crate::sql::reads::{Hint, Kind, reading};
+use crate::sql::{StatementFacts, StatementKind, facts};
 
 /// Verdicts that one loop remembers.
 const KEPT: usize = 4_096;
@@ -73,6 +74,16 @@ pub fn executed(text: &[u8]) -> Option<Name> {
     }
 }
 
+/// The statement that a PREPARE prepares; of another text, that itself.
+#[must_use]
+pub fn prepared(text: &[u8]) -> &[u8] {
+    let facts = facts(text, LexOptions::default());
+    match facts.statements() {
+        [StatementFacts { kind: StatementKind::Prepare { body, .. }, .. }] => body.of(text),
+        _ => text,
+    }
+}
+
 /// What of a text a standby would run without an error, and do something else.
 #[must_use]
 pub fn of_server(text: &[u8]) -> Option<String> {
@@ -125,6 +136,28 @@ fn place(key: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_ruled_by_what_it_is_and_by_its_comment() {
+        let catalog = Catalog::new(crate::route::catalog::Rows::default(), &[]);
+        let check = |text: &str, expected: Ruling| {
+            assert_eq!(ruling(text.as_bytes(), Some(&catalog)), expected, "{text}");
+        };
+        check("select 1", Ruling::Read);
+        check("set a = 1", Ruling::Session);
+        check("begin", Ruling::Control);
+        check("insert into t values (1)", Ruling::Write);
+        check("select nobody_knows()", Ruling::Unproven);
+        check("select pg_advisory_lock(1)", Ruling::OfServer);
+        check("execute r", Ruling::Executes);
+        check("execute r(nobody_knows())", Ruling::Unproven);
+        check("/* pgweir: primary */ select 1", Ruling::WantsPrimary);
+        check("/* pgweir: replica */ select nobody_knows()", Ruling::WantsReplica);
+        check("/* pgweir: replica */ select pg_advisory_lock(1)", Ruling::OfServer);
+        check("/* pgweir: replica */ delete from t", Ruling::Write);
+        assert_eq!(executed(b"execute r"), Some(Name::new(b"r")));
+        assert_eq!(prepared(b"prepare r (int) as select $1"), b"select $1");
+    }
 
     #[test]
     fn what_was_found_holds_for_what_it_was_judged_by() {

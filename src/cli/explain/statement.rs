@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::super::json;
 use super::super::terms::Held;
 use super::catalog::Inquirer;
+use super::route::Asked;
 use crate::config::{Effective, PoolMode, SessionStateMode, Timeout, TimeoutAction};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Judgement, Rehearsal, Stage};
@@ -35,9 +36,9 @@ struct Guard {
 
 /// What happens, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Decision {
-    what: &'static str,
-    why: String,
+pub(super) struct Decision {
+    pub(super) what: &'static str,
+    pub(super) why: String,
 }
 
 /// The limits that hold for this statement.
@@ -77,10 +78,12 @@ pub(super) fn explain(
         let answers = inquirer.ask(settings, session.parameters(), questions)?;
         judgement = session.judge_told(text, answers);
     }
+    let kept = kept.look(text, &does);
+    let asked = Asked { held, inquirer, session: &session, kept: &kept, before, text };
     Ok(Explanation {
         guard: guard(&judgement),
-        route: route(inquirer.is_some()),
-        session: keeping(settings, &kept.look(text, &does), &does, session.status()),
+        route: asked.route()?,
+        session: keeping(settings, &kept, &does, session.status()),
         timeouts: timeouts(held, &session, &does),
     })
 }
@@ -95,16 +98,6 @@ fn guard(judgement: &Judgement) -> Guard {
         message: Some(finding.message.clone()),
         hint: Some(finding.hint.clone()).filter(|hint| !hint.is_empty()),
     }
-}
-
-fn route(connected: bool) -> Decision {
-    let catalog = if connected {
-        "the catalog was asked where the guard's verdict depends on it"
-    } else {
-        "the catalog was not asked: relations that the text names are taken for ordinary tables"
-    };
-    let why = format!("this version sends every statement to the primary; {catalog}");
-    Decision { what: "primary", why }
 }
 
 /// What becomes of what the session sets.

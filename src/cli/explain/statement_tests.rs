@@ -85,8 +85,75 @@ fn the_guard_says_what_it_does_behind_other_messages() {
 #[test]
 fn the_route_says_what_was_not_asked() {
     let route = &about("select * from t", |_| ())["route"];
-    assert_eq!(route["target"], "primary");
+    assert_eq!(route["target"], "replica");
     assert!(route["reason"].as_str().unwrap().contains("taken for ordinary tables"));
+}
+
+#[test]
+fn the_route_is_that_of_the_statement_in_its_session() {
+    let replicated = "[databases.shop]\nprimary = \"postgres://db/shop\"\nreplicas = [\"postgres://db2/shop\"]\n\
+                      [roles.writer]\nroute = \"primary\"\n";
+    let file = File::new("routes.toml", replicated);
+    let of = |role: &str, messages: &str| {
+        let answer = about(messages, |asked| {
+            asked.config = Some(file.0.clone());
+            asked.role = Some(role.to_owned());
+        });
+        let text = |key: &str| answer["route"][key].as_str().unwrap().to_owned();
+        (text("target"), text("reason"))
+    };
+    for (messages, target, reason) in [
+        ("select * from t", "replica", "only reads"),
+        ("select * from t for update", "primary", "row-locks: it locks rows"),
+        ("select * from t where writes()", "primary", "function-unknown: writes is a function"),
+        ("select nextval('s')", "primary", "function-of-primary: nextval belongs"),
+        ("select * from pg_locks", "primary", "relation-of-server: pg_locks shows"),
+        ("select * from pg_temp.t", "primary", "relation: pg_temp.t is temporary"),
+        ("/* pgweir: primary */ select 1", "primary", "a comment"),
+        ("set pgweir.route = 'primary' | select 1", "primary", "pgweir.route"),
+        ("set search_path = x | select 1", "replica", "only reads"),
+        ("insert into t values (1)", "primary", "write: it writes"),
+        ("begin", "primary", "transaction: "),
+        ("begin | select 1", "primary", "the open transaction is at the primary"),
+        ("begin read only | select 1", "replica", "only reads"),
+        ("begin; set transaction read only | select 1", "primary", "the open transaction"),
+        ("begin | set transaction read only | select 1", "replica", "only reads"),
+        (
+            "begin read only | select nextval('s') | select 1",
+            "primary",
+            "since its first statement",
+        ),
+        ("begin read only | select 1 | select 2", "replica", "since its first statement"),
+        (
+            "begin read only | select 1 | select pg_backend_pid()",
+            "replica",
+            "refused: pg_backend_pid",
+        ),
+        ("begin isolation level serializable read only | select 1", "primary", "READ COMMITTED"),
+        ("create temp table x (a int) | select * from t", "primary", "keeps its server"),
+        ("prepare p as select * from t | execute p", "replica", "only reads"),
+        (
+            "prepare p as select * from t | execute p(writes())",
+            "primary",
+            "function-unknown: writes",
+        ),
+        ("prepare p as delete from t | execute p", "primary", "write: it writes"),
+        ("execute p", "primary", "execute: it runs a prepared statement"),
+        ("declare c cursor for select 1", "replica", "only reads"),
+        ("show transaction_read_only", "primary", "setting: transaction_read_only is"),
+    ] {
+        let (found, why) = of("web", messages);
+        assert_eq!(found, target, "{messages}: {why}");
+        assert!(why.contains(reason), "{messages}: {why}");
+    }
+    assert!(of("writer", "select 1").1.contains("route is \"primary\""));
+    let alone = File::new("alone.toml", CONFIG);
+    let answer = about("select 1", |asked| {
+        asked.config = Some(alone.0.clone());
+        asked.database = Some("shop".into());
+    });
+    assert_eq!(answer["route"]["target"], "primary");
+    assert!(answer["route"]["reason"].as_str().unwrap().contains("no replicas"));
 }
 
 #[test]

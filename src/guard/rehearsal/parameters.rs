@@ -11,9 +11,10 @@ use crate::session::belt;
 use crate::sql::{Action, Name, ParameterUse, Scope, Target, TransactionControl};
 
 /// The parameters that are kept.
-const KEPT: [&[u8]; 6] = [
+const KEPT: [&[u8]; 7] = [
     b"client_encoding",
     b"lock_timeout",
+    b"pgweir.route",
     b"role",
     b"search_path",
     b"standard_conforming_strings",
