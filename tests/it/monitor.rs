@@ -10,6 +10,7 @@ use crate::console::Table;
 use crate::harness::await_event::{secs, wait_for, wait_until};
 use crate::harness::frame::Frame;
 use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
+use crate::harness::proxy::FaultProxy;
 use crate::harness::raw::{Login, RawClient};
 use crate::harness::{front, http};
 
@@ -363,4 +364,32 @@ fn who_is_known_only_by_its_own_login_lets_the_servers_be_asked_at_once() {
     assert_eq!(watched.stands(cluster.primary()), up("primary", 1, 0));
     watched.wait("reads", SOON, cluster.replica(0), |line| line.at("reads") == "1");
     assert_eq!(watched.line(cluster.replica(0)).at("share"), "1000", "it has never been down");
+}
+
+#[test]
+fn a_standby_that_is_far_away_or_cut_off_is_asked_as_well() {
+    let cluster = front::shop_options().replicas(1).start().unwrap();
+    let primary = cluster.primary();
+    let proxy = FaultProxy::to(cluster.replica(0).address());
+    // A login takes longer than a probe may, an answer does not.
+    proxy.to_server(|flow| flow.delay(Duration::from_millis(400)));
+    let url = format!("postgres://{}/shop?sslmode=disable", proxy.address());
+    let (mut watched, _client) = Watched::start(before(&[primary]).replica("shop", &url));
+    let port = format!(":{}", proxy.address().port());
+    let mut wait = |what: &str, reads: &str| {
+        let began = Instant::now();
+        wait_until(what, SOON, || {
+            let lines = watched.lines();
+            let line = lines.iter().find(|line| line.at("node").ends_with(&port));
+            line.expect("its line").at("reads") == reads
+        });
+        began.elapsed()
+    };
+    wait("reads far away", "1");
+    // Nothing comes through any more, and nothing says so.
+    proxy.to_client(|flow| flow.stall_after(0));
+    let took = wait("no reads", "0");
+    println!("a server that is cut off is seen after {took:?}");
+    proxy.heal();
+    println!("it is read again after {:?}", wait("reads again", "1"));
 }
