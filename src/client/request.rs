@@ -39,11 +39,44 @@ pub enum Part<'a> {
 /// How far the request at the front of `input` goes.
 #[must_use]
 pub fn extent(input: &[u8]) -> Extent {
+    look(input).0
+}
+
+/// The same, and whether its first message says all that there is to say of statements: what comes behind it runs what it
+/// has prepared or bound.
+#[must_use]
+pub fn look(input: &[u8]) -> (Extent, bool) {
+    let mut simple = true;
+    let extent = walk(input, &mut simple);
+    (extent, simple)
+}
+
+/// Whether a message behind the first one of a batch, `first`, is about nothing but what that has prepared or bound
+/// without a name.
+#[inline]
+fn follows(first: u8, message: u8, body: &[u8]) -> bool {
+    match message {
+        tag::SYNC => true,
+        tag::EXECUTE => body.first() == Some(&0),
+        tag::DESCRIBE => body == b"P\0",
+        tag::BIND => first == tag::PARSE && body.starts_with(b"\0\0"),
+        _ => false,
+    }
+}
+
+fn walk(input: &[u8], simple: &mut bool) -> Extent {
     let mut pos = 0;
+    let first = input.first().copied().unwrap_or_default();
+    // Of a Parse with a name, Binds are to be looked at.
+    *simple = !(first == tag::PARSE && input.get(HEADER_LEN) != Some(&0));
     loop {
         let Ok(next) = header(&input[pos..], LONGEST_REQUEST) else { return Extent::Open };
         let Some(next) = next else { break };
         let end = pos + next.frame_len();
+        if pos > 0 && *simple {
+            let body = input.get(pos + HEADER_LEN..end);
+            *simple = body.is_some_and(|body| follows(first, next.tag, body));
+        }
         match next.tag {
             tag::QUERY if pos == 0 && end <= input.len() => return Extent::Whole(end),
             tag::QUERY if pos == 0 => return Extent::Open,
@@ -115,6 +148,8 @@ mod tests {
         for end in 1..bytes.len() {
             assert_eq!(extent(&bytes[..end]), Extent::Unfinished(end), "{end}");
         }
+        // Its Parse has a name.
+        assert_eq!(look(&bytes), (whole, false));
         let parts: Vec<Part<'_>> = parts(&bytes).collect();
         let expected = [
             Part::Text(b"select 1", Some(b"s")),
@@ -124,6 +159,27 @@ mod tests {
             Part::Nothing,
         ];
         assert_eq!(parts, expected);
+    }
+
+    #[test]
+    fn a_simple_batch_is_about_one_statement() {
+        let batch = |messages: &[&[u8]]| {
+            let mut bytes = messages.concat();
+            build::sync(&mut bytes);
+            look(&bytes).1
+        };
+        let mut unnamed = Vec::new();
+        build::parse(&mut unnamed, b"", b"select 1\0\0\0");
+        let bind: &[u8] = b"B\0\0\0\x0c\0\0\0\0\0\0\0\0";
+        let named: &[u8] = b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0";
+        let (portal, execute): (&[u8], &[u8]) = (b"D\0\0\0\x06P\0", b"E\0\0\0\x09\0\0\0\0\0");
+        assert!(batch(&[&unnamed, bind, portal, execute]));
+        assert!(batch(&[named, portal, execute]));
+        assert!(batch(&[bind, execute]));
+        assert!(!batch(&[&unnamed, named, execute]));
+        assert!(!batch(&[named, execute, named, execute]));
+        assert!(!batch(&[named, execute, &unnamed]));
+        assert!(!batch(&[named, b"D\0\0\0\x07Ss\0"]));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub struct Topology {
     written: LastWrite,
     asynchronous: AtomicBool,
     picture: ArcSwap<Picture>,
+    shown: AtomicU64,
     figures: Mutex<Figures>,
 }
 
@@ -107,6 +108,7 @@ impl Topology {
             written: LastWrite::default(),
             asynchronous: AtomicBool::default(),
             picture: ArcSwap::from_pointee(Picture::unknown(nodes.len())),
+            shown: AtomicU64::default(),
             nodes: nodes.into(),
         })
     }
@@ -219,9 +221,19 @@ impl Topology {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The version of the picture that is shown.
+    #[must_use]
+    #[inline]
+    pub fn shown(&self) -> u64 {
+        self.shown.load(Ordering::Acquire)
+    }
+
     /// They stand like this now.
     pub fn show(&self, picture: Picture) {
+        let version = picture.version;
         self.picture.store(Arc::new(picture));
+        // After the picture: whoever sees the number finds that picture or a newer one.
+        self.shown.store(version, Ordering::Release);
     }
 }
 

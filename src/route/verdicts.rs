@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::shape::Shape;
+use super::shape;
 use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
 use crate::sql::Name;
@@ -115,12 +115,20 @@ pub fn of_server(text: &[u8]) -> Option<String> {
 }
 
 /// The verdicts that were found last, each in the place that its text's hash gives it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Verdicts {
     /// Empty until the first one.
     places: Vec<Option<(u64, Ruling)>>,
     /// Secret, so that nobody can choose texts with one hash.
     hasher: RandomState,
+    seed: u64,
+}
+
+impl Default for Verdicts {
+    fn default() -> Self {
+        let hasher = RandomState::default();
+        Verdicts { places: Vec::new(), seed: hasher.hash_one(0_u64), hasher }
+    }
 }
 
 impl Verdicts {
@@ -137,8 +145,8 @@ impl Verdicts {
     /// The same of a text that may have literals of its own: texts of one shape are ruled alike.
     #[must_use]
     pub fn key_of_shape(&self, text: &[u8], judged_by: u64) -> u64 {
-        match Shape::of(text) {
-            Some(shape) => self.key(shape.as_bytes(), !judged_by),
+        match shape::hash(text, self.seed ^ judged_by.rotate_left(32)) {
+            Some(hash) => hash,
             None => self.key(text, judged_by),
         }
     }

@@ -73,7 +73,7 @@ use crate::pool::board::Occupancy;
 use crate::pool::share::Standing;
 use crate::pool::{Fleet, Pool, PoolSpec};
 use crate::prepared::{Numbers, Repeats, Statements, Texts};
-use crate::route::{Shelf, Verdicts};
+use crate::route::{Picture, Shelf, Verdicts};
 use crate::server::{Server, User};
 use crate::session::{ParamSet, ParamSets, Pins};
 use crate::sql::Name;
@@ -175,6 +175,8 @@ struct PoolEntry {
     fleet: Option<Arc<Fleet>>,
     /// The pools for reads of each of them.
     readers: Box<[PoolId]>,
+    /// How they stand, as this loop has seen it last.
+    picture: Arc<Picture>,
     /// What is known of its database, where there are several servers.
     shelf: Option<Arc<Shelf>>,
 }
@@ -602,6 +604,7 @@ impl<D: Driver> Engine<D> {
             listener_encoding: None,
             fleet: None,
             readers: [].into(),
+            picture: Arc::new(Picture::unknown(0)),
             shelf: None,
         });
         self.find_fleet(id);

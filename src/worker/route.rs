@@ -10,7 +10,7 @@ use super::from_client::Next;
 
 use super::refuse::{Refused, Stands};
 use super::{Engine, PoolEntry};
-use crate::client::request::{Extent, Part, extent, parts};
+use crate::client::request::{Extent, Part, extent, look, parts};
 use crate::client::{Lease, Sending, Touch, Wish};
 use crate::config::{Consistency, Reads, Strategy};
 use crate::deadline::Deadline;
@@ -188,7 +188,8 @@ impl<D: Driver> Engine<D> {
         if terms.isolated && !policy.all_to_replicas {
             return primary(Why::Isolation);
         }
-        let len = match extent(front) {
+        let (extent, simple) = look(front);
+        let len = match extent {
             Extent::Whole(len) => len,
             Extent::Unfinished(there) => return (Way::Unfinished(there + 1), 0),
             Extent::Open if policy.rejects_writes => {
@@ -196,8 +197,10 @@ impl<D: Driver> Engine<D> {
             }
             Extent::Open => return primary(Why::OpenBatch),
         };
-        let nature =
-            if terms.usual { self.nature(id, &front[..len]) } else { Nature::Other(Why::Unproven) };
+        let nature = match terms.usual {
+            true => self.nature(id, &front[..len], simple),
+            false => Nature::Other(Why::Unproven),
+        };
         let wants_replica = terms.route == Some(Wish::Replica);
         let way = match nature {
             Nature::Other(Why::Write) if policy.rejects_writes => {
@@ -236,19 +239,20 @@ impl<D: Driver> Engine<D> {
         if !terms.is_some_and(|terms| terms.usual) {
             return policy.all_to_replicas;
         }
-        match self.nature(id, request) {
+        match self.nature(id, request, false) {
             Nature::Reads | Nature::MayRead | Nature::Harmless | Nature::Controls => true,
             Nature::Other(Why::Unproven) => policy.all_to_replicas || wants_replica,
             Nature::Other(_) => false,
         }
     }
 
-    /// What all the texts of a whole request are.
-    fn nature(&mut self, id: ClientId, request: &[u8]) -> Nature {
+    /// What all the texts of a whole request are. `simple`: the first message says it all.
+    fn nature(&mut self, id: ClientId, request: &[u8], simple: bool) -> Nature {
+        let messages = if simple { 1 } else { MOST_PARTS + 1 };
         let mut nature: Option<Nature> = None;
         // Statements that the batch itself has parsed: they have been judged.
         let mut parsed: Vec<&[u8]> = Vec::new();
-        for (n, part) in parts(request).enumerate() {
+        for (n, part) in parts(request).take(messages).enumerate() {
             if n >= MOST_PARTS {
                 return Nature::Other(Why::OpenBatch);
             }
@@ -420,6 +424,7 @@ impl<D: Driver> Engine<D> {
     /// The node that a client may read from.
     pub(super) fn choose(&mut self, id: ClientId, policy: Policy) -> Choice {
         let Some(client) = self.clients.get(id) else { return Choice::NoneReadable };
+        self.pools[client.pool.0 as usize].look_at_fleet();
         let entry = &self.pools[client.pool.0 as usize];
         let (Some(fleet), Some(routed)) = (&entry.fleet, &client.session.routed) else {
             return Choice::NoneReadable;
@@ -461,7 +466,7 @@ impl<D: Driver> Engine<D> {
             // In steps of one share.
             Strategy::RoundRobin => self.random.wrapping_add(1_000),
         };
-        let choice = topology.picture().choose(&marks, weight, busy, random);
+        let choice = entry.picture.choose(&marks, weight, busy, random);
         self.random = random;
         if choice == Choice::NoneFresh {
             topology.want();
@@ -550,7 +555,7 @@ impl<D: Driver> Engine<D> {
                 }
                 let to_the_end = own || topology.is_asynchronous();
                 let begun = topology.begun();
-                let at = match topology.picture().primary {
+                let at = match entry.picture.primary {
                     PrimaryIs::Node(node) => Some((node, entry.life_of(node))),
                     PrimaryIs::Nobody(_) | PrimaryIs::Several(_) => None,
                 };
@@ -584,9 +589,18 @@ impl<D: Driver> Engine<D> {
 }
 
 impl PoolEntry {
+    /// Takes the picture of its fleet over, if there is a new one.
+    #[inline]
+    fn look_at_fleet(&mut self) {
+        if let Some(fleet) = &self.fleet
+            && fleet.topology.shown() != self.picture.version
+        {
+            self.picture = fleet.topology.picture().clone();
+        }
+    }
+
     /// In which life a node of its fleet is.
     fn life_of(&self, node: usize) -> u32 {
-        let picture = self.fleet.as_ref().map(|fleet| fleet.topology.picture());
-        picture.and_then(|picture| Some(picture.nodes.get(node)?.life)).unwrap_or_default()
+        self.picture.nodes.get(node).map_or(0, |node| node.life)
     }
 }
