@@ -10,6 +10,7 @@ use std::path::Path;
 mod asked;
 mod catalog;
 mod lines;
+mod route;
 mod statement;
 #[cfg(test)]
 mod statement_tests;

@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, PoolId, ServerId};
 use crate::prepared::StatementId;
-use crate::route::verdicts::{executed, of_server};
+use crate::route::verdicts::{executed, of_server, prepared};
 use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
 use crate::session::Pins;
 use crate::sql::LexOptions;
@@ -301,6 +301,7 @@ impl<D: Driver> Engine<D> {
         let entry = &self.pools[client.pool.0 as usize];
         let content = self.statements.content(statement);
         let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = if self.statements.is_sql(statement) { prepared(text) } else { text };
         let key = self.verdicts.key(text, entry.judged_by());
         if let Some(ruling) = self.verdicts.get(key) {
             return ruling;

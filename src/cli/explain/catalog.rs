@@ -3,6 +3,8 @@
 //! Owns a connection for each question that comes up, as the role that the pool's servers are logged in as, with the
 //! session's `search_path` and role, read-only and short. Only refusals come to questions, so few statements need one.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,14 @@ use tokio::runtime::Runtime;
 
 use crate::auth::ServerCredential;
 use crate::config::Effective;
-use crate::dial::{Chain, Dialler, Errand, Identity, ask_relation, leave};
+use crate::dial::{
+    Chain, Connected, Dialler, Errand, Identity, ask_relation, leave, read_snapshot,
+};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Answer, Question};
 use crate::login::Edition;
 use crate::process::prepare::Prepared;
+use crate::route::Catalog;
 
 /// How long a connection and its answers may take, where the configuration does not say.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -27,6 +32,8 @@ pub(in super::super) struct Inquirer {
     edition: Edition,
     dialler: Arc<Dialler>,
     runtime: Runtime,
+    /// What has been read whole for proofs of reads, by database and the role that read it.
+    read: RefCell<BTreeMap<(String, String), Arc<Catalog>>>,
 }
 
 impl Inquirer {
@@ -38,7 +45,30 @@ impl Inquirer {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
         dialler.use_contexts(prepared.contexts);
-        Ok(Self { edition: prepared.edition, dialler, runtime })
+        let read = RefCell::default();
+        Ok(Self { edition: prepared.edition, dialler, runtime, read })
+    }
+
+    /// What the names in a database with replicas mean, read once.
+    ///
+    /// # Errors
+    /// The server cannot be reached or does not answer: what to say.
+    pub(super) fn catalog(&self, settings: &Effective) -> Result<Arc<Catalog>, String> {
+        let key = (settings.database.name.clone(), settings.logs_in_as().to_owned());
+        if let Some(known) = self.read.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let credential = self.edition.server_credential(settings);
+        let parameters = vec![("application_name", "pgweir explain")];
+        let safe = &settings.database.routing.replica_safe_functions;
+        let reading = async {
+            let connected = self.dial(settings, credential, parameters).await?;
+            let read = read_snapshot(connected, safe).await;
+            read.map_err(|error| format!("the catalog cannot be read: {error}"))
+        };
+        let catalog = Arc::new(self.runtime.block_on(reading)?);
+        self.read.borrow_mut().insert(key, catalog.clone());
+        Ok(catalog)
     }
 
     /// The answers to questions of a session.
@@ -72,21 +102,7 @@ impl Inquirer {
             let value = session.value(name.as_bytes()).map(str::from_utf8);
             parameters.extend(value.and_then(Result::ok).map(|value| (name, value)));
         }
-        let database = &settings.database;
-        let errand = Errand {
-            target: &database.primary,
-            identity: Identity {
-                role: settings.logs_in_as(),
-                database: &database.server_database,
-                credential,
-                parameters,
-            },
-            limit: Some(settings.connect_timeout.as_duration().unwrap_or(LIMIT)),
-        };
-        let dialled = self.dialler.dial(errand).await;
-        let mut connected = dialled.map_err(|error| {
-            format!("cannot ask the catalog of {}: {}", database.name, Chain(&error))
-        })?;
+        let mut connected = self.dial(settings, credential, parameters).await?;
         let mut answers = Vec::new();
         for question in questions {
             let asked = ask_relation(&mut connected, &question, true);
@@ -99,5 +115,28 @@ impl Inquirer {
         }
         leave(connected).await;
         Ok(answers)
+    }
+
+    async fn dial(
+        &self,
+        settings: &Effective,
+        credential: Option<ServerCredential>,
+        parameters: Vec<(&str, &str)>,
+    ) -> Result<Connected, String> {
+        let database = &settings.database;
+        let errand = Errand {
+            target: &database.primary,
+            identity: Identity {
+                role: settings.logs_in_as(),
+                database: &database.server_database,
+                credential,
+                parameters,
+            },
+            limit: Some(settings.connect_timeout.as_duration().unwrap_or(LIMIT)),
+        };
+        let dialled = self.dialler.dial(errand).await;
+        dialled.map_err(|error| {
+            format!("cannot ask the catalog of {}: {}", database.name, Chain(&error))
+        })
     }
 }

@@ -8,10 +8,12 @@ use std::fmt::Write as _;
 use super::super::json;
 use super::super::terms::Held;
 use super::catalog::Inquirer;
+use super::route::{Circumstances, Journey};
 use crate::config::{Effective, PoolMode, SessionStateMode, Timeout, TimeoutAction};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Judgement, Rehearsal, Stage};
 use crate::pool::spec::belt_of;
+use crate::route::Topology;
 use crate::session::facts::effects;
 use crate::session::{Kept, KeptSoFar, Limit, OwnLimits, TextEffects, Timing};
 use crate::wire::TransactionStatus;
@@ -62,13 +64,32 @@ pub(super) fn explain(
     let settings = &held.settings;
     let mut session = Rehearsal::new(Stage::of(settings), parameters);
     let mut kept = KeptSoFar::default();
+    let mut journey = Journey::default();
+    let catalog = match inquirer {
+        Some(inquirer) if Topology::of(&settings.database).is_some() => {
+            Some(inquirer.catalog(settings)?)
+        }
+        Some(_) | None => None,
+    };
+    let catalog = catalog.as_deref();
     for text in before {
         let text = text.as_bytes();
+        let does = effects(text);
+        let is_pinned = is_pinned(settings, &kept.look(text, &does));
+        // As it was read, but for the transaction that it leaves.
+        let was = session.clone();
         session.play(text);
-        kept.ran(text, &effects(text), session.status());
+        let who = Circumstances { held, session: &was, is_pinned, catalog };
+        journey.ran(text, &does, &who, session.status());
+        kept.ran(text, &does, session.status());
     }
     let text = sql.as_bytes();
     let does = effects(text);
+    let keeps = kept.look(text, &does);
+    let is_pinned = is_pinned(settings, &keeps);
+    let who = Circumstances { held, session: &session, is_pinned, catalog };
+    let (place, why) = journey.look(text, &who);
+    let route = Decision { what: place.word(), why };
     let mut judgement = session.judge(text);
     if let Some(inquirer) = inquirer
         && !judgement.questions.is_empty()
@@ -79,8 +100,8 @@ pub(super) fn explain(
     }
     Ok(Explanation {
         guard: guard(&judgement),
-        route: route(inquirer.is_some()),
-        session: keeping(settings, &kept.look(text, &does), &does, session.status()),
+        route,
+        session: keeping(settings, &keeps, &does, session.status()),
         timeouts: timeouts(held, &session, &does),
     })
 }
@@ -97,14 +118,9 @@ fn guard(judgement: &Judgement) -> Guard {
     }
 }
 
-fn route(connected: bool) -> Decision {
-    let catalog = if connected {
-        "the catalog was asked where the guard's verdict depends on it"
-    } else {
-        "the catalog was not asked: relations that the text names are taken for ordinary tables"
-    };
-    let why = format!("this version sends every statement to the primary; {catalog}");
-    Decision { what: "primary", why }
+/// Whether a session keeps its server since before a text.
+fn is_pinned(settings: &Effective, kept: &Kept) -> bool {
+    settings.pool_mode == PoolMode::Session || !kept.before.is_none()
 }
 
 /// What becomes of what the session sets.

@@ -1,4 +1,5 @@
-//! Parameters of a rehearsed session that decide how its texts are read, what their names mean and which limits hold.
+//! Parameters of a rehearsed session that decide how its texts are read, what their names mean, which limits hold and where
+//! they run.
 //!
 //! Owns their values through transactions and savepoints, as the server keeps them. Deliberately absent: every other
 //! parameter; what sets a parameter unseen.
@@ -11,9 +12,12 @@ use crate::session::belt;
 use crate::sql::{Action, Name, ParameterUse, Scope, Target, TransactionControl};
 
 /// The parameters that are kept.
-const KEPT: [&[u8]; 6] = [
+const KEPT: [&[u8]; 9] = [
     b"client_encoding",
+    b"default_transaction_isolation",
+    b"default_transaction_read_only",
     b"lock_timeout",
+    b"pgweir.route",
     b"role",
     b"search_path",
     b"standard_conforming_strings",
