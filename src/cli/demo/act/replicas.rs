@@ -7,7 +7,7 @@
 
 mod visitor;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -20,8 +20,8 @@ use crate::cli::demo::screen::{Screen, thousands};
 use crate::cli::demo::stage::{DATABASE, SPREAD_DATABASE, Stage};
 use crate::cluster::{ClusterError, Node, Shutdown};
 
-/// Clients that come and go on reading, and write now and then.
-const CLIENTS: u32 = 20;
+/// Clients that read, pause, and write now and then.
+const CLIENTS: u32 = 100;
 /// Of so many steps of a client one is a write, which is read back at once.
 const READS_TO_A_WRITE: u32 = 20;
 /// How long they are watched before anything happens to a server.
@@ -83,12 +83,16 @@ pub(super) async fn play(
     let mut measured = Measured::default();
     wait_for_reads(&mut console, &mut probe).await?;
 
-    let before = routed(&mut console).await.map_err(broken)?;
+    let before = ways(&mut console).await.map_err(broken)?;
     let crowd = Crowd::enter(stage.spread_login(), CLIENTS, 1, READS_TO_A_WRITE).await?;
     sleep(length.min(LENGTH)).await;
     measured.calm = crowd.leave().await?;
-    measured.offloaded = routed(&mut console).await.map_err(broken)?.saturating_sub(before);
+    let ways = since(&before, ways(&mut console).await.map_err(broken)?);
+    measured.offloaded = offloaded(&ways);
     print_visits(screen, "both are up", &measured.calm);
+    for ((target, reason), requests) in &ways {
+        screen.figure("", format_args!("SHOW ROUTE: {target}, {reason}: {}", thousands(*requests)));
+    }
 
     measured.still = stand_still(stage, &mut probe).await?;
     wait_for_reads(&mut console, &mut probe).await?;
@@ -134,18 +138,31 @@ pub(super) async fn play(
     Ok(claims)
 }
 
-/// Requests of the database that have gone to a replica, by the console.
-async fn routed(console: &mut Client) -> Result<u64, ClientError> {
+/// Requests of the database by target and reason, as the console shows them.
+type Ways = BTreeMap<(String, String), u64>;
+
+async fn ways(console: &mut Client) -> Result<Ways, ClientError> {
     let answer = console.query("SHOW ROUTE").await?;
-    let count = |row: &Vec<Option<String>>| match row.as_slice() {
-        [Some(database), _, Some(target), _, Some(requests)]
-            if database == SPREAD_DATABASE && target == "replica" =>
-        {
-            requests.parse::<u64>().ok()
-        }
-        _ => None,
+    let count = |row: Vec<Option<String>>| {
+        let [database, _, target, reason, requests] = <[_; 5]>::try_from(row).ok()?;
+        let is_ours = database? == SPREAD_DATABASE;
+        Some(((target?, reason?), requests?.parse::<u64>().ok()?)).filter(|_| is_ours)
     };
-    Ok(answer.rows.iter().filter_map(count).sum())
+    Ok(answer.rows.into_iter().filter_map(count).collect())
+}
+
+/// What has come since.
+fn since(before: &Ways, mut now: Ways) -> Ways {
+    for (way, requests) in &mut now {
+        *requests = requests.saturating_sub(before.get(way).copied().unwrap_or(0));
+    }
+    now.retain(|_, requests| *requests > 0);
+    now
+}
+
+/// Those that went to a replica.
+fn offloaded(ways: &Ways) -> u64 {
+    ways.iter().filter(|((target, _), _)| target == "replica").map(|(_, requests)| requests).sum()
 }
 
 /// Waits until a read of this session goes to the replica.
@@ -153,9 +170,9 @@ async fn wait_for_reads(console: &mut Client, reader: &mut Client) -> Result<(),
     let broken = |error: ClientError| DemoError::Broken(error.to_string());
     let end = Instant::now() + PATIENCE;
     loop {
-        let before = routed(console).await.map_err(broken)?;
+        let before = offloaded(&ways(console).await.map_err(broken)?);
         reader.query("SELECT count(*) FROM visits WHERE nonce = 0").await.map_err(broken)?;
-        if routed(console).await.map_err(broken)? > before {
+        if offloaded(&ways(console).await.map_err(broken)?) > before {
             return Ok(());
         }
         if Instant::now() >= end {

@@ -12,8 +12,8 @@ use crate::cli::demo::client::{Client, ClientError, Login};
 use crate::cli::demo::error::DemoError;
 use crate::wire::report::Severity;
 
-/// The pause after each step.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pause after each step. A session that reads without any stays with the primary for as long, where others write.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An acknowledged row.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ impl Crowd {
     pub(super) async fn wait_for_a_write_at(&self, port: u16, at_most: Duration) {
         let written = async {
             while self.signs.last_port.load(Ordering::Relaxed) != port {
-                sleep(PAUSE).await;
+                sleep(Duration::from_millis(5)).await;
             }
         };
         // What came of it is in the visits.
