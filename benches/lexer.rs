@@ -1,5 +1,5 @@
 //! How long lexing, the facts and the guard's commands of a text take, per text: run with `cargo bench --bench lexer`.
-//! For an ordinary text `commands` is the look that says so (`is_ordinary`). `first sight` is all that a text costs when it
+//! `proof` is what its reading costs, once where there are replicas. For an ordinary text `commands` is the look that says so (`is_ordinary`). `first sight` is all that a text costs when it
 //! comes as a Query: what it does to its session and to objects; `known` the same of one that has come twice before.
 
 use std::cell::RefCell;
@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use pgweir::prepared::{Known, Texts};
+use pgweir::sql::reads::reading;
 use pgweir::sql::{LexOptions, Lexer, commands, facts};
 
 fn main() {
@@ -47,6 +48,7 @@ fn main() {
         let lexed = time(text, |text| Lexer::new(text, LexOptions::default()).count());
         let found = time(text, |text| facts(text, LexOptions::default()).count());
         let told = time(text, |text| commands(text, LexOptions::default()).found().len());
+        let proven = time(text, |text| reading(text, LexOptions::default()).functions.len());
         let read = time(text, |text| usize::from(Known::of(text).effects.commands));
         let mut texts = Texts::default();
         // From its second time on it is kept.
@@ -55,7 +57,7 @@ fn main() {
         let kept = time(text, |text| usize::from(texts.borrow_mut().look(text).effects.commands));
         println!(
             "{name:<30} {:>6} bytes  lex {lexed:>9.1} ns  facts {found:>9.1} ns  commands {told:>9.1} ns  \
-             first sight {read:>9.1} ns  known {kept:>9.1} ns",
+             proof {proven:>9.1} ns  first sight {read:>9.1} ns  known {kept:>9.1} ns",
             text.len()
         );
     }

@@ -27,6 +27,8 @@ pub struct Guarded {
     pub history: History,
     portals: Vec<Portal>,
     own: Vec<Own>,
+    /// There are more of them than are remembered.
+    own_beyond: bool,
     catalog: Asking,
     /// What was found last, and counted; until the next ReadyForQuery.
     told: Option<u64>,
@@ -36,7 +38,7 @@ pub struct Guarded {
     watched: bool,
 }
 
-/// A portal whose text has commands: it is judged again when it runs.
+/// A portal whose text has commands, or that shapes a transaction with a history: it is judged again when it runs.
 #[derive(Clone, Debug)]
 struct Portal {
     /// Of its name.
@@ -46,9 +48,12 @@ struct Portal {
 
 /// A statement with commands that only its server knows by name.
 #[derive(Clone, Debug)]
-struct Own {
+pub struct Own {
     name: Box<[u8]>,
-    text: Arc<[u8]>,
+    /// Its text.
+    pub text: Arc<[u8]>,
+    /// It is transaction control and nothing else.
+    pub only_controls: bool,
 }
 
 /// Whether the catalog is asked about a text.
@@ -99,7 +104,15 @@ impl Guarded {
     pub fn is_blank(&self) -> bool {
         let asks = !matches!(self.catalog, Asking::No);
         let told = self.told.is_some() || !self.warned.is_empty();
-        !asks && !told && self.portals.is_empty() && self.own.is_empty() && self.history.is_empty()
+        let own = self.own_beyond || !self.own.is_empty();
+        !asks && !told && !own && self.portals.is_empty() && self.history.is_empty()
+    }
+
+    /// A text is judged now that runs when nobody follows it: nothing is new to it, nor to what runs beside it, and the
+    /// catalog is not asked, for what it says now need not be so by then.
+    pub fn judges_for_later(&mut self, text: &[u8], now: Tick) {
+        self.history.lose();
+        self.catalog = Asking::Answered { text: mark(text), at: now, catalog: Box::default() };
     }
 
     /// The catalog is asked about a text.
@@ -165,13 +178,15 @@ impl Guarded {
         self.portals.retain(|portal| portal.hash != hash);
     }
 
-    /// A portal has been bound to a text with commands. False where that cannot be remembered.
-    pub fn binds(&mut self, hash: u64, text: &Arc<[u8]>) -> bool {
-        let fits = self.portals.len() < PORTALS_MAX && text.len() <= PORTAL_TEXT_MAX;
-        if fits {
-            self.portals.push(Portal { hash, text: text.clone() });
-        }
-        fits
+    /// Whether it can be remembered that a portal is bound to a text.
+    #[must_use]
+    pub fn may_bind(&self, text: &[u8]) -> bool {
+        self.portals.len() < PORTALS_MAX && text.len() <= PORTAL_TEXT_MAX
+    }
+
+    /// A portal has been bound to a text with commands.
+    pub fn binds(&mut self, hash: u64, text: &Arc<[u8]>) {
+        self.portals.push(Portal { hash, text: text.clone() });
     }
 
     /// What a portal runs, where that has commands.
@@ -179,6 +194,13 @@ impl Guarded {
     pub fn portal(&self, hash: u64) -> Vec<Arc<[u8]>> {
         let bound = self.portals.iter().filter(|portal| portal.hash == hash);
         bound.map(|portal| portal.text.clone()).collect()
+    }
+
+    /// Whether transaction control matters: there is something that it may end, or a portal may make it.
+    #[must_use]
+    #[inline]
+    pub fn follows_controls(&self) -> bool {
+        self.has_portals() || !self.history.is_empty()
     }
 
     /// Whether any portal of a text with commands is bound.
@@ -190,23 +212,28 @@ impl Guarded {
 
     /// A statement with commands gets a name that only its server knows. False where that cannot be remembered. Whether
     /// the name is free is the server's to say, so it may mean any text that it was given.
-    pub fn names(&mut self, name: &[u8], text: &[u8]) -> bool {
+    pub fn names(&mut self, name: &[u8], text: &[u8], only_controls: bool) -> bool {
         if self.own.iter().any(|own| *own.name == *name && *own.text == *text) {
             return true;
         }
         let held: usize = self.own.iter().map(|own| own.name.len() + own.text.len()).sum();
         let fits = held + name.len() + text.len() <= OWN_BYTES_MAX;
         if fits {
-            self.own.push(Own { name: name.into(), text: text.into() });
+            self.own.push(Own { name: name.into(), text: text.into(), only_controls });
         }
+        self.own_beyond |= !fits;
         fits
     }
 
-    /// What a name that only the server knows may mean, where that has commands.
+    /// Whether statements that only the server knows have commands and are not remembered.
     #[must_use]
-    pub fn named(&self, name: &[u8]) -> Vec<Arc<[u8]>> {
-        let named = self.own.iter().filter(|own| *own.name == *name);
-        named.map(|own| own.text.clone()).collect()
+    pub fn forgets_names(&self) -> bool {
+        self.own_beyond
+    }
+
+    /// What a name that only the server knows may mean, where that has commands.
+    pub fn named(&self, name: &[u8]) -> impl Iterator<Item = &Own> {
+        self.own.iter().filter(move |own| *own.name == *name)
     }
 
     /// A ReadyForQuery came. `failed`: its unit has failed; `before`: what the one before said.
@@ -230,6 +257,7 @@ impl Guarded {
         self.watched = false;
         self.portals.clear();
         self.own.clear();
+        self.own_beyond = false;
         self.history.transaction_ended(false);
         self.history.temporary_tables_gone();
     }

@@ -127,8 +127,9 @@ pub struct Routed {
     pub replies: Vec<u8>,
     /// The transaction that has begun and has no server yet.
     pub begun: Option<Box<Begun>>,
-    /// Since when its request waits for a replica to catch up.
-    pub waits_since: Option<Tick>,
+    /// Since when its request waits for a replica to catch up, and with what: what others write meanwhile is not its
+    /// concern.
+    pub waits: Option<(Tick, Marks)>,
     terms: Terms,
     /// The parameters that `terms` were read from.
     read_from: Option<Arc<ParamSet>>,

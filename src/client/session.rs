@@ -84,6 +84,8 @@ pub struct Session {
     pub portal_timing: Timing,
     /// A portal with a name may shape the transaction: when it runs is not followed.
     pub portal_controls: bool,
+    /// The unnamed portal shapes the transaction, and the guard does not follow it: there was nothing to end.
+    pub unnamed_controls: bool,
     /// What the guard knows of it; none for most.
     pub guarded: Option<Box<Guarded>>,
     /// What routing knows of it; none where its database has one server.
@@ -168,6 +170,7 @@ impl Session {
             portal_steps: None,
             portal_timing: Timing::Plain,
             portal_controls: false,
+            unnamed_controls: false,
             guarded: None,
             routed: None,
             registration,
@@ -290,9 +293,15 @@ impl Session {
     #[must_use]
     #[inline]
     pub fn reads_once(&self) -> bool {
-        let once =
+        self.routed.as_deref().is_some_and(|routed| !routed.request.is_empty())
+    }
+
+    /// Whether the primary may run what a replica refuses to run for it.
+    #[must_use]
+    pub fn may_ask_the_primary(&self) -> bool {
+        let at_replica =
             |routed: &Routed| matches!(routed.lease, Lease::Reader { what: Sending::Request, .. });
-        self.routed.as_deref().is_some_and(once)
+        self.may_run_again() && self.routed.as_deref().is_some_and(at_replica)
     }
 
     /// Whether all that a replica was to run for it can be run again.

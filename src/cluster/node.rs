@@ -165,6 +165,22 @@ impl Node {
         Err(self.not_ready("the promotion"))
     }
 
+    /// Makes it a streaming replica of another server that it has its data from, or whose data it has up to its own end:
+    /// from its next start on, or where it is a replica already, after [`Node::reload`].
+    pub fn follow(&self, primary: &Node) -> Result<(), ClusterError> {
+        let signal = self.data_folder().join("standby.signal");
+        if !signal.exists() {
+            super::folders::write_private(&signal, "", Account::for_postgres())?;
+        }
+        let name = self.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.add_conf(&format!(
+            "primary_conninfo = 'host={} port={} user=postgres application_name={}'",
+            primary.socket_folder().display(),
+            primary.port(),
+            name.unwrap_or_default()
+        ))
+    }
+
     /// Reads the configuration files again.
     pub fn reload(&self) -> Result<(), ClusterError> {
         self.sql("postgres", "SELECT pg_reload_conf()").map(drop)

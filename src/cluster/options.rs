@@ -195,7 +195,7 @@ impl ClusterOptions {
             folders::create_private(&node.socket_folder(), account)?;
             self.configure(&node)?;
             if let Some(primary) = nodes.first() {
-                follow(&node, primary, &name)?;
+                node.follow(primary)?;
             }
             nodes.push(node);
         }
@@ -269,17 +269,6 @@ impl ClusterOptions {
         }
         Ok(())
     }
-}
-
-/// Makes a node that was copied from the same template a streaming replica of `primary`.
-fn follow(node: &Node, primary: &Node, name: &str) -> Result<(), ClusterError> {
-    let data = node.data_folder();
-    folders::write_private(&data.join("standby.signal"), "", Account::for_postgres())?;
-    node.add_conf(&format!(
-        "primary_conninfo = 'host={} port={} user=postgres application_name={name}'",
-        primary.socket_folder().display(),
-        primary.port()
-    ))
 }
 
 /// `a"b` as `"a""b"`.

@@ -3,14 +3,13 @@
 use super::Config;
 use super::database::DatabaseConfig;
 use super::settings::Effective;
-use super::target::Target;
-use super::words::{Reads, Route};
+use super::target::Host;
 use std::collections::BTreeSet;
 
 /// The connections of one database, aliases included, to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetRow {
-    /// Where the server is; several hosts of one connection string are one server.
+    /// Where the server is.
     pub server: String,
     /// The database's name in the configuration; `*` for any other.
     pub database: String,
@@ -25,24 +24,20 @@ pub struct BudgetRow {
 }
 
 impl Config {
-    /// The connections to every server, ordered by server, then by database.
+    /// The connections to every server, ordered by server, then by database. Any server of a database that has several
+    /// may be its primary one day.
     pub fn budget(&self) -> Vec<BudgetRow> {
         let mut rows = Vec::new();
         for database in self.databases().filter(|database| database.alias_of.is_none()) {
-            rows.push(self.budget_row(database, &database.primary, false));
-            let replicas = database.replicas.iter();
-            rows.extend(replicas.map(|replica| self.budget_row(database, &replica.target, true)));
+            let replicas = database.replicas.iter().flat_map(|replica| &replica.target.hosts);
+            let hosts: BTreeSet<&Host> = database.primary.hosts.iter().chain(replicas).collect();
+            rows.extend(hosts.into_iter().map(|host| self.budget_row(database, host)));
         }
         rows.sort_by(|a, b| (&a.server, &a.database).cmp(&(&b.server, &b.database)));
         rows
     }
 
-    fn budget_row(
-        &self,
-        database: &DatabaseConfig,
-        target: &Target,
-        is_replica: bool,
-    ) -> BudgetRow {
+    fn budget_row(&self, database: &DatabaseConfig, host: &Host) -> BudgetRow {
         let aliases =
             self.databases().filter(|other| other.alias_of.as_ref() == Some(&database.name));
         let names: Vec<&str> = std::iter::once(database.name.as_str())
@@ -61,16 +56,12 @@ impl Config {
                 self.roles_of(name).into_iter().filter_map(pool_of).collect();
             pools.extend(everybodys.clone());
             for pool in &pools {
-                let Some(effective) =
-                    self.resolve(name, pool).filter(|effective| uses(effective, is_replica))
-                else {
-                    continue;
-                };
+                let Some(effective) = self.resolve(name, pool) else { continue };
                 min += u64::from(effective.min_pool_size);
                 max += pool_max(&effective);
             }
             // The empty name has no table, so these are everybody else's values.
-            if let Some(effective) = anybody.filter(|effective| uses(effective, is_replica)) {
+            if let Some(effective) = anybody {
                 each_other_role += if everybodys.is_none() { pool_max(&effective) } else { 0 };
                 cap = cap.max(effective.max_server_connections);
             }
@@ -81,9 +72,8 @@ impl Config {
             max = max.min(u64::from(cap));
             min = min.min(u64::from(cap));
         }
-        let hosts: Vec<String> = target.hosts.iter().map(ToString::to_string).collect();
         BudgetRow {
-            server: hosts.join(","),
+            server: host.to_string(),
             database: database.name.clone(),
             min,
             max,
@@ -95,10 +85,4 @@ impl Config {
 
 fn pool_max(effective: &Effective) -> u64 {
     u64::from(effective.pool_size) + u64::from(effective.reserve_pool_size)
-}
-
-/// Whether a client with these values may need a server of that kind.
-fn uses(effective: &Effective, is_replica: bool) -> bool {
-    !is_replica
-        || (effective.route != Route::Primary && effective.database.routing.reads != Reads::Primary)
 }

@@ -45,14 +45,18 @@ pub(super) fn find(root: &Table, config: &Config, sources: &SourceMap) -> Vec<Pr
     for (name, table) in &config.tables {
         let Some(Set { value: target, place, .. }) = &table.primary else { continue };
         let key = join(&join("databases", name), "primary");
-        let mut tell = |what: &str| {
-            found.push(warning(&key, what, sources.locate(*place)));
+        let has_several = target.hosts.len() > 1 || !table.replicas.is_empty();
+        // Of several servers the primary is found: what most ask for, and all that there is.
+        let is_found = match target.target_session_attrs {
+            TargetSessionAttrs::Any => true,
+            TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => has_several,
+            TargetSessionAttrs::ReadOnly
+            | TargetSessionAttrs::Standby
+            | TargetSessionAttrs::PreferStandby => false,
         };
-        if target.hosts.len() > 1 {
-            tell("has several hosts: the first that answers is taken, primary or not, for now");
-        }
-        if target.target_session_attrs != TargetSessionAttrs::Any {
-            tell("has target_session_attrs, which does nothing yet");
+        if !is_found {
+            let what = "has target_session_attrs, which does nothing yet";
+            found.push(warning(&key, what, sources.locate(*place)));
         }
     }
     found.sort_by_key(|problem| {

@@ -136,6 +136,9 @@ impl Dialler {
             let (connected, startup) = limits::look_at_limits(pool, connected, startup).await?;
             let connected = catalog::look_at_code(pool, connected).await?;
             let connected = commits::look_at_commits(pool, connected).await?;
+            if let ServerAddress::Tcp(address) = &connected.address {
+                pool.addresses().dialled(address.ip());
+            }
             Reached { connected, account, place }.into_server(startup)
         };
         server.await.map_err(|error| failure(pool, &error))

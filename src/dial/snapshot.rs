@@ -32,8 +32,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Functions that are not Postgres' own, and those of its own that are volatile. An aggregate is what the functions are
 /// that it is made of; its own entry always says immutable.
 const FUNCTIONS: &str = "SELECT p.oid::text, n.nspname, p.proname, \
-    CASE WHEN l.lanname NOT IN ('c', 'internal') \
-            AND coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~* $1 THEN 'd' \
+    CASE WHEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~* $1 THEN 'd' \
         WHEN p.provolatile <> 'v' AND NOT EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc part \
             ON part.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) \
             WHERE a.aggfnoid = p.oid AND p.prokind = 'a' AND part.provolatile = 'v') THEN 's' \

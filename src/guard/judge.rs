@@ -36,9 +36,7 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
         return Judgement::default();
     }
     let found = commands.found();
-    let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
-    let only_controls = found.iter().all(controls) && !found.is_empty() && !commands.beyond().any;
-    if only_controls && close.is_empty() {
+    if commands.only_controls() && close.is_empty() {
         return Judgement::default(); // BEGIN and COMMIT, which come with every transaction.
     }
     let mut close = close.found().iter().peekable();
@@ -87,6 +85,25 @@ pub fn judge(text: &[u8], commands: &Commands, history: &History, context: &Cont
 #[must_use]
 pub fn looks_closely(policy: &GuardPolicy) -> bool {
     rules::CLOSE_RULES.iter().any(|rule| policy.action(rule) != Action::Off)
+}
+
+/// True for commands whose verdict does not depend on what has not been answered yet, and which leave a session without
+/// a history without one. Of the end of a transaction that holds as long as there is nothing for it to end.
+#[must_use]
+pub fn stands_alone(commands: &Commands) -> bool {
+    let alone = |found: &Found| {
+        matches!(
+            found.command,
+            Command::Transaction(_)
+                | Command::Write(_)
+                | Command::UnboundedCount { .. }
+                | Command::Offset(_)
+                | Command::InList { .. }
+                | Command::AdvisoryLock
+                | Command::Analyze
+        )
+    };
+    commands.found().iter().all(alone) && !commands.beyond().any
 }
 
 /// True where a relation is made under a name that cannot be read.

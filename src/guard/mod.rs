@@ -30,7 +30,7 @@ pub use context::{Context, Limits};
 pub use history::History;
 pub use judge::{
     bound_offset, judge, judge_call, judge_departure, judge_silence, looks_closely,
-    offset_parameters,
+    offset_parameters, stands_alone,
 };
 pub use judgement::{Finding, Judgement};
 pub use proposal::proposal;

@@ -13,6 +13,7 @@
 
 mod changes;
 mod history;
+mod names;
 mod node;
 mod probe;
 mod state;
@@ -29,6 +30,7 @@ use crate::dial::Dialler;
 use crate::login::{Loop, Pools};
 use crate::pool::PoolSpec;
 use crate::route::Topology;
+use names::Names;
 pub use vacate::Vacancies;
 use watch::Watch;
 
@@ -39,6 +41,7 @@ struct Means {
     dialler: Arc<Dialler>,
     loops: Vec<Arc<dyn Loop>>,
     vacancies: Arc<Vacancies>,
+    names: Arc<Names>,
 }
 
 impl Means {
@@ -65,7 +68,9 @@ pub async fn watch_all(
     loops: Vec<Arc<dyn Loop>>,
     vacancies: Arc<Vacancies>,
 ) {
-    let means = Means { pools, dialler, loops, vacancies };
+    let names = Arc::<Names>::default();
+    tokio::spawn(names::follow(names.clone(), pools.clone(), loops.clone()));
+    let means = Means { pools, dialler, loops, vacancies, names };
     let mut watched: Vec<(Arc<Topology>, AbortHandle)> = Vec::new();
     loop {
         let mut used: Vec<Arc<Topology>> = Vec::new();

@@ -122,9 +122,15 @@ impl NodeTask {
     /// Waits until it is to ask: when it is told to, or when the connection has ended, for that may be news.
     async fn until_asked(&mut self) {
         let Some(line) = &mut self.line else { return self.ask.notified().await };
+        let node = &self.topology.nodes[self.number];
         let is_gone = tokio::select! {
             () = self.ask.notified() => {
-                line.pool.servers_are_gone() || line.pool.leads_elsewhere()
+                let names = &self.means.names;
+                line.pool.servers_are_gone()
+                    || line.pool.leads_elsewhere()
+                    || line.prober.place().is_some_and(|(address, since)| {
+                        names.is_gone(&node.target.hosts, address, since)
+                    })
             }
             error = line.prober.ended() => {
                 tracing::debug!("a connection that probes has ended: {}", Chain(&error));

@@ -1,11 +1,12 @@
 //! One connection that asks a server about itself.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use crate::config::Target;
 use crate::dial::error::Step;
 use crate::dial::frame::{Message, next_message};
-use crate::dial::{AnswerError, Connected, DialError, Dialler};
+use crate::dial::{AnswerError, Connected, DialError, Dialler, ServerAddress};
 use crate::pool::PoolSpec;
 use crate::wire::backend::{ErrorFields, tag};
 use crate::wire::{Report, build, handshake};
@@ -39,6 +40,7 @@ const QUESTION: &[u8] = b"SELECT s.r, \
 #[derive(Debug)]
 pub(super) struct Prober {
     connected: Connected,
+    since: Instant,
 }
 
 impl Prober {
@@ -53,7 +55,7 @@ impl Prober {
         limit: Duration,
     ) -> Result<Self, AnswerError> {
         let connected = dialler.dial_beside(pool, target, database, NAME, limit).await?;
-        let mut prober = Prober { connected };
+        let mut prober = Prober { connected, since: Instant::now() };
         let mut request = Vec::new();
         build::query(&mut request, SETUP);
         let mut text_and_types = QUESTION.to_vec();
@@ -66,6 +68,14 @@ impl Prober {
             prober.until_ready().await?;
         }
         Ok(prober)
+    }
+
+    /// Where it leads, and since when.
+    pub(super) fn place(&self) -> Option<(IpAddr, Instant)> {
+        match &self.connected.address {
+            ServerAddress::Tcp(address) => Some((address.ip(), self.since)),
+            ServerAddress::Unix(_) => None,
+        }
     }
 
     /// Asks. `begin` is called right before the first byte is written and gives the probe's number.

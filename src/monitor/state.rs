@@ -28,6 +28,9 @@ const SLOW_START_MS: u64 = 10_000;
 const SHARES: (u32, u32) = (100, 1_000);
 /// A replica that was too far behind is near enough below this part of its limit, in percent.
 const NEAR_PERCENT: u64 = 80;
+/// As long as this the primary may be silent before it is looked for under another of its own addresses: moving there cuts
+/// what is under way.
+const SILENCE_MS: u64 = 3_000;
 /// As long as this no role may be known that lets us in, before a node counts as one that cannot be asked.
 const PATIENCE_MS: u64 = 1_000;
 
@@ -87,6 +90,8 @@ struct NodeState {
     answers: bool,
     /// Probes that were answered since the last one that was not.
     good: u32,
+    /// Since when it has not answered, if it has before.
+    silent_since: Option<Tick>,
     /// It was down until then.
     recovered: Option<Tick>,
     /// It has been asked, or there was time to.
@@ -109,8 +114,12 @@ impl NodeState {
         self.said.is_some_and(|said| !said.in_recovery)
     }
 
+    fn says_standby(&self) -> bool {
+        self.said.is_some_and(|said| said.in_recovery)
+    }
+
     fn is_standby(&self) -> bool {
-        self.health == Health::Up && self.answers && self.said.is_some_and(|said| said.in_recovery)
+        self.health == Health::Up && self.answers && self.says_standby()
     }
 
     fn share(&self, now: Tick) -> u32 {
@@ -144,14 +153,20 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Nothing is known of these nodes, of which the first so many stand as the primary in the configuration. `totals`:
-    /// what has been counted before.
-    pub(super) fn new(nodes: &[Node], primaries: usize, totals: Totals) -> Self {
+    /// Nothing is known of these nodes, of which the first so many stand as the primary in the configuration. `primary`:
+    /// who was it before a reload. `totals`: what had been counted.
+    pub(super) fn new(
+        nodes: &[Node],
+        primaries: usize,
+        primary: PrimaryIs,
+        totals: Totals,
+    ) -> Self {
         let node = |node: &Node| NodeState {
             max_lag_ms: node.max_lag_ms,
             health: Health::Unknown,
             answers: false,
             good: 0,
+            silent_since: None,
             recovered: None,
             is_asked: false,
             said: None,
@@ -167,7 +182,7 @@ impl State {
         State {
             nodes: nodes.iter().map(node).collect(),
             primaries,
-            primary: PrimaryIs::Nobody("not every server has been asked yet".into()),
+            primary,
             reign: None,
             history: History::default(),
             primary_positions: VecDeque::new(),
@@ -191,11 +206,11 @@ impl State {
         self.last = now;
         match outcome {
             Outcome::Answered(answer) => self.answered(node, probe, answer, now),
-            Outcome::Failed(why) => self.failed(node, why),
+            Outcome::Failed(why) => self.failed(node, why, now),
             Outcome::NobodyToAsk(why) => {
                 let waited = now.since(began) >= PATIENCE_MS;
                 if waited || self.nodes[node].is_asked {
-                    self.failed(node, why);
+                    self.failed(node, why, now);
                 } else {
                     self.nodes[node].why = why;
                 }
@@ -226,6 +241,7 @@ impl State {
         }
         node.is_asked = true;
         node.answers = true;
+        node.silent_since = None;
         node.said = Some(answer);
         node.good += 1;
         match node.health {
@@ -243,10 +259,11 @@ impl State {
         push(&mut node.positions, Position { probe, lsn: answer.lsn, end: answer.end });
     }
 
-    fn failed(&mut self, node: usize, why: Arc<str>) {
+    fn failed(&mut self, node: usize, why: Arc<str>, now: Tick) {
         let node = &mut self.nodes[node];
         if node.answers {
             node.begin_life();
+            node.silent_since = Some(now);
         }
         node.is_asked = true;
         node.answers = false;
@@ -274,6 +291,16 @@ impl State {
         claimants
     }
 
+    /// Under which address the primary that answers at this one is best known: where it has been silent only just now,
+    /// that one stays.
+    fn address_of(&self, node: usize, now: Tick) -> usize {
+        let PrimaryIs::Node(held) = self.primary else { return node };
+        let (there, here) = (&self.nodes[held], &self.nodes[node]);
+        let is_same = there.said.zip(here.said).is_some_and(|(a, b)| a.is_of_same_server(&b));
+        let is_short = there.silent_since.is_some_and(|since| now.since(since) < SILENCE_MS);
+        if is_same && is_short { held } else { node }
+    }
+
     /// Silent nodes that were the primary on a later timeline than this one's: they may still be.
     fn silent_rivals(&self, node: usize) -> Vec<usize> {
         let timeline = |node: usize| self.nodes[node].said.and_then(|said| said.timeline);
@@ -296,7 +323,7 @@ impl State {
             [one] => {
                 let mut all = self.silent_rivals(*one);
                 if all.is_empty() {
-                    PrimaryIs::Node(*one)
+                    PrimaryIs::Node(self.address_of(*one, now))
                 } else {
                     all.push(*one);
                     all.sort_unstable();
@@ -316,27 +343,29 @@ impl State {
     /// Who is the primary when nobody answers that it is.
     fn without_claimant(&self) -> PrimaryIs {
         match &self.primary {
-            PrimaryIs::Several(_) => {
-                let left: Vec<usize> = self.known_primaries().collect();
-                match left.as_slice() {
-                    [] => nobody(),
-                    // That the others have become standbys leaves no doubt about the last, silent as it is.
-                    [one] => PrimaryIs::Node(*one),
-                    several => PrimaryIs::Several(several.to_vec()),
-                }
-            }
-            PrimaryIs::Node(node) if self.nodes[*node].says_primary() => PrimaryIs::Node(*node),
-            PrimaryIs::Node(_) | PrimaryIs::Nobody(_) => {
-                let never = |node: &NodeState| node.said.is_none();
-                let nobody_answers = self.nodes.iter().all(never);
-                let only_one = self.primaries == 1 && never(&self.nodes[0]);
-                // That it cannot be asked must not be an outage: whether it takes writes, writes will show.
-                if self.known_primaries().next().is_none() && (only_one || nobody_answers) {
-                    PrimaryIs::Node(0)
-                } else {
-                    nobody()
-                }
-            }
+            PrimaryIs::Several(_) => match self.known_primaries().collect::<Vec<_>>().as_slice() {
+                [] => nobody(),
+                // That the others have become standbys leaves no doubt about the last, silent as it is.
+                [one] => PrimaryIs::Node(*one),
+                several => PrimaryIs::Several(several.to_vec()),
+            },
+            // Nor is it one where it could not be asked at all.
+            PrimaryIs::Node(node) if !self.nodes[*node].says_standby() => PrimaryIs::Node(*node),
+            PrimaryIs::Node(_) | PrimaryIs::Nobody(_) => self.assumed(),
+        }
+    }
+
+    /// Who may be the primary though nobody ever said so, or not for long.
+    fn assumed(&self) -> PrimaryIs {
+        let known: Vec<usize> = self.known_primaries().collect();
+        let never = |node: &NodeState| node.said.is_none();
+        match known.as_slice() {
+            [one] => PrimaryIs::Node(*one),
+            // That it cannot be asked must not be an outage: whether it takes writes, writes will show.
+            [] if self.primaries == 1 && never(&self.nodes[0]) => PrimaryIs::Node(0),
+            [] if self.nodes.iter().all(never) => PrimaryIs::Node(0),
+            [] => nobody(),
+            several => PrimaryIs::Several(several.to_vec()),
         }
     }
 

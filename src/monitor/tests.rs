@@ -39,7 +39,11 @@ impl Story {
     }
 
     fn of(nodes: &[Node], primaries: usize) -> Self {
-        let state = State::new(nodes, primaries, Totals::default());
+        Story::after_reload(nodes, primaries, PrimaryIs::Nobody("".into()))
+    }
+
+    fn after_reload(nodes: &[Node], primaries: usize, primary: PrimaryIs) -> Self {
+        let state = State::new(nodes, primaries, primary, Totals::default());
         Story { state, probe: 0, now: 0, picture: Picture::unknown(nodes.len()) }
     }
 
@@ -317,7 +321,10 @@ fn one_server_under_two_addresses_is_one_primary() {
     let same = primary(0, 1, 100);
     story.says(0, same).says(1, same).says(2, standby(2, None, 100));
     story.primary_is(0);
+    // A moment's silence is no reason to cut what is under way there.
     story.silent(0);
+    story.primary_is(0);
+    story.after(3_000).says(1, same);
     story.primary_is(1);
     story.says(0, same);
     story.primary_is(1);
@@ -326,6 +333,23 @@ fn one_server_under_two_addresses_is_one_primary() {
     story.silent(0).silent(1).says(2, primary(2, 2, 150)).says(0, primary(2, 2, 150));
     story.primary_is(2);
     assert_eq!(story.state.totals().promotions, 1);
+}
+
+#[test]
+fn after_a_reload_the_primary_is_the_one_that_it_was_until_somebody_says_otherwise() {
+    let was = || Story::after_reload(&nodes(3, Some(2_000)), 2, PrimaryIs::Node(1));
+    let mut story = was();
+    story.says(0, standby(0, None, 100));
+    story.primary_is(1);
+    story.silent(1).says(2, standby(2, None, 100));
+    story.primary_is(1);
+    story.says(1, primary(1, 3, 100));
+    story.primary_is(1);
+    let mut story = was();
+    story.says(0, primary(0, 4, 200)).says(1, standby(1, None, 100));
+    story.primary_is(1);
+    story.says(2, standby(2, None, 100));
+    story.primary_is(0);
 }
 
 #[test]

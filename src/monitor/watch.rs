@@ -29,7 +29,12 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(topology: Arc<Topology>, means: Means) -> Self {
         let totals = topology.figures().totals;
-        let state = State::new(&topology.nodes, topology.primaries, totals);
+        let state = State::new(
+            &topology.nodes,
+            topology.primaries,
+            topology.picture().primary.clone(),
+            totals,
+        );
         Watch { topology, means, state, started: Instant::now() }
     }
 

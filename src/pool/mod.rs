@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::deadline::{Deadline, Tick};
 use crate::ids::{ClientId, ServerId};
 
+mod addresses;
 pub mod board;
 #[cfg(test)]
 mod board_tests;
@@ -22,6 +23,7 @@ pub mod spec;
 mod tests;
 mod time_limits;
 
+pub use addresses::Addresses;
 pub use board::{Board, Slots};
 pub use code::Code;
 use dials::Health;

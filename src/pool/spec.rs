@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::time_limits::SharedTimeLimits;
-use super::{Board, Code, Fleet, ListenerStanding, TimeLimits};
+use super::{Addresses, Board, Code, Fleet, ListenerStanding, TimeLimits};
 use crate::auth::ServerCredential;
 use crate::config::{Effective, Timeout, TimeoutAction, TimeoutOverride};
 use crate::route::marks::LastWrite;
@@ -71,6 +71,8 @@ pub struct PoolSpec {
     place: AtomicU64,
     /// What is known of code in its database.
     code: Arc<Code>,
+    /// Where its servers have been dialled.
+    addresses: Addresses,
     /// The connection that listens for its clients.
     listener: ListenerStanding,
     /// What is known of how its servers take limits of time.
@@ -126,6 +128,7 @@ impl PoolSpec {
             failure: Mutex::new(None),
             place: AtomicU64::new(0),
             code: Arc::default(),
+            addresses: Addresses::default(),
             listener: ListenerStanding::default(),
             limits_there: Mutex::default(),
             belt_version: AtomicU64::new(0),
@@ -220,6 +223,12 @@ impl PoolSpec {
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// Where its servers have been dialled.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The connection that listens for its clients.

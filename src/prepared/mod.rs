@@ -439,7 +439,13 @@ impl Statements {
         self.entries.get(id.0 as usize).map_or(b"", |entry| &entry.key[..entry.content_len])
     }
 
-    /// Something to find a statement's content by later, without a reference to it.
+    /// Its text.
+    #[must_use]
+    pub fn text(&self, id: StatementId) -> &[u8] {
+        self.content(id).split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// Something to find a statement by later, without a reference to it.
     #[must_use]
     #[inline]
     pub fn mark(&self, id: StatementId) -> Option<Mark> {
@@ -447,11 +453,11 @@ impl Statements {
         Some(Mark { id, serial: entry.serial })
     }
 
-    /// [`Statements::content`] of what was marked, unless it is gone.
+    /// [`Statements::text`] of what was marked, unless it is gone.
     #[must_use]
     pub fn marked(&self, mark: Mark) -> Option<&[u8]> {
         let entry = self.entries.get(mark.id.0 as usize)?;
-        (entry.serial == mark.serial).then(|| self.content(mark.id))
+        (entry.serial == mark.serial).then(|| self.text(mark.id))
     }
 
     /// What its text does.

@@ -35,7 +35,8 @@ const SEEN: usize = 4_096;
 pub struct Known {
     /// What it does to its session.
     pub effects: TextEffects,
-    /// What it does to objects; `None`: nothing that the guard judges.
+    /// What it does to objects; `None`: nothing that the guard judges. Transaction control alone is not kept: it is read
+    /// again where it matters, by [`Known::all_commands`].
     pub commands: Option<Arc<Commands>>,
 }
 
@@ -46,6 +47,16 @@ impl Known {
     pub fn of(text: &[u8]) -> Self {
         let effects = facts::effects(text);
         Known { effects, commands: if effects.commands { commands(text) } else { None } }
+    }
+
+    /// What it does to objects and to its transaction. `text`: its own.
+    #[must_use]
+    pub fn all_commands(&self, text: &[u8]) -> Arc<Commands> {
+        match &self.commands {
+            Some(commands) => commands.clone(),
+            None if self.effects.controls => commands(text).unwrap_or_default(),
+            None => Arc::default(),
+        }
     }
 }
 
@@ -168,6 +179,7 @@ impl Texts {
 mod tests {
     use super::*;
     use crate::sql;
+    use crate::sql::commands::{Command, Found};
 
     impl Texts {
         fn keeps(&self, text: &[u8]) -> bool {
@@ -228,13 +240,21 @@ mod tests {
             "update t set a = 1",
             "update t set a = 1 where b = 2",
             "begin",
+            "begin isolation level serializable; savepoint a; release a; commit and chain;",
+            "prepare transaction 'x'",
+            "set transaction read only",
+            "begin; drop index i; commit",
             "show x",
             "select nextval('s')",
             "drop index i; select 1",
         ] {
             let commands = sql::commands(text.as_bytes(), LexOptions::default());
             let known = Known::of(text.as_bytes());
-            assert_eq!(known.commands.as_deref(), Some(&commands).filter(|all| !all.is_empty()));
+            let all = known.all_commands(text.as_bytes());
+            assert_eq!((all.found(), all.beyond()), (commands.found(), commands.beyond()));
+            let controls = |one: &Found| matches!(one.command, Command::Transaction(_));
+            let judged = !commands.found().iter().all(controls);
+            assert_eq!(known.commands.is_some(), judged, "{text}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! A snapshot of one database's catalog: what the names of functions and relations may mean, at worst.
 //!
 //! Owns the way from rows of the catalog to what names mean. Deliberately absent: `search_path`. A name without a schema
-//! means the worst of all that have it, so that no setting of a session can make it mean less.
+//! means the worst of all that have it, so that no setting of a session can make it mean less. Names are compared as
+//! bytes of UTF-8: beyond ASCII those of a client with another encoding are unknown, which means the primary.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,10 +167,8 @@ impl Catalog {
     /// What a relation of this name is, in this schema or, at worst, in any; None where there is none.
     pub fn relation(&self, schema: Option<&Name>, name: &Name) -> Option<Relation> {
         let found = self.relations.get(name)?.iter().filter(|one| is_in(&one.0, schema));
-        found.map(|(_, standing)| *standing).reduce(|worst, next| match worst {
-            Relation::Servable => next,
-            _ => worst,
-        })
+        let servable = |worst: Relation| worst == Relation::Servable;
+        found.map(|(_, standing)| *standing).reduce(|a, b| if servable(a) { b } else { a })
     }
 
     /// True when `row.name` may call a function that is not to run at a standby.
@@ -193,9 +192,11 @@ fn is_safe(row: &FunctionRow, replica_safe: &[String]) -> bool {
         None => known.as_bytes() == name,
     };
     let of_postgres = row.oid < FIRST_OF_USERS;
+    if replica_safe.iter().any(vouched) {
+        return true;
+    }
     match row.standing {
         Function::Stable => true,
-        _ if replica_safe.iter().any(vouched) => true,
         Function::VolatileInC if functions::is_harmless_in_c(name) => true,
         Function::Volatile | Function::VolatileInC => of_postgres && functions::is_harmless(name),
         Function::Differs => false,

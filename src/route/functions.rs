@@ -8,17 +8,17 @@ mod table;
 /// What happens to a function of the fixed list on a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// The standby refuses it, or would for what it is mostly called with.
+    /// The standby refuses it, or it runs SQL that the text does not show.
     Refused,
     /// It runs without an error and means something else: another server's locks, processes, files or positions.
     Differs,
 }
 
 /// True when every version of Postgres has this function in its catalogs as one that never writes, or as one whose
-/// volatility harms nobody.
+/// volatility harms nobody; and for its types, which are called like functions.
 pub fn is_harmless(name: &[u8]) -> bool {
     let is_in = |list: &[&str]| list.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
-    is_in(table::STABLE) || is_in(VOLATILE_BUT_HARMLESS)
+    is_in(table::STABLE) || is_in(VOLATILE_BUT_HARMLESS) || is_in(TYPES)
 }
 
 /// True for words that stand before a parenthesis where nothing is called, or, as `json_value`, are constructs of some
@@ -70,6 +70,11 @@ use Elsewhere::{Differs, Refused};
 /// Sorted by name.
 #[rustfmt::skip]
 const FIXED: &[(&str, Elsewhere)] = &[
+    ("connectby", Refused),
+    ("crosstab", Refused),
+    ("crosstab2", Refused),
+    ("crosstab3", Refused),
+    ("crosstab4", Refused),
     ("currval", Differs),
     ("cursor_to_xml", Refused),
     ("cursor_to_xmlschema", Refused),
@@ -175,6 +180,7 @@ const FIXED: &[(&str, Elsewhere)] = &[
     ("txid_current", Refused),
     ("txid_current_if_assigned", Differs),
     ("txid_current_snapshot", Differs),
+    ("xpath_table", Refused),
 ];
 
 /// Volatile functions of Postgres that leave nothing behind and ask for nothing of the server's own, and those that
@@ -204,6 +210,14 @@ pub const VOLATILE_BUT_HARMLESS: &[&str] = &[
     "uuidv7",
 ];
 
+/// Types of Postgres that no function is named like: `regtype('int')` is a cast. Sorted.
+#[rustfmt::skip]
+const TYPES: &[&str] = &[
+    "aclitem", "cid", "inet", "int2vector", "jsonb", "jsonpath", "oidvector", "pg_snapshot", "refcursor",
+    "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc", "regprocedure",
+    "regrole", "regtype", "tid", "tsquery", "tsvector", "txid_snapshot", "uuid", "xid8",
+];
+
 /// See [`is_harmless_in_c`]. Sorted.
 const HARMLESS_IN_C: &[&str] = &[
     "gen_random_bytes",
@@ -230,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_do_not_contradict_each_other() {
-        for list in [table::STABLE, VOLATILE_BUT_HARMLESS, HARMLESS_IN_C, CONSTRUCTS] {
+        for list in [table::STABLE, VOLATILE_BUT_HARMLESS, TYPES, HARMLESS_IN_C, CONSTRUCTS] {
             assert!(list.is_sorted());
             for name in list {
                 assert_eq!(fixed(name.as_bytes()), None, "{name}");

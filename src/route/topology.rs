@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::figures::Figures;
 use super::marks::LastWrite;
-use super::picture::Picture;
+use super::picture::{Picture, PrimaryIs};
 use super::shelf::Shelf;
 use crate::config::{DatabaseConfig, Host, Target};
 
@@ -122,6 +122,17 @@ impl Topology {
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
         self.figures().totals = before.figures().totals;
+        let was = match before.picture().primary {
+            PrimaryIs::Node(node) => before.nodes.get(node),
+            PrimaryIs::Nobody(_) | PrimaryIs::Several(_) => None,
+        };
+        // What is under way at the primary goes on, whatever becomes of the others.
+        let is = was
+            .and_then(|was| self.nodes.iter().position(|node| node.target.reaches_as(&was.target)));
+        if let Some(node) = is {
+            let picture = Picture::clone(&self.picture());
+            self.show(Picture { primary: PrimaryIs::Node(node), ..picture });
+        }
         Topology { begun: AtomicU64::new(before.begun() + NUMBERS_LEFT_OUT), ..self }
     }
 

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
 use crate::sql::Name;
-use crate::sql::reads::{Hint, Kind, Reading, reading};
+use crate::sql::reads::{Hint, Kind, reading};
 use crate::sql::{StatementFacts, StatementKind, facts};
 
 /// Verdicts that one loop remembers.
@@ -40,21 +40,6 @@ pub enum Ruling {
 #[must_use]
 pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
     let reading = reading(text, LexOptions::default());
-    ruling_where(
-        &reading,
-        || verdict(&reading, catalog) == Verdict::Replica,
-        || verdict_of_names(&reading, catalog) == Verdict::Replica,
-    )
-}
-
-/// The same of a text that has been read, where somebody else says whether a replica can serve it, and whether it can serve
-/// its names.
-#[must_use]
-pub fn ruling_where(
-    reading: &Reading,
-    serves: impl Fn() -> bool,
-    serves_names: impl Fn() -> bool,
-) -> Ruling {
     let wants = |hint| reading.hint == Some(hint);
     match reading.kind {
         Kind::Control => Ruling::Control,
@@ -63,9 +48,11 @@ pub fn ruling_where(
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Primary) => {
             Ruling::WantsPrimary
         }
-        Kind::Execute(_) if serves_names() => Ruling::Executes,
-        Kind::Read | Kind::Cursor if serves() => Ruling::Read,
-        _ if differs_on_standby(reading).is_some() => Ruling::OfServer,
+        Kind::Execute(_) if verdict_of_names(&reading, catalog) == Verdict::Replica => {
+            Ruling::Executes
+        }
+        Kind::Read | Kind::Cursor if verdict(&reading, catalog) == Verdict::Replica => Ruling::Read,
+        _ if differs_on_standby(&reading).is_some() => Ruling::OfServer,
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Replica) => {
             Ruling::WantsReplica
         }
@@ -87,7 +74,7 @@ pub fn executed(text: &[u8]) -> Option<Name> {
     }
 }
 
-/// The statement that a text of SQL's PREPARE prepares; any other text as it is.
+/// The statement that a PREPARE prepares; of another text, that itself.
 #[must_use]
 pub fn prepared(text: &[u8]) -> &[u8] {
     let facts = facts(text, LexOptions::default());
@@ -149,6 +136,28 @@ fn place(key: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_ruled_by_what_it_is_and_by_its_comment() {
+        let catalog = Catalog::new(crate::route::catalog::Rows::default(), &[]);
+        let check = |text: &str, expected: Ruling| {
+            assert_eq!(ruling(text.as_bytes(), Some(&catalog)), expected, "{text}");
+        };
+        check("select 1", Ruling::Read);
+        check("set a = 1", Ruling::Session);
+        check("begin", Ruling::Control);
+        check("insert into t values (1)", Ruling::Write);
+        check("select nobody_knows()", Ruling::Unproven);
+        check("select pg_advisory_lock(1)", Ruling::OfServer);
+        check("execute r", Ruling::Executes);
+        check("execute r(nobody_knows())", Ruling::Unproven);
+        check("/* pgweir: primary */ select 1", Ruling::WantsPrimary);
+        check("/* pgweir: replica */ select nobody_knows()", Ruling::WantsReplica);
+        check("/* pgweir: replica */ select pg_advisory_lock(1)", Ruling::OfServer);
+        check("/* pgweir: replica */ delete from t", Ruling::Write);
+        assert_eq!(executed(b"execute r"), Some(Name::new(b"r")));
+        assert_eq!(prepared(b"prepare r (int) as select $1"), b"select $1");
+    }
 
     #[test]
     fn what_was_found_holds_for_what_it_was_judged_by() {

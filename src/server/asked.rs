@@ -113,7 +113,7 @@ impl Asked {
     fn fingerprint(&self, what: What, statements: &Statements) -> Option<Fingerprint> {
         match what {
             What::Text { start, end } => self.texts.get(start..end).map(Fingerprint::of),
-            What::Statement(mark) => of_content(statements.marked(mark)?),
+            What::Statement(mark) => statements.marked(mark).map(Fingerprint::of),
         }
     }
 
@@ -159,13 +159,7 @@ pub fn running(
         | Sent::Local(_) => None,
     };
     match statement {
-        Some(statement) => of_content(statements.content(statement)),
+        Some(statement) => Some(Fingerprint::of(statements.text(statement))),
         None => asked?.running(ledger, statements),
     }
-}
-
-/// Of a text with what follows it in a Parse.
-fn of_content(content: &[u8]) -> Option<Fingerprint> {
-    let text = content.split(|byte| *byte == 0).next()?;
-    Some(Fingerprint::of(text))
 }

@@ -102,6 +102,13 @@ impl Ledger {
         self.skipping
     }
 
+    /// Whether the server runs no statement that comes now: it throws it away, or ends the connection over it.
+    #[must_use]
+    #[inline]
+    pub fn runs_nothing(&self) -> bool {
+        self.skipping || self.copy_in
+    }
+
     /// Whether an error of the unit at the front has been delivered already.
     #[must_use]
     pub fn front_failed(&self) -> bool {

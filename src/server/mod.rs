@@ -468,6 +468,13 @@ impl Server {
         self.reads = reads_with(self.reads, name, value);
         match self.statuses.iter().position(|(known, _)| known == name) {
             Some(at) if self.statuses[at].1 == value => {}
+            // It has been promoted: no session has set that.
+            Some(at) if name == b"in_hot_standby" => {
+                for statuses in [Some(&mut self.statuses), self.statuses_before.as_mut()] {
+                    let known = statuses.and_then(|all| all.get_mut(at));
+                    known.into_iter().for_each(|(_, known)| *known = value.to_vec());
+                }
+            }
             Some(at) => {
                 if self.statuses_before.is_none() {
                     self.statuses_before = Some(self.statuses.clone());

@@ -227,7 +227,8 @@ pub struct TextEffects {
     pub statements: u16,
     /// It sets a limit of time until the end of the transaction, or may.
     pub sets_limit_locally: bool,
-    /// It may hold commands that the guard's rules judge: it is not [`sql::is_ordinary`].
+    /// It may hold commands that the guard's rules judge: it is not [`sql::is_ordinary`], nor transaction control alone,
+    /// which comes with every transaction and matters only to what the guard has noted of one.
     pub commands: bool,
 }
 
@@ -500,8 +501,17 @@ pub fn effects(text: &[u8]) -> TextEffects {
             .iter()
             .flat_map(|statement| &statement.parameters)
             .any(sets_limit_locally),
-        commands: has_commands(text),
+        commands: !only_controls(&facts) && has_commands(text),
     }
+}
+
+/// Whether a text is BEGIN, COMMIT and their family, and nothing else.
+fn only_controls(facts: &TextFacts) -> bool {
+    let controls =
+        |statement: &StatementFacts| matches!(statement.kind, StatementKind::Transaction(_));
+    facts.flaw().is_none()
+        && facts.statements().len() == facts.count()
+        && facts.statements().iter().all(controls)
 }
 
 /// Whether the guard's rules have anything to look for.
@@ -769,6 +779,32 @@ mod tests {
         {
             assert!(read(code).is_some_and(|found| found.unclear), "{code}");
         }
+    }
+
+    #[test]
+    fn transaction_control_alone_is_nothing_to_judge() {
+        let check = |text: &str, commands: bool, controls: bool| {
+            let found = effects(text.as_bytes());
+            assert_eq!((found.commands, found.controls), (commands, controls), "{text}");
+        };
+        for text in [
+            "begin",
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE;",
+            "begin; savepoint a; rollback to a; release a; commit and chain",
+            "set transaction read only",
+            "prepare transaction 'x'",
+            "/* x */ end;",
+        ] {
+            check(text, false, true);
+        }
+        check("select 1", false, false);
+        check("", false, false);
+        check("set x = 1", true, false);
+        check("begin; set local x = 1", true, true);
+        check("commit; drop index i", true, true);
+        check("commit; nonsense", true, true);
+        check("commit /*", true, true);
+        check("do $$ begin commit; end $$", true, true);
     }
 
     #[test]

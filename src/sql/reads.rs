@@ -200,6 +200,8 @@ fn other(mut cursor: Cursor, found: &mut Found) -> Kind {
             TransactionControl::PrepareTransaction
             | TransactionControl::CommitPrepared
             | TransactionControl::RollbackPrepared => Kind::Write(Why::TwoPhase),
+            // The snapshot is one of the primary's.
+            TransactionControl::SetTransaction(modes) if modes.snapshot => Kind::Unknown,
             TransactionControl::Begin(_)
             | TransactionControl::Commit { .. }
             | TransactionControl::Rollback { .. }

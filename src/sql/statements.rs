@@ -17,10 +17,7 @@ pub(super) fn explain(cursor: &mut Cursor) -> Explain {
         let mut found = Explain::Plan;
         cursor.bump();
         loop {
-            let named = cursor.eat_any(&["analyze", "analyse"]);
-            if !named {
-                cursor.bump();
-            }
+            let named = eat_analyze(cursor);
             let on = option_value(cursor);
             if named {
                 found = analyzes(on); // The last one counts.
@@ -35,6 +32,20 @@ pub(super) fn explain(cursor: &mut Cursor) -> Explain {
     let found = analyzes(cursor.eat_any(&["analyze", "analyse"]));
     cursor.eat("verbose");
     found
+}
+
+/// Eats the name of an option; true for ANALYZE, which may stand in quotes.
+fn eat_analyze(cursor: &mut Cursor) -> bool {
+    if cursor.eat_any(&["analyze", "analyse"]) {
+        return true;
+    }
+    match cursor.name() {
+        Some(name) => name == *"analyze",
+        None => {
+            cursor.bump();
+            false
+        }
+    }
 }
 
 /// True before the parenthesis of a query, not of options.

@@ -41,8 +41,7 @@ impl<D: Driver> Engine<D> {
             if self.statements.is_sql(statement) {
                 return None;
             }
-            let content = self.statements.content(statement);
-            content.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)
+            Some(self.statements.text(statement).to_vec())
         })
     }
 

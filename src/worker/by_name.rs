@@ -65,7 +65,7 @@ impl<D: Driver> Engine<D> {
             Some(_) | None => self.note_with_steps(id, server, (query, effects), used),
         }
         self.remember_query(server, text);
-        self.record_query(id, server, text, effects.commands);
+        self.record_query((id, server), text, &effects, None);
         Next::Forward
     }
 
@@ -326,7 +326,7 @@ impl<D: Driver> Engine<D> {
                 self.follow_discard(id, server);
                 self.note(id, server, Sent::Execute, Deliver::Client);
                 self.drop_all(id, server, Answer::AllDiscarded, building);
-                self.record_query(id, server, b"DISCARD ALL", true);
+                self.record_text(id, server, b"DISCARD ALL", None);
             }
             Some(NameStep::Execute(_)) | None => {
                 self.note(id, server, Sent::Execute, Deliver::Client);

@@ -520,11 +520,9 @@ impl<D: Driver> Engine<D> {
         let sent = match header.tag {
             // Whatever it is, a server that skips throws it away, and one that waits for CopyData
             // ends the connection over it.
-            tag::PARSE if ledger.is_skipping() || ledger.copy_in() => Sent::Parse(Which::Own),
-            tag::BIND if ledger.is_skipping() || ledger.copy_in() => Sent::Bind(None),
-            message if is_skipped(message) && (ledger.is_skipping() || ledger.copy_in()) => {
-                Sent::Execute
-            }
+            tag::PARSE if ledger.runs_nothing() => Sent::Parse(Which::Own),
+            tag::BIND if ledger.runs_nothing() => Sent::Bind(None),
+            message if is_skipped(message) && ledger.runs_nothing() => Sent::Execute,
             tag::QUERY => {
                 let text = text.filter(|_| whole);
                 let effects = match &known {
@@ -677,8 +675,9 @@ impl<D: Driver> Engine<D> {
             Sent::Query(_) if owed => {
                 let text = text.unwrap_or(body);
                 self.remember_query(server, text);
-                let has_commands = known.is_some_and(|known| known.commands.is_some());
-                self.record_query(id, server, text, has_commands);
+                let (effects, commands) = known
+                    .map_or((TextEffects::NOTHING, None), |known| (known.effects, known.commands));
+                self.record_query((id, server), text, &effects, commands);
             }
             Sent::Execute if owed && header.tag == tag::EXECUTE => {
                 self.remember_execute(server, body);

@@ -604,7 +604,7 @@ impl<D: Driver> Engine<D> {
                 }
                 if server.undecided && receipt.deliver != Deliver::Swallow {
                     let again = events.again.is_none()
-                        && session.as_ref().is_some_and(|session| session.may_run_again())
+                        && session.as_ref().is_some_and(|session| session.may_ask_the_primary())
                         && is_for_the_primary(&ErrorFields::read(body));
                     if again {
                         server.ledger.swallow_all();

@@ -1,11 +1,11 @@
-//! The guard on a message's way: its text is judged before anything of it is sent, and what it does is
-//! noted once it is.
+//! The guard on a message's way: its text is judged before anything of it is sent.
 //!
 //! An ordinary text costs one look into the table of texts. One with commands waits until everything
 //! before it has been answered, for its verdict may depend on that; and where only the catalog can
 //! say whether it is to be refused, until the hall has asked.
 //!
-//! Deliberately absent: the rules and their words (`guard`), and how a text is refused (`refuse`).
+//! Deliberately absent: the rules and their words (`guard`), what is bound (`guard_bound`), what is kept of a text that is
+//! sent (`guard_notes`), and how one is refused (`refuse`).
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::server::Server;
 use crate::server::ledger::Ledger;
 use crate::session::changes::is_on;
 use crate::session::{Limit, Pins, TextEffects};
-use crate::sql::commands::{Command, Commands, Found};
+use crate::sql::commands::Commands;
 use crate::sql::{Encoding, Fingerprint, LexOptions, commands};
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
@@ -79,7 +79,7 @@ impl<D: Driver> Engine<D> {
         let options = lex_options(&self.clients.get(id)?.session);
         // Not looked up: that would count as having come before.
         let commands = commands(text, options);
-        self.judge_text(case, &commands, options)
+        self.judge_text(case, &commands, options, None)
     }
 
     /// Judges a Query of a client that holds a server, and what cannot be read. `known`: what the text of a Query
@@ -92,6 +92,9 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
         known: Option<(&[u8], &Known)>,
     ) -> Option<Next> {
+        if !matches!(header.tag, tag::QUERY | tag::PARSE | tag::FUNCTION_CALL) {
+            return None;
+        }
         let (client, entry) = (self.clients.get(id)?, self.servers.get(server)?);
         if !client.spec.is_guarded() {
             return None;
@@ -147,8 +150,7 @@ impl<D: Driver> Engine<D> {
         let entry = self.servers.get(case.server?)?;
         let options = entry.server.reads();
         let ledger = &entry.server.ledger;
-        if ledger.is_skipping() || ledger.copy_in() {
-            // The server throws it away, or ends the connection over it.
+        if ledger.runs_nothing() {
             return None;
         }
         let doubtful = is_doubtful(ledger, case.text);
@@ -156,27 +158,25 @@ impl<D: Driver> Engine<D> {
             return Some(self.hold_client(case.id));
         }
         let found = match known {
-            Some(known) if options == LexOptions::default() => {
-                known.commands.clone().unwrap_or_default()
-            }
+            Some(known) if options == LexOptions::default() => known.all_commands(case.text),
             Some(_) | None => self.commands_of(case.text, options),
         };
         if doubtful {
             let conforms = !options.standard_conforming_strings;
             let otherwise = LexOptions { standard_conforming_strings: conforms, ..options };
             let other = self.commands_of(case.text, otherwise);
-            let refused = self.judge_text(case, &other, otherwise);
+            let refused = self.judge_text(case, &other, otherwise, None);
             if refused.is_some() {
                 return refused;
             }
         }
-        self.judge_text(case, &found, options)
+        self.judge_text(case, &found, options, None)
     }
 
-    /// What a text does to objects.
+    /// What a text does to objects and to its transaction.
     pub(super) fn commands_of(&mut self, text: &[u8], options: LexOptions) -> Arc<Commands> {
         if options == LexOptions::default() {
-            self.texts.look(text).commands.unwrap_or_default()
+            self.texts.look(text).all_commands(text)
         } else {
             Arc::new(commands(text, options))
         }
@@ -217,16 +217,8 @@ impl<D: Driver> Engine<D> {
         self.judge_with(case, options, false, |_, context| guard::judge_call(context))
     }
 
+    /// Judges a text that has these commands. `offset`: the largest OFFSET that its Bind gives it.
     pub(super) fn judge_text(
-        &mut self,
-        case: Case<'_>,
-        commands: &Commands,
-        options: LexOptions,
-    ) -> Option<Next> {
-        self.judge_bound(case, commands, options, None)
-    }
-
-    pub(super) fn judge_bound(
         &mut self,
         case: Case<'_>,
         commands: &Commands,
@@ -235,23 +227,18 @@ impl<D: Driver> Engine<D> {
     ) -> Option<Next> {
         let client = self.clients.get(case.id)?;
         let session = &client.session;
-        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
-        if commands.found().iter().all(controls)
-            && !commands.beyond().any
-            && (!client.spec.looks_closely() || !commands.is_empty())
+        let is_nothing = commands.is_empty() && !client.spec.looks_closely();
+        if (commands.only_controls() || is_nothing)
             && !session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
         {
             return None;
         }
         if let Some(server) = case.server {
             let ledger = &self.servers.get(server)?.server.ledger;
-            if ledger.is_skipping() || ledger.copy_in() {
-                // The server throws it away, or ends the connection over it.
+            if ledger.runs_nothing() {
                 return None;
             }
-            let passing = commands.found().iter().all(|found| is_passing(&found.command))
-                && !commands.beyond().any;
-            if !passing && !ledger.is_up_to_date() {
+            if !guard::stands_alone(commands) && !ledger.is_up_to_date() {
                 return Some(self.hold_client(case.id));
             }
         }
@@ -261,7 +248,7 @@ impl<D: Driver> Engine<D> {
             judgement.findings.extend(bound);
             judgement
         };
-        self.judge_with(case, options, commands.found().iter().any(controls), judged)
+        self.judge_with(case, options, commands.controls(), judged)
     }
 
     /// Judges, asks the catalog first where that may take a refusal back, and does what the verdict says.
@@ -391,53 +378,6 @@ impl<D: Driver> Engine<D> {
         }
         is_asking
     }
-
-    /// A Query has been noted: what its text does is part of the session's history.
-    #[inline]
-    pub(super) fn record_query(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        text: &[u8],
-        has_commands: bool,
-    ) {
-        let reads = self.servers.get(server).map(|entry| entry.server.reads());
-        if has_commands || reads != Some(LexOptions::default()) {
-            self.record_text(id, server, text);
-        }
-    }
-
-    #[inline(never)]
-    pub(super) fn record_text(&mut self, id: ClientId, server: ServerId, text: &[u8]) {
-        let (Some(client), Some(entry)) = (self.clients.get(id), self.servers.get(server)) else {
-            return;
-        };
-        if !client.spec.is_guarded() {
-            return;
-        }
-        let options = entry.server.reads();
-        let found = self.commands_of(text, options);
-        let (Some(client), Some(entry)) = (self.clients.get_mut(id), self.servers.get(server))
-        else {
-            return;
-        };
-        let nothing = client.session.guarded.as_ref().is_none_or(|g| g.history.is_empty())
-            && found.found().iter().all(|found| is_passing(&found.command))
-            && !found.beyond().any;
-        if nothing {
-            return;
-        }
-        let settings = client.spec.settings.load_full();
-        let mut guarded = client.session.guarded.take().unwrap_or_default();
-        let origin = settings.policy_origin();
-        let server = Some(&entry.server);
-        let context =
-            context(&client.session, server, Catalog::EMPTY, (&settings, &origin), options);
-        guarded.history.sent(text, &found, &context);
-        if !guarded.is_blank() {
-            client.session.guarded = Some(guarded);
-        }
-    }
 }
 
 pub(super) fn context<'a>(
@@ -510,7 +450,6 @@ fn text_of(message: u8, body: &[u8]) -> Option<(&[u8], Stands)> {
 }
 
 /// Whether what is under way may change how the server reads a text: where a backslash in it stands for itself.
-#[inline]
 fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
     (!ledger.is_up_to_date() || ledger.batch_is_open()) && text.contains(&b'\\')
 }
@@ -519,6 +458,16 @@ fn is_doubtful(ledger: &Ledger, text: &[u8]) -> bool {
 /// told of, or it is read otherwise here.
 #[inline]
 fn minds_all(session: &Session, server: &Server, text: &[u8]) -> bool {
+    // For most none of it is so, and the text need not be looked at.
+    let may_mind = session.guarded.is_some()
+        || server.reads() != LexOptions::default()
+        || !server.ledger.is_up_to_date()
+        || server.ledger.batch_is_open();
+    may_mind && minds_all_now(session, server, text)
+}
+
+#[inline(never)]
+fn minds_all_now(session: &Session, server: &Server, text: &[u8]) -> bool {
     session.guarded.as_ref().is_some_and(|guarded| guarded.history.minds_ordinary())
         || server.reads() != LexOptions::default()
         || is_doubtful(&server.ledger, text)
@@ -534,18 +483,4 @@ fn may_be_definition(message: u8, body: &[u8]) -> bool {
     };
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, Some(b'c' | b'C' | b'd' | b'D' | b'r' | b'R'))
-}
-
-/// True for commands whose verdict and effect do not depend on what has not been answered.
-pub(super) fn is_passing(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Transaction(_)
-            | Command::Write(_)
-            | Command::UnboundedCount { .. }
-            | Command::Offset(_)
-            | Command::InList { .. }
-            | Command::AdvisoryLock
-            | Command::Analyze
-    )
 }

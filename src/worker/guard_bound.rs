@@ -3,82 +3,102 @@
 //! A statement is judged again by its Bind, and by the Execute of its portal, with the text that it was prepared with. What
 //! a session has prepared under names that only its server knows is remembered for that.
 //!
-//! Deliberately absent: Query, Parse, and what a verdict leads to (`guard`).
+//! BEGIN, COMMIT and their family, which come with every transaction, are followed only where the session has a history
+//! that they could end. A portal of theirs that was bound before it had one says so by a flag alone: where it runs after
+//! all, nothing is taken for new any more.
+//!
+//! Deliberately absent: Query, Parse, and what a verdict leads to (`guard`); what is noted of what runs (`guard_notes`).
 
 use std::sync::Arc;
 
 use super::Engine;
 use super::driver::Driver;
 use super::from_client::Next;
-use super::guard::{Case, is_passing};
+use super::guard::Case;
 use super::refuse::Stands;
 use super::statements::portal_hash;
-use crate::guard::{self, Catalog, History};
+use crate::client::Guarded;
+use crate::guard;
 use crate::ids::{ClientId, ServerId};
 use crate::prepared::StatementId;
 use crate::session::TextEffects;
-use crate::sql::LexOptions;
-use crate::sql::commands::{Command, Commands, Found};
-use crate::wire::frame::split_cstr;
+use crate::sql::commands::Commands;
 use crate::wire::frontend::{BindNames, BindValues};
 
 impl<D: Driver> Engine<D> {
-    /// Judges a Bind: since the Parse, the session may have come to stand elsewhere.
+    /// Judges a Bind: since the Parse, the session may have come to stand elsewhere. `effects`: what the statement does.
     #[inline]
     pub(super) fn guard_bind(
         &mut self,
         (id, server): (ClientId, ServerId),
-        statement: Option<StatementId>,
+        (statement, effects): (Option<StatementId>, &TextEffects),
         names: BindNames,
         values: (&[u8], bool),
         before: &[u8],
     ) -> Option<Next> {
-        let client = self.clients.get(id)?;
-        let has_commands =
-            statement.is_some_and(|statement| self.statements.effects(statement).commands);
-        if !has_commands && client.session.guarded.is_none() || !client.spec.is_guarded() {
-            return None;
+        let session = &mut self.clients.get_mut(id)?.session;
+        if !effects.commands {
+            let Some(guarded) = &session.guarded else {
+                session.unnamed_controls |= effects.controls && names.portal.is_empty();
+                return None;
+            };
+            if effects.controls && !guarded.follows_controls() {
+                session.unnamed_controls |= names.portal.is_empty();
+                return None;
+            }
         }
         let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
-        self.guard_bound(case, statement, names, values)
+        self.guard_bound(case, (statement, effects), names, values)
     }
 
     #[inline(never)]
     fn guard_bound(
         &mut self,
         case: Case<'_>,
-        statement: Option<StatementId>,
+        (statement, effects): (Option<StatementId>, &TextEffects),
         names: BindNames,
         values: (&[u8], bool),
     ) -> Option<Next> {
-        let portal = portal_hash(names.portal);
-        if let Some(guarded) = &mut self.clients.get_mut(case.id)?.session.guarded {
-            guarded.unbinds(portal);
+        let client = self.clients.get_mut(case.id)?;
+        let mut minds_ordinary = client.spec.looks_closely();
+        if let Some(guarded) = &mut client.session.guarded {
+            guarded.unbinds(portal_hash(names.portal));
+            minds_ordinary |= guarded.history.minds_ordinary();
         }
-        let content = self.statements.content(statement?);
-        let text: Arc<[u8]> = content.split(|byte| *byte == 0).next().unwrap_or_default().into();
-        self.guard_bound_text(case, portal, &text, values)
+        let minds = effects.commands || effects.controls || minds_ordinary;
+        if !minds || !client.spec.is_guarded() {
+            return None;
+        }
+        let text = Arc::from(self.statements.text(statement?));
+        self.guard_bound_text(case, names.portal, &text, values)
     }
 
     fn guard_bound_text(
         &mut self,
         case: Case<'_>,
-        portal: u64,
+        portal: &[u8],
         text: &Arc<[u8]>,
         (values, whole): (&[u8], bool),
     ) -> Option<Next> {
         let options = self.servers.get(case.server?)?.server.reads();
         let found = self.commands_of(text, options);
         let case = Case { text, ..case };
+        let matters = found.controls() || !guard::stands_alone(&found);
+        let guarded = &mut self.clients.get_mut(case.id)?.session.guarded;
+        let none = Guarded::default();
+        let is_followed = guarded.as_deref().unwrap_or(&none).may_bind(text);
+        if matters && !is_followed && !portal.is_empty() {
+            // When it runs is not known. The unnamed portal runs at once.
+            guarded.get_or_insert_default().judges_for_later(text, self.now);
+        }
         let offset = if whole { largest_offset(&found, values) } else { None };
-        let next = self.judge_bound(case, &found, options, offset);
+        let next = self.judge_text(case, &found, options, offset);
         if next.is_none() && !found.is_empty() {
             let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
-            if !guarded.binds(portal, text)
-                && found.found().iter().any(|found| !is_passing(&found.command))
-            {
-                // When it runs is not followed: nothing is taken for new any more.
-                guarded.history = History::default();
+            if is_followed {
+                guarded.binds(portal_hash(portal), text);
+            } else if matters {
+                guarded.history.lose();
             }
         }
         next
@@ -93,18 +113,15 @@ impl<D: Driver> Engine<D> {
         name: &[u8],
         effects: &TextEffects,
     ) -> Option<Next> {
-        if !effects.commands {
+        if !effects.commands && !effects.controls {
             return None;
         }
-        let found = self.commands_of(case.text, LexOptions::default());
-        let controls = |found: &Found| matches!(found.command, Command::Transaction(_));
+        let only_controls = !effects.commands;
         let guarded = self.clients.get_mut(case.id)?.session.guarded.get_or_insert_default();
-        if guarded.names(name, case.text) || found.found().iter().all(controls) {
+        if guarded.names(name, case.text, only_controls) || only_controls {
             return None;
         }
-        guarded.history = History::default();
-        guarded.asks(0, case.text);
-        guarded.answered(0, Catalog::default(), self.now);
+        guarded.judges_for_later(case.text, self.now);
         self.guard_parse(case, effects)
     }
 
@@ -118,15 +135,29 @@ impl<D: Driver> Engine<D> {
         before: &[u8],
     ) -> Option<Next> {
         let client = self.clients.get_mut(id)?;
-        let guarded = client.session.guarded.as_mut()?;
-        let portal = portal_hash(names.portal);
-        guarded.unbinds(portal);
-        let texts = guarded.named(names.statement);
+        let session = &mut client.session;
+        let guarded = session.guarded.as_mut()?;
+        guarded.unbinds(portal_hash(names.portal));
         if !client.spec.is_guarded() {
             return None;
         }
+        let follows_controls = guarded.follows_controls();
+        let (mut texts, mut is_known) = (Vec::new(), false);
+        for own in guarded.named(names.statement) {
+            is_known = true;
+            if !own.only_controls || follows_controls {
+                texts.push(own.text.clone());
+            } else if names.portal.is_empty() {
+                session.unnamed_controls = true;
+            } else {
+                session.portal_controls = true;
+            }
+        }
+        if !is_known && guarded.forgets_names() {
+            guarded.history.lose();
+        }
         let case = Case { id, server: Some(server), stands: Stands::Bind, before, text: b"" };
-        texts.iter().find_map(|text| self.guard_bound_text(case, portal, text, values))
+        texts.iter().find_map(|text| self.guard_bound_text(case, names.portal, text, values))
     }
 
     /// Judges an Execute: since the Bind, other portals may have run. `portal`: its name.
@@ -148,22 +179,8 @@ impl<D: Driver> Engine<D> {
         texts.iter().find_map(|text| {
             let found = self.commands_of(text, options);
             let case = Case { id, server: Some(server), stands, before, text };
-            self.judge_text(case, &found, options)
+            self.judge_text(case, &found, options, None)
         })
-    }
-
-    /// An Execute has been noted.
-    #[inline]
-    pub(super) fn record_execute(&mut self, id: ClientId, server: ServerId, body: &[u8]) {
-        let Some(client) = self.clients.get(id) else { return };
-        if let Some(guarded) = &client.session.guarded
-            && guarded.has_portals()
-            && let Some((portal, _)) = split_cstr(body)
-        {
-            for text in guarded.portal(portal_hash(portal)) {
-                self.record_text(id, server, &text);
-            }
-        }
     }
 }
 

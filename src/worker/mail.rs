@@ -6,6 +6,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -275,6 +276,13 @@ pub enum Mail<S> {
     Reload(LoopSettings),
     /// Roles or health of these servers have changed: their picture and the specifications of their pools say how.
     Fleet(Arc<Topology>),
+    /// The name of a pool's server leads to these addresses no more: servers there are replaced.
+    AddressesGone {
+        /// The pool.
+        pool: Arc<PoolSpec>,
+        /// The addresses.
+        gone: Arc<[IpAddr]>,
+    },
     /// Asks for every connection of the loop.
     List(tokio::sync::oneshot::Sender<Listing>),
     /// An administrator's order; answered with how many connections or pools it met.

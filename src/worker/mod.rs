@@ -7,6 +7,7 @@
 //! Deliberately absent: policy. Which message may be sent, what a reply means, when a server is
 //! clean, who is served next: `client`, `server` and `pool` say that.
 
+mod addresses;
 mod begun;
 mod bounds;
 mod by_name;
@@ -22,6 +23,7 @@ mod from_client;
 mod from_server;
 mod guard;
 mod guard_bound;
+mod guard_notes;
 mod held_locks;
 mod idle;
 mod inspect;
@@ -514,6 +516,7 @@ impl<D: Driver> Engine<D> {
                 let _ = answer.send(self.inspect());
             }
             Mail::Reload(settings) => self.reload(settings),
+            Mail::AddressesGone { pool, gone } => self.addresses_gone(&pool, &gone),
             Mail::Fleet(topology) => self.fleet_changed(&topology),
             Mail::List(answer) => {
                 let _ = answer.send(self.list());

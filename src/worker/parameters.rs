@@ -53,7 +53,7 @@ impl<D: Driver> Engine<D> {
             message,
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH | tag::SYNC
         );
-        if ends_nothing || ledger.copy_in() || ledger.is_skipping() {
+        if ends_nothing || ledger.runs_nothing() {
             return None;
         }
         let building = ledger.building_unit();
@@ -111,7 +111,7 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         let ledger = &entry.server.ledger;
         // In an open batch nothing can be put before it any more.
-        let too_late = ledger.batch_is_open() || ledger.copy_in() || ledger.is_skipping();
+        let too_late = ledger.batch_is_open() || ledger.runs_nothing();
         if too_late || entry.server.status == TransactionStatus::Failed {
             return None;
         }
@@ -210,8 +210,7 @@ impl<D: Driver> Engine<D> {
             }
             return;
         }
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = self.statements.text(statement);
         let values = if whole { BindValues::read(body) } else { None };
         match changes::steps(text, values.as_ref()) {
             Some(steps) if !steps.is_empty() => session.portal_steps = Some(Box::new(steps)),

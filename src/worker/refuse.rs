@@ -142,8 +142,7 @@ impl<D: Driver> Engine<D> {
     ) -> Option<Next> {
         let (client, entry) = (self.clients.get_mut(id)?, self.servers.get(server)?);
         let ledger = &entry.server.ledger;
-        if ledger.is_skipping() || ledger.copy_in() {
-            // The server throws it away, or ends the connection over it.
+        if ledger.runs_nothing() {
             return None;
         }
         if !ledger.is_up_to_date() {

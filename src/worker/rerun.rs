@@ -80,6 +80,19 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// Something else is sent behind a read: what the server answers is its client's from here on.
+    pub(super) fn decided(&mut self, id: ClientId, server: ServerId) {
+        let Some(entry) = self.servers.get_mut(server) else { return };
+        if !std::mem::take(&mut entry.server.undecided) {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(routed) = &mut client.session.routed else { return };
+        routed.request.clear();
+        let replies = std::mem::take(&mut routed.replies);
+        self.send_to_client(id, &replies);
+    }
+
     /// The server of a client is gone that was to serve a read. Whether another one can.
     pub(super) fn run_elsewhere(&mut self, server: ServerId, id: ClientId) -> bool {
         let (Some(entry), Some(client)) = (self.servers.get(server), self.clients.get(id)) else {

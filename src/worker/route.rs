@@ -124,14 +124,18 @@ impl<D: Driver> Engine<D> {
         match way {
             Way::Primary(why, touch) => {
                 routed.lease = Lease::Primary(touch);
-                routed.waits_since = None;
+                routed.waits = None;
+                routed.request.clear();
+                if touch == Touch::Read && why != Why::Transaction {
+                    routed.request.extend_from_slice(request);
+                }
                 pool.counters.ways.count_one(why as usize);
                 Ok(client.pool)
             }
             Way::Reader(node, why, what) => {
                 let Some(&reader) = pool.readers.get(node) else { return Ok(client.pool) };
                 routed.lease = Lease::Reader { node, life: pool.life_of(node), what };
-                routed.waits_since = None;
+                routed.waits = None;
                 routed.request.clear();
                 if what == Sending::Request {
                     routed.request.extend_from_slice(request);
@@ -141,7 +145,7 @@ impl<D: Driver> Engine<D> {
             }
             Way::Unfinished(needs) => Err(Next::More(needs)),
             Way::Waits => {
-                let since = *routed.waits_since.get_or_insert(self.now);
+                let since = routed.waits.map_or(self.now, |(since, _)| since);
                 client.session.held = true;
                 let limit = u64::from(client.spec.policy().wait_ms);
                 let look_at = self.now.plus(LOOK_AGAIN_MS).min(since.plus(limit));
@@ -299,8 +303,7 @@ impl<D: Driver> Engine<D> {
     fn ruling_of(&mut self, id: ClientId, statement: StatementId) -> Ruling {
         let Some(client) = self.clients.get(id) else { return Ruling::Unproven };
         let entry = &self.pools[client.pool.0 as usize];
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = self.statements.text(statement);
         let text = if self.statements.is_sql(statement) { prepared(text) } else { text };
         let key = self.verdicts.key(text, entry.judged_by());
         if let Some(ruling) = self.verdicts.get(key) {
@@ -349,8 +352,7 @@ impl<D: Driver> Engine<D> {
                 if self.ruling_of(id, statement) != Ruling::OfServer {
                     return None;
                 }
-                let content = self.statements.content(statement);
-                let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
+                let text = self.statements.text(statement);
                 (of_server(text)?, Stands::Bind)
             }
             tag::QUERY | tag::PARSE => {
@@ -408,9 +410,9 @@ impl<D: Driver> Engine<D> {
     /// Whether a read may still wait for a replica.
     pub(super) fn may_wait(&self, id: ClientId, policy: Policy) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
-        let since = client.session.routed.as_ref().and_then(|routed| routed.waits_since);
+        let waits = client.session.routed.as_ref().and_then(|routed| routed.waits);
         policy.wait_ms > 0
-            && since.is_none_or(|since| self.now.since(since) < u64::from(policy.wait_ms))
+            && waits.is_none_or(|(since, _)| self.now.since(since) < u64::from(policy.wait_ms))
     }
 
     /// The node that a client may read from.
@@ -422,6 +424,7 @@ impl<D: Driver> Engine<D> {
         };
         let topology = &fleet.topology;
         let marks = match policy.consistency {
+            _ if let Some((_, marks)) = routed.waits => marks,
             Consistency::Session => routed.marks,
             Consistency::Role => {
                 let (written, to_the_end) = client.spec.written();
@@ -457,10 +460,17 @@ impl<D: Driver> Engine<D> {
             Strategy::RoundRobin => self.random.wrapping_add(1_000),
         };
         let choice = topology.picture().choose(&marks, weight, busy, random);
+        self.random = random;
         if choice == Choice::NoneFresh {
             topology.want();
+            let now = self.now;
+            let client = self.clients.get_mut(id);
+            if let Some(routed) = client.and_then(|client| client.session.routed.as_mut())
+                && policy.wait_ms > 0
+            {
+                routed.waits.get_or_insert((now, marks));
+            }
         }
-        self.random = random;
         choice
     }
 
@@ -480,6 +490,7 @@ impl<D: Driver> Engine<D> {
             Lease::Primary(_) if matches!(header.tag, tag::SYNC | tag::FLUSH) => None,
             Lease::Primary(touch) => {
                 *touch = Touch::Write;
+                self.decided(id, server);
                 None
             }
             Lease::Reader { .. } => self.waits_for_its_turn(id, server, front),
@@ -561,7 +572,7 @@ impl<D: Driver> Engine<D> {
         for id in std::mem::take(&mut self.fresh_waits) {
             let waits = |client: &super::Client<D::Socket>| {
                 client.session.held
-                    && client.session.routed.as_ref().is_some_and(|r| r.waits_since.is_some())
+                    && client.session.routed.as_ref().is_some_and(|r| r.waits.is_some())
             };
             if self.clients.get(id).is_some_and(waits) {
                 self.todo.push_back(super::Todo::Client(id));

@@ -327,6 +327,7 @@ impl<D: Driver> Engine<D> {
         if names.portal.is_empty() {
             session.portal_steps = None;
             session.portal_timing = Timing::Plain;
+            session.unnamed_controls = false;
             let portal = portal_hash(names.portal);
             session.guarded.iter_mut().for_each(|guarded| guarded.unbinds(portal));
         }
@@ -365,7 +366,8 @@ impl<D: Driver> Engine<D> {
         };
         let effects = self.statements.effects(statement);
         let place = (id, server);
-        if let Some(next) = self.guard_bind(place, Some(statement), names, values, before) {
+        let runs = (Some(statement), &effects);
+        if let Some(next) = self.guard_bind(place, runs, names, values, before) {
             return next;
         }
         if let Some(next) = self.limits_first(id, server, tag::BIND, &effects) {
@@ -451,9 +453,7 @@ impl<D: Driver> Engine<D> {
         statement: StatementId,
         before: &mut &[u8],
     ) -> Result<(), Next> {
-        let content = self.statements.content(statement);
-        let text = content.split(|byte| *byte == 0).next().unwrap_or_default();
-        let used = facts::named_use(text);
+        let used = facts::named_use(self.statements.text(statement));
         self.stand_for(id, server, &used, Way::Batch, before)
     }
 
@@ -581,6 +581,8 @@ impl<D: Driver> Engine<D> {
         let runs = session.and_then(|session| {
             if session.batch_sets_unnamed { session.parsed } else { session.unnamed }
         });
+        let effects = runs.map_or(TextEffects::NOTHING, |runs| self.statements.effects(runs));
+        let runs = (runs, &effects);
         if let Some(next) = self.guard_bind((id, server), runs, names, values, before) {
             return next;
         }

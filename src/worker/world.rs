@@ -210,6 +210,10 @@ pub(super) struct Listen {
     pub(super) ticket: u64,
 }
 
+/// Where all servers are.
+pub(super) const SERVER_ADDRESS: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 5432);
+
 /// The loop with everything around it.
 pub(super) struct World {
     pub(super) engines: Vec<Engine<SimDriver>>,
@@ -585,7 +589,8 @@ impl World {
         self.most_backends = self.most_backends.max(self.backends(None, None));
         let pid = i32::try_from(self.servers.len()).expect("few");
         let target = crate::cancel::registry::tests::any_target();
-        let target = crate::cancel::CancelTarget { pid, ..target };
+        let address = crate::dial::ServerAddress::Tcp(SERVER_ADDRESS);
+        let target = crate::cancel::CancelTarget { pid, address, ..target };
         let new = NewServer {
             place,
             handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
@@ -612,7 +617,7 @@ impl World {
             let notified = Arc::new(Notified {
                 pool: one.pool,
                 place: one.place,
-                address: Arc::new(crate::cancel::registry::tests::any_target().address),
+                address: Arc::new(crate::dial::ServerAddress::Tcp(SERVER_ADDRESS)),
                 notification: notification.clone(),
                 in_flight: None,
             });

@@ -3,6 +3,7 @@
 //! The first byte of the data says how the text is read, so that a fuzzer finds its way into every encoding.
 
 use pgweir::sql::commands::{Command, Place, is_ordinary};
+use pgweir::sql::reads::reading;
 use pgweir::sql::{
     Encoding, LexOptions, Lexer, Span, Statements, commands, facts, plain, upkeep, vacated,
 };
@@ -60,6 +61,7 @@ pub fn recognisers(data: &[u8]) {
         let _ = upkeep(statement, text, options);
     }
     let _ = vacated(text, options);
+    let _ = reading(text, options);
     let found = commands(text, options);
     let told = plain(text, options).is_some_and(|found| found.ordinary);
     assert!(!told || is_ordinary(text, options), "the first look says ordinary");

@@ -61,3 +61,50 @@ fn the_catalog_is_asked_where_it_may_take_a_refusal_back() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("cannot ask the catalog of shop"), "{said}");
 }
+
+#[test]
+fn the_route_is_what_the_catalog_says() {
+    let cluster = front::shop();
+    let objects = "create table t (a int); create unlogged table quick (a int); \
+                   create view v as select * from t; create view draws as select nextval('s') as n from quick; \
+                   create function writes() returns int language sql as 'select 1'; \
+                   create function reads() returns int stable language sql as 'select 1'; \
+                   create function vouched() returns int language sql as 'select 1'";
+    let primary = cluster.primary();
+    primary.sql("shop", "create sequence s").unwrap();
+    primary.sql("shop", objects).unwrap();
+    let url = format!("postgres://{}/shop?sslmode=disable", primary.address());
+    let pgweir = Pgweir::options()
+        .database("shop", &url)
+        .replica("shop", "postgres://127.0.0.1:1/shop?sslmode=disable")
+        .role("postgres", "postgres")
+        .set("databases.shop.routing", "replica_safe_functions = [\"vouched\"]")
+        .start();
+    let cases = [
+        ("select * from t", "replica", "only reads"),
+        ("select * from v where a = reads() + vouched()", "replica", "only reads"),
+        ("select 1", "replica", "only reads"),
+        ("select * from quick", "primary", "relation: quick is unlogged"),
+        ("select * from draws", "primary", "relation: draws calls"),
+        ("select writes()", "primary", "function: writes is a function that may write"),
+        ("select * from nowhere", "primary", "relation-unknown: nowhere"),
+        ("delete from t", "primary", "write: "),
+    ];
+    let line = |(sql, _, _): &(&str, &str, &str)| json!({"sql": sql}).to_string();
+    let input: Vec<String> = cases.iter().map(line).collect();
+    let output = explain(&pgweir, &["--jsonl", "-"], &input.join("\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answers.lines().count(), cases.len());
+    for ((sql, target, reason), answer) in cases.iter().zip(answers.lines()) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        assert_eq!(answer["route"]["target"], *target, "{sql}: {answer}");
+        assert!(answer["route"]["reason"].as_str().unwrap().contains(reason), "{sql}: {answer}");
+    }
+    drop(cluster);
+    // What has no names needs no catalog.
+    let output = explain(&pgweir, &["--sql", "select 1", "--format", "json"], "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = explain(&pgweir, &["--sql", "select * from t"], "");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -9,6 +9,10 @@ mod access;
 mod bounds;
 mod cancels;
 mod console;
+#[path = "../oracle/corpus.rs"]
+mod corpus;
+#[path = "../oracle/corpus_folder.rs"]
+mod corpus_folder;
 mod differential;
 mod ends;
 mod explain;
@@ -20,6 +24,7 @@ mod listen;
 mod majors;
 mod monitor;
 mod prepared;
+mod proofs;
 mod reload;
 mod route;
 mod session;

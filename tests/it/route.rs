@@ -1,6 +1,8 @@
 //! Reads go where they are fresh, writes go to the primary: on a real primary and two streaming replicas.
 
+mod faults;
 mod pairs;
+mod promotions;
 mod statements;
 mod ways;
 
@@ -75,4 +77,15 @@ fn figure(pgweir: &Pgweir, name: &str) -> u64 {
         .filter(|line| line.starts_with(&begins))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
+}
+
+/// As [`fleet`], without a word in the logs for each statement.
+fn quiet_fleet() -> Cluster {
+    Cluster::options()
+        .database("shop")
+        .replicas(2)
+        .conf("max_wal_senders = 10")
+        .conf("synchronous_commit = on")
+        .start()
+        .unwrap()
 }

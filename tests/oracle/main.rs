@@ -10,6 +10,8 @@ mod corpus;
 mod corpus_folder;
 mod explained;
 mod generate;
+mod read_queries;
+mod reading;
 mod recognised;
 mod referee;
 mod sessions;
@@ -148,6 +150,57 @@ fn the_commands_of_the_corpus_are_told() {
     tally.finish();
     together.finish();
     close.finish();
+}
+
+#[test]
+fn what_is_said_to_read_does() {
+    let mut tally = Tally::new("reads of the corpus");
+    let mut shares = reading::Shares::default();
+    for text in corpus::scripts().iter().flatten() {
+        tally.add(text, reading::judge(text, &mut shares));
+    }
+    tally.finish();
+    tell("reads of the corpus", &shares);
+}
+
+#[test]
+fn generated_queries_that_are_said_to_read_do() {
+    let mut tally = Tally::new("reads of generated queries");
+    let mut others = Tally::new("reads of other generated texts");
+    let mut shares = reading::Shares::default();
+    let mut more = reading::Shares::default();
+    for number in 0..texts(25_000) {
+        let mut dice = Dice::new(number.wrapping_add(0x4EAD));
+        let text = read_queries::query(&mut dice);
+        tally.add(&text, reading::judge(&text, &mut shares));
+        if number % 4 == 0 {
+            let make =
+                [spelling::query, spelling::command, generate::command, sessions::statements];
+            let mut text = make[dice.below(make.len())](&mut dice);
+            if dice.below(4) == 0 {
+                text = format!("{text}\n; {}", read_queries::query(&mut dice));
+            }
+            others.add(&text, reading::judge(&text, &mut more));
+        }
+    }
+    tally.finish();
+    others.finish();
+    tell("reads of generated queries", &shares);
+}
+
+/// Says how much of what reads is proven to, and fails where that is too little.
+fn tell(what: &str, shares: &reading::Shares) {
+    let reading::Shares { reads, missed, extra } = shares;
+    let _ = writeln!(
+        std::io::stderr(),
+        "oracle: {what}: {} of {reads} proven, {} with a name too many",
+        reads - missed.len(),
+        extra.len()
+    );
+    for (what, list) in [("not proven", missed), ("with a name too many", extra)] {
+        let shown: Vec<_> = list.iter().step_by(1 + list.len() / 12).map(String::as_str).collect();
+        assert!(list.len() * 100 <= *reads, "{what}: {}, some:\n{}", list.len(), shown.join("\n"));
+    }
 }
 
 /// How many generated texts there are to be; `usual` of them where nobody says.

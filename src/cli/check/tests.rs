@@ -50,7 +50,7 @@ Connections to each server, for the roles that have tables of their own:
   localhost:5432  crm         2   14    -              +25
                   shop        4   28   30               +2
                   total       6   42
-  localhost:5433  shop        4   26   30               +4
+  localhost:5433  shop        4   28   30               +2
 ";
     assert_eq!(result.output, expected);
     assert_eq!(result.exit_code, 0);

@@ -1,10 +1,12 @@
-//! `--connect`: what the guard wants to know of the catalog is asked at the database's primary.
+//! `--connect`: what the guard wants to know of the catalog is asked at the database's primary, and a snapshot of it is
+//! read for the routes of statements that have names.
 //!
 //! Owns a connection for each question that comes up, as the role that the pool's servers are logged in as, with the
 //! session's `search_path` and role, read-only and short. Only refusals come to questions, so few statements need one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +34,8 @@ pub(in super::super) struct Inquirer {
     edition: Edition,
     dialler: Arc<Dialler>,
     runtime: Runtime,
-    /// What has been read whole for proofs of reads, by database and the role that read it.
-    read: RefCell<BTreeMap<(String, String), Arc<Catalog>>>,
+    /// Snapshots, by database.
+    catalogs: RefCell<BTreeMap<String, Rc<Catalog>>>,
 }
 
 impl Inquirer {
@@ -45,30 +47,7 @@ impl Inquirer {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
         dialler.use_contexts(prepared.contexts);
-        let read = RefCell::default();
-        Ok(Self { edition: prepared.edition, dialler, runtime, read })
-    }
-
-    /// What the names in a database with replicas mean, read once.
-    ///
-    /// # Errors
-    /// The server cannot be reached or does not answer: what to say.
-    pub(super) fn catalog(&self, settings: &Effective) -> Result<Arc<Catalog>, String> {
-        let key = (settings.database.name.clone(), settings.logs_in_as().to_owned());
-        if let Some(known) = self.read.borrow().get(&key) {
-            return Ok(known.clone());
-        }
-        let credential = self.edition.server_credential(settings);
-        let parameters = vec![("application_name", "pgweir explain")];
-        let safe = &settings.database.routing.replica_safe_functions;
-        let reading = async {
-            let connected = self.dial(settings, credential, parameters).await?;
-            let read = read_snapshot(connected, safe).await;
-            read.map_err(|error| format!("the catalog cannot be read: {error}"))
-        };
-        let catalog = Arc::new(self.runtime.block_on(reading)?);
-        self.read.borrow_mut().insert(key, catalog.clone());
-        Ok(catalog)
+        Ok(Self { edition: prepared.edition, dialler, runtime, catalogs: RefCell::default() })
     }
 
     /// The answers to questions of a session.
@@ -85,6 +64,28 @@ impl Inquirer {
         self.runtime.block_on(self.ask_all(settings, session, credential, questions))
     }
 
+    /// The snapshot of a database, read once.
+    ///
+    /// # Errors
+    /// As [`Inquirer::ask`].
+    pub(super) fn catalog(&self, settings: &Effective) -> Result<Rc<Catalog>, String> {
+        let name = &settings.database.name;
+        if let Some(known) = self.catalogs.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let credential = self.edition.server_credential(settings);
+        let safe = &settings.database.routing.replica_safe_functions;
+        let read = self.runtime.block_on(async {
+            let connected = self.dial(settings, credential, Vec::new()).await?;
+            let read = tokio::time::timeout(2 * LIMIT, read_snapshot(connected, safe)).await;
+            let read = read.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            read.map_err(|why| format!("cannot read the catalog of {name}: {why}"))
+        });
+        let read = Rc::new(read?);
+        self.catalogs.borrow_mut().insert(name.clone(), read.clone());
+        Ok(read)
+    }
+
     async fn ask_all(
         &self,
         settings: &Effective,
@@ -92,12 +93,7 @@ impl Inquirer {
         credential: Option<ServerCredential>,
         questions: Vec<Question>,
     ) -> Result<Vec<(Question, Answer)>, String> {
-        let mut parameters = vec![
-            ("application_name", "pgweir explain"),
-            ("client_encoding", "UTF8"),
-            ("default_transaction_read_only", "on"),
-            ("statement_timeout", STATEMENT_TIMEOUT),
-        ];
+        let mut parameters = Vec::new();
         for name in ["search_path", "role"] {
             let value = session.value(name.as_bytes()).map(str::from_utf8);
             parameters.extend(value.and_then(Result::ok).map(|value| (name, value)));
@@ -117,12 +113,20 @@ impl Inquirer {
         Ok(answers)
     }
 
+    /// A connection to the primary, with these parameters beside those that every one has.
     async fn dial(
         &self,
         settings: &Effective,
         credential: Option<ServerCredential>,
-        parameters: Vec<(&str, &str)>,
+        more: Vec<(&str, &str)>,
     ) -> Result<Connected, String> {
+        let mut parameters = vec![
+            ("application_name", "pgweir explain"),
+            ("client_encoding", "UTF8"),
+            ("default_transaction_read_only", "on"),
+            ("statement_timeout", STATEMENT_TIMEOUT),
+        ];
+        parameters.extend(more);
         let database = &settings.database;
         let errand = Errand {
             target: &database.primary,

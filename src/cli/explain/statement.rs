@@ -8,12 +8,11 @@ use std::fmt::Write as _;
 use super::super::json;
 use super::super::terms::Held;
 use super::catalog::Inquirer;
-use super::route::{Circumstances, Journey};
+use super::route::Asked;
 use crate::config::{Effective, PoolMode, SessionStateMode, Timeout, TimeoutAction};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Judgement, Rehearsal, Stage};
 use crate::pool::spec::belt_of;
-use crate::route::Topology;
 use crate::session::facts::effects;
 use crate::session::{Kept, KeptSoFar, Limit, OwnLimits, TextEffects, Timing};
 use crate::wire::TransactionStatus;
@@ -37,9 +36,9 @@ struct Guard {
 
 /// What happens, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Decision {
-    what: &'static str,
-    why: String,
+pub(super) struct Decision {
+    pub(super) what: &'static str,
+    pub(super) why: String,
 }
 
 /// The limits that hold for this statement.
@@ -64,32 +63,13 @@ pub(super) fn explain(
     let settings = &held.settings;
     let mut session = Rehearsal::new(Stage::of(settings), parameters);
     let mut kept = KeptSoFar::default();
-    let mut journey = Journey::default();
-    let catalog = match inquirer {
-        Some(inquirer) if Topology::of(&settings.database).is_some() => {
-            Some(inquirer.catalog(settings)?)
-        }
-        Some(_) | None => None,
-    };
-    let catalog = catalog.as_deref();
     for text in before {
         let text = text.as_bytes();
-        let does = effects(text);
-        let is_pinned = is_pinned(settings, &kept.look(text, &does));
-        // As it was read, but for the transaction that it leaves.
-        let was = session.clone();
         session.play(text);
-        let who = Circumstances { held, session: &was, is_pinned, catalog };
-        journey.ran(text, &does, &who, session.status());
-        kept.ran(text, &does, session.status());
+        kept.ran(text, &effects(text), session.status());
     }
     let text = sql.as_bytes();
     let does = effects(text);
-    let keeps = kept.look(text, &does);
-    let is_pinned = is_pinned(settings, &keeps);
-    let who = Circumstances { held, session: &session, is_pinned, catalog };
-    let (place, why) = journey.look(text, &who);
-    let route = Decision { what: place.word(), why };
     let mut judgement = session.judge(text);
     if let Some(inquirer) = inquirer
         && !judgement.questions.is_empty()
@@ -98,10 +78,12 @@ pub(super) fn explain(
         let answers = inquirer.ask(settings, session.parameters(), questions)?;
         judgement = session.judge_told(text, answers);
     }
+    let kept = kept.look(text, &does);
+    let asked = Asked { held, inquirer, session: &session, kept: &kept, before, text };
     Ok(Explanation {
         guard: guard(&judgement),
-        route,
-        session: keeping(settings, &keeps, &does, session.status()),
+        route: asked.route()?,
+        session: keeping(settings, &kept, &does, session.status()),
         timeouts: timeouts(held, &session, &does),
     })
 }
@@ -116,11 +98,6 @@ fn guard(judgement: &Judgement) -> Guard {
         message: Some(finding.message.clone()),
         hint: Some(finding.hint.clone()).filter(|hint| !hint.is_empty()),
     }
-}
-
-/// Whether a session keeps its server since before a text.
-fn is_pinned(settings: &Effective, kept: &Kept) -> bool {
-    settings.pool_mode == PoolMode::Session || !kept.before.is_none()
 }
 
 /// What becomes of what the session sets.

@@ -27,17 +27,26 @@ fn what_is_set_and_does_nothing_is_told_with_its_line() {
 }
 
 #[test]
-fn a_primary_that_would_have_to_be_found_is_told() {
-    let primary = "[databases.a]\nprimary = \"postgres://localhost,127.0.0.1/?target_session_attrs=read-write\"\n";
-    let several = "has several hosts: the first that answers is taken, primary or not, for now";
-    assert_eq!(
-        told(primary),
-        [
-            format!("pgweir.toml:2: `databases.a.primary` {several}"),
-            "pgweir.toml:2: `databases.a.primary` has target_session_attrs, which does nothing yet"
-                .to_owned(),
-        ]
-    );
+fn attributes_are_told_that_ask_for_another_than_the_primary_or_that_nobody_looks_at() {
+    let attributes = |hosts: &str, attributes: &str| {
+        told(&format!(
+            "[databases.a]\nprimary = \"postgres://{hosts}/?target_session_attrs={attributes}\"\n"
+        ))
+    };
+    let nothing: [&str; 0] = [];
+    let several = "localhost,127.0.0.1";
+    for (hosts, words) in
+        [(several, "read-write"), (several, "primary"), (several, "any"), ("localhost", "any")]
+    {
+        assert_eq!(attributes(hosts, words), nothing, "{words}");
+    }
+    for (hosts, words) in
+        [(several, "standby"), (several, "prefer-standby"), ("localhost", "read-write")]
+    {
+        let expected =
+            "pgweir.toml:2: `databases.a.primary` has target_session_attrs, which does nothing yet";
+        assert_eq!(attributes(hosts, words), [expected], "{words}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::sql::{Action, Discard, Name, ParameterUse, Target, TransactionControl
 const PATH: [&[u8]; 3] = [b"search_path", b"role", b"session_authorization"];
 
 /// True for commands that leave nothing in a history that is blank.
-pub(in super::super) fn is_passing(command: &Command) -> bool {
+pub(super) fn leaves_nothing(command: &Command) -> bool {
     match command {
         Command::Transaction(_)
         | Command::Write(_)

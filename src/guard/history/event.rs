@@ -163,6 +163,12 @@ impl State {
         self.push(Event::Forgotten);
     }
 
+    /// Nothing is believed to be new until the transaction ends, nor what it leaves.
+    pub(super) fn lose(&mut self) {
+        self.lost = true;
+        self.temps.clear();
+    }
+
     pub(super) fn push(&mut self, event: Event) {
         if self.log.len() < LOG_MAX {
             self.log.push(event);
@@ -211,7 +217,10 @@ impl State {
 
     /// The transaction is over. What temporary tables it leaves is not confirmed yet.
     pub(super) fn end(&mut self, committed: bool) {
-        if committed {
+        if committed && self.lost {
+            // Some of them may be gone.
+            self.temps.clear();
+        } else if committed {
             self.keep_temps();
         }
         self.log.clear();

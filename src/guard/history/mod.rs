@@ -49,7 +49,7 @@ impl History {
 
     /// A text is sent; `context` is that of its verdict.
     pub fn sent(&mut self, text: &[u8], commands: &Commands, context: &Context) {
-        let leaves_nothing = |found: &Found| apply::is_passing(&found.command);
+        let leaves_nothing = |found: &Found| apply::leaves_nothing(&found.command);
         let beyond = commands.beyond().any;
         if self.is_empty() && commands.found().iter().all(leaves_nothing) && !beyond {
             return;
@@ -65,6 +65,11 @@ impl History {
         if !state.is_blank() {
             self.0 = Some(state);
         }
+    }
+
+    /// Something has run, or may, that is not followed: nothing is taken for new any more, until the transaction ends.
+    pub fn lose(&mut self) {
+        self.0.get_or_insert_default().lose();
     }
 
     /// The server is ready, in a transaction: all that was sent has happened.

@@ -189,12 +189,12 @@ impl Rehearsal {
         }
         let made = self.catalog.made_mut();
         filled::note(text, commands, options, made);
-        let controls =
-            commands.found().iter().any(|one| matches!(one.command, Command::Transaction(_)));
         match committed {
             Some(history) => made.commit(&history),
-            None if controls && ends.is_none() => made.forget(),
-            None if before == TransactionStatus::Idle && !controls => made.commit(&history),
+            None if commands.controls() && ends.is_none() => made.forget(),
+            None if before == TransactionStatus::Idle && !commands.controls() => {
+                made.commit(&history);
+            }
             None => {}
         }
         match self.status {

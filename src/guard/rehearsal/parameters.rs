@@ -1,5 +1,4 @@
-//! Parameters of a rehearsed session that decide how its texts are read, what their names mean, which limits hold and where
-//! they run.
+//! Parameters of a rehearsed session that decide how its texts are read, what their names mean and which limits hold.
 //!
 //! Owns their values through transactions and savepoints, as the server keeps them. Deliberately absent: every other
 //! parameter; what sets a parameter unseen.
@@ -12,10 +11,8 @@ use crate::session::belt;
 use crate::sql::{Action, Name, ParameterUse, Scope, Target, TransactionControl};
 
 /// The parameters that are kept.
-const KEPT: [&[u8]; 9] = [
+const KEPT: [&[u8]; 7] = [
     b"client_encoding",
-    b"default_transaction_isolation",
-    b"default_transaction_read_only",
     b"lock_timeout",
     b"pgweir.route",
     b"role",

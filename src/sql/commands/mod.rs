@@ -83,6 +83,12 @@ pub struct Found {
     pub command: Command,
 }
 
+impl Found {
+    fn controls(&self) -> bool {
+        matches!(self.command, Command::Transaction(_))
+    }
+}
+
 /// How a command stands in its statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -368,6 +374,16 @@ impl Commands {
     /// True when there is nothing to judge.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty() && !self.beyond.any
+    }
+
+    /// True when BEGIN, COMMIT or one of their family is among them.
+    pub fn controls(&self) -> bool {
+        self.found.iter().any(Found::controls)
+    }
+
+    /// True when there are such commands, and no others.
+    pub fn only_controls(&self) -> bool {
+        !self.is_empty() && !self.beyond.any && self.found.iter().all(Found::controls)
     }
 
     /// Nothing yet, for the same kind of look.

@@ -35,6 +35,8 @@ enum At {
     Expression,
     /// Where a table is to come: behind FROM, a comma of it, or JOIN.
     Item,
+    /// Where the table is to come that is written, in what is only planned.
+    Target,
     /// Behind a table: its alias, columns, TABLESAMPLE.
     Behind,
     /// In the condition of a join.
@@ -140,8 +142,8 @@ impl<'a, 'b> Walk<'a, 'b> {
                 // `(row).field`, `rows[1].field`
                 TokenKind::Symbol(b'.') => {
                     self.cursor.bump();
-                    if let Some(path) = self.path() {
-                        self.found.dotted.insert(path.name);
+                    if let Some(name) = self.cursor.name() {
+                        self.found.dotted.insert(name);
                     }
                 }
                 // `FROM t *` is FROM t.
@@ -194,7 +196,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.depth = depth.checked_sub(1).ok_or(Kind::Unknown)?;
         let level = self.level();
         match level.at {
-            At::Item => level.at = At::Behind,
+            At::Item | At::Target => level.at = At::Behind,
             At::CteAs => {
                 level.at = At::CteBehind;
                 if let Some(cte) = self.ctes.last_mut() {
@@ -216,7 +218,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         let level = self.level();
         level.at = match level.at {
             At::Start | At::Expression => At::Expression,
-            At::Item | At::Behind | At::On => At::Item,
+            At::Item | At::Target | At::Behind | At::On => At::Item,
             At::Cte | At::CteName | At::CteAs | At::CteBehind => At::Cte,
         };
     }
@@ -242,9 +244,14 @@ impl<'a, 'b> Walk<'a, 'b> {
                     return Err(Kind::Write(Why::Dml));
                 }
                 self.cursor.bump();
+                let targets = if keyword == Word::Update {
+                    !self.cursor.at("set") // MERGE … THEN UPDATE SET
+                } else {
+                    self.cursor.eat_any(&["from", "into"])
+                };
                 let level = self.level();
                 (level.queries, level.writes) = (true, true);
-                level.at = if keyword == Word::Update { At::Item } else { At::Expression };
+                level.at = if targets { At::Target } else { At::Expression };
             }
             Word::As => {
                 self.cursor.bump();
@@ -278,8 +285,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             Word::Into if self.mode == Mode::Run => return Err(Kind::Write(Why::Into)),
             Word::Into => {
                 self.cursor.bump();
-                let level = self.level();
-                level.at = if level.writes { At::Item } else { At::Expression };
+                self.level().at = At::Expression;
             }
             Word::Is if self.is_distinct_from() => {}
             Word::Is => self.name(token),
@@ -297,6 +303,9 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             Word::On => {
                 self.cursor.bump();
+                if self.level().writes {
+                    self.cursor.eat("conflict");
+                }
                 let level = self.level();
                 if level.at == At::Behind {
                     level.at = At::On;
@@ -340,6 +349,8 @@ impl<'a, 'b> Walk<'a, 'b> {
                 self.level().at = At::Expression;
             }
             Word::Values => self.name(token),
+            Word::Within if self.cursor.eat_all(&["within", "group"]) => {}
+            Word::Within => self.name(token),
             Word::With => {
                 self.cursor.bump();
                 if matches!(self.level().at, At::Start | At::Item) {
@@ -354,7 +365,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let level = self.level();
                 level.at = match level.at {
                     At::Start => At::Expression,
-                    At::Item => At::Behind, // CURRENT_DATE, CAST (…)
+                    At::Item | At::Target => At::Behind, // CURRENT_DATE, CAST (…)
                     other => other,
                 };
             }
@@ -382,6 +393,11 @@ impl<'a, 'b> Walk<'a, 'b> {
                 }
                 return;
             }
+            At::Target => {
+                level.at = At::Behind;
+                self.found.relations.insert(path.object());
+                return;
+            }
             At::Item => level.at = At::Behind,
             At::Start => level.at = At::Expression,
             At::Expression | At::On => {
@@ -402,8 +418,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.found.functions.insert(path.object());
         } else if is_item {
             let cte = |cte: &Cte| cte.visible && cte.name == path.name;
-            let writes = self.level().writes;
-            if writes || path.schema.is_some() || !self.ctes.iter().any(cte) {
+            if path.schema.is_some() || !self.ctes.iter().any(cte) {
                 self.found.relations.insert(path.object());
             }
         } else if path.schema.is_some() {
@@ -430,7 +445,10 @@ impl<'a, 'b> Walk<'a, 'b> {
         if locks && self.mode == Mode::Run {
             return Err(Kind::Write(Why::RowLocks));
         }
-        self.level().at = At::Expression;
+        let level = self.level();
+        if locks || level.at == At::Start {
+            level.at = At::Expression;
+        }
         Ok(())
     }
 
@@ -445,12 +463,15 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.cursor.eat_all(&["rows", "from"])
     }
 
-    /// Eats a name and what hangs on it by points.
+    /// Eats a name and what hangs on it by points. What stands between the ends of `a.b.c` may be called of `a`.
     fn path(&mut self) -> Option<Path> {
         let mut path = Path { schema: None, name: self.cursor.name()? };
         while self.cursor.eat_symbol(b'.') {
             // Behind a point any word is a name; a `*` is none.
             let Some(part) = self.cursor.name() else { break };
+            if path.schema.is_some() {
+                self.found.dotted.insert(path.name.clone());
+            }
             path = Path { schema: Some(path.name), name: part };
         }
         Some(path)

@@ -28,6 +28,7 @@ pub(super) enum Word {
     Using,
     Values,
     With,
+    Within,
     /// Any other that is reserved.
     Reserved,
     /// No keyword that matters.
@@ -67,6 +68,7 @@ pub(super) fn word(raw: &[u8]) -> Word {
         b"using" => Word::Using,
         b"values" => Word::Values,
         b"with" => Word::With,
+        b"within" => Word::Within,
         lower if RESERVED.binary_search(&lower).is_ok() => Word::Reserved,
         _ => Word::Name,
     }
@@ -85,13 +87,14 @@ const RESERVED: &[&[u8]] = &[
 ];
 
 /// Words that are no function's name although names of columns (COL_NAME_KEYWORD of Postgres 14, sorted): constructs of
-/// the grammar, and types. What they do lies in `pg_catalog`, and is harmless.
+/// the grammar, and types. What they do lies in `pg_catalog`, and is harmless. SUBSTRING and OVERLAY call what a name
+/// means when their arguments are written as those of a call, and are none of these.
 #[rustfmt::skip]
 const CONSTRUCTS: &[&[u8]] = &[
     b"between", b"bigint", b"bit", b"boolean", b"char", b"character", b"coalesce", b"dec", b"decimal", b"exists",
     b"extract", b"float", b"greatest", b"grouping", b"inout", b"int", b"integer", b"interval", b"least", b"national",
-    b"nchar", b"none", b"normalize", b"nullif", b"numeric", b"out", b"overlay", b"position", b"precision", b"real",
-    b"row", b"setof", b"smallint", b"substring", b"time", b"timestamp", b"treat", b"trim", b"values", b"varchar",
+    b"nchar", b"none", b"normalize", b"nullif", b"numeric", b"out", b"position", b"precision", b"real",
+    b"row", b"setof", b"smallint", b"time", b"timestamp", b"treat", b"trim", b"values", b"varchar",
     b"xmlattributes", b"xmlconcat", b"xmlelement", b"xmlexists", b"xmlforest", b"xmlnamespaces", b"xmlparse",
     b"xmlpi", b"xmlroot", b"xmlserialize", b"xmltable",
 ];

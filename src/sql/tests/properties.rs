@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use crate::sql::commands::{Commands, is_ordinary};
-use crate::sql::{Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
+use crate::sql::reads::{Kind, reading};
+use crate::sql::{EffectSet, Encoding, LexOptions, Lexer, Statements, commands, facts, plain};
 
 fn options() -> impl Strategy<Value = LexOptions> {
     let encoding = prop_oneof![
@@ -186,6 +187,18 @@ proptest! {
     }
 
     #[test]
+    fn what_only_reads_does_nothing_to_its_session(text in text(), options in options()) {
+        let read = reading(&text, options);
+        if read.kind == Kind::Read && read.functions.is_empty() {
+            let harmless = EffectSet::COPY.with(EffectSet::READS_PARAMETER).with(EffectSet::SEES_PREPARED);
+            let found = facts(&text, options);
+            // The temporary schema is a relation's, and among the names.
+            let left = found.effects().without(harmless).without(EffectSet::TEMP);
+            prop_assert!(left.is_empty(), "{:?} of {:?}", left, String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
     fn commands_of_anything(text in text(), options in options()) {
         let found = commands(&text, options);
         prop_assert!(found.found().iter().all(|one| one.statement < found.statements()));
@@ -310,6 +323,10 @@ fn hostile_texts_take_linear_time() {
         "merge into t using s on ",
         "in (",
         "count(",
+        "a.b.",
+        "f() over (",
+        "from a as b join ",
+        "with a as (select 1), b as (",
         "begin select ",
         "then select ",
         "then drop ",
@@ -342,6 +359,7 @@ fn hostile_texts_take_linear_time() {
                 LexOptions { standard_conforming_strings: false, encoding: Encoding::Sjis },
             ] {
                 let _ = facts(text.as_bytes(), options);
+                let _ = reading(text.as_bytes(), options);
                 let _ = commands(text.as_bytes(), options);
                 let _ = Commands::closely(text.as_bytes(), options);
             }

@@ -102,6 +102,7 @@ fn statements_of_other_kinds() {
         ("commit; begin read only", "Control"),
         ("set transaction read only", "Control"),
         ("set constraints all deferred", "Control"),
+        ("set transaction snapshot 'x'", "Unknown"),
         ("savepoint a", "Control"),
         ("begin; select 1; commit", "Unknown"),
         ("begin; insert into t values (1); commit", "Dml"),
@@ -124,6 +125,11 @@ fn statements_of_other_kinds() {
         ("explain (analyze false, verbose) update t set a = 1", "Read"),
         ("explain (analyze, analyze off) delete from t", "Read"),
         ("explain (analyze off, analyze) delete from t", "Dml"),
+        ("explain (\"analyze\") delete from t", "Dml"),
+        ("explain (verbose, U&\"an\\0061lyze\" on) delete from t", "Dml"),
+        ("explain (\"ANALYZE\") delete from t", "Read"),
+        ("explain (analyze 'off') delete from t", "Read"),
+        ("explain (analyze 'no') delete from t", "Dml"),
         ("explain analyze select 1", "Read"),
         ("explain analyze select 1 from t for update", "RowLocks"),
         ("explain analyze with a as (delete from t returning 1) select 1", "Dml"),
@@ -175,7 +181,12 @@ fn relations_are_those_of_from_clauses() {
         ("select 1 from only (a) where b = any (select c from d)", "", "a d"),
         (
             "select extract(epoch from a), substring(b from 2), trim(both 'x' from c) from t",
-            "",
+            "substring",
+            "t",
+        ),
+        (
+            "select 1 from t order by f(1) offset g(2) fetch first (h(3)) rows only",
+            "f g first h",
             "t",
         ),
         ("select a is distinct from b, c is not distinct from d from t", "", "t"),
@@ -228,7 +239,7 @@ fn functions_are_names_before_parentheses() {
     let found = read("select t.f, (t).g, s.t.h, u.*, t.F, i from t, u");
     let dotted: Vec<_> =
         found.dotted.iter().map(|name| String::from_utf8_lossy(name.as_bytes())).collect();
-    assert_eq!(dotted, ["f", "g", "h"]);
+    assert_eq!(dotted, ["f", "g", "t", "h"]);
 }
 
 #[test]

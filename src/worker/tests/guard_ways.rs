@@ -191,6 +191,172 @@ fn a_portal_outlives_its_statement() {
 }
 
 #[test]
+fn control_that_was_bound_before_there_was_anything_to_end_is_history() {
+    // Nothing is noted of it where it is bound; where it runs, what was made since is not known any more.
+    for session in [world as fn() -> World, in_session_mode] {
+        for (back, portal) in
+            [("ROLLBACK TO s", "p"), ("ROLLBACK TO s", ""), ("ROLLBACK", "p"), ("ROLLBACK", "")]
+        {
+            let made = [named("made", TEMP), bind("m", "made")].concat();
+            let back = [named("back", back), bind(portal, "back")].concat();
+            for bound in [[&back[..], &made], [&made, &back]] {
+                let mut world = session();
+                let client = world.client();
+                runs_well(&mut world, client, &query("BEGIN"));
+                runs_well(&mut world, client, &query("SAVEPOINT s"));
+                let batch = [bound.concat(), execute("m"), execute(portal), sync()];
+                runs_well(&mut world, client, &batch.concat());
+                assert_eq!(runs(&world, TEMP), 1);
+                refuses(&mut world, client, &query(INDEX), FULL);
+            }
+        }
+    }
+}
+
+#[test]
+fn control_that_was_bound_before_a_query_made_something_is_history() {
+    for session in [world as fn() -> World, in_session_mode] {
+        for back in ["ROLLBACK TO s", "RELEASE s", "COMMIT"] {
+            let mut world = session();
+            let client = world.client();
+            runs_well(&mut world, client, &query("BEGIN"));
+            runs_well(&mut world, client, &query("SAVEPOINT s"));
+            runs_well(&mut world, client, &[named("b", back), bind("p", "b"), sync()].concat());
+            runs_well(&mut world, client, &query("create table t (a int)"));
+            let end = [execute("p"), flush()].concat();
+            runs_well(&mut world, client, &end);
+            refuses(&mut world, client, &[parse(INDEX), bind_execute(), sync()].concat(), FULL);
+        }
+    }
+}
+
+#[test]
+fn what_is_made_behind_control_that_has_run_is_new() {
+    // As drivers do it: each statement is bound right before it runs.
+    for session in [world as fn() -> World, in_session_mode] {
+        let mut world = session();
+        let client = world.client();
+        for name in ["", "s"] {
+            let run = |text: &str| {
+                let name = if name.is_empty() { name } else { text };
+                [named(name, text), bind("", name), execute(""), sync()].concat()
+            };
+            let texts = [
+                "BEGIN",
+                "SAVEPOINT s",
+                "create table t (a int)",
+                "create index i on t (a)",
+                "SAVEPOINT u",
+                "ROLLBACK TO u",
+                "create index j on t (a)",
+                "COMMIT",
+            ];
+            for text in texts {
+                runs_well(&mut world, client, &run(text));
+            }
+            // In one batch as well.
+            let batch: Vec<u8> = texts
+                .iter()
+                .flat_map(|text| [parse(text), bind_execute()].concat())
+                .chain(sync())
+                .collect();
+            runs_well(&mut world, client, &batch);
+            refuses(&mut world, client, &run(INDEX), FULL);
+        }
+    }
+}
+
+#[test]
+fn a_portal_of_a_query_does_not_end_what_is_known() {
+    let mut world = world();
+    let client = world.client();
+    runs_well(&mut world, client, &[parse("BEGIN"), bind_execute(), sync()].concat());
+    runs_well(&mut world, client, &query("create table t (a int)"));
+    let rows = [named("q", "select 1"), bind("p", "q"), execute("p"), sync()].concat();
+    runs_well(&mut world, client, &rows);
+    let rows = [bind("", "q"), execute(""), sync()].concat();
+    runs_well(&mut world, client, &rows);
+    runs_well(&mut world, client, &query(INDEX));
+}
+
+#[test]
+fn control_by_query_ends_what_a_temporary_table_was() {
+    let mut world = in_session_mode();
+    let client = world.client();
+    for text in ["BEGIN", TEMP, "COMMIT", "BEGIN", "SAVEPOINT s", "drop table t"] {
+        runs_well(&mut world, client, &query(text));
+    }
+    runs_well(&mut world, client, &query("ROLLBACK TO s"));
+    runs_well(&mut world, client, &query(INDEX));
+    runs_well(&mut world, client, &query("drop table t"));
+    runs_well(&mut world, client, &query("COMMIT"));
+    refuses(&mut world, client, &query(INDEX), FULL);
+}
+
+#[test]
+fn a_portal_beyond_those_that_are_followed_makes_all_unknown() {
+    for last in ["drop table t", "ROLLBACK TO s"] {
+        let mut world = world();
+        let client = world.client();
+        runs_well(&mut world, client, &query("BEGIN"));
+        runs_well(&mut world, client, &query("SAVEPOINT s"));
+        let mut batch = named("a", "analyze");
+        for portal in 1..=8 {
+            batch.extend(bind(&format!("p{portal}"), "a"));
+        }
+        batch.extend([named("l", last), bind("last", "l"), sync()].concat());
+        runs_well(&mut world, client, &batch);
+        runs_well(&mut world, client, &query(TEMP));
+        runs_well(&mut world, client, &[execute("last"), sync()].concat());
+        refuses(&mut world, client, &query(INDEX), FULL);
+    }
+}
+
+#[test]
+fn a_text_that_is_too_long_to_be_followed_makes_all_unknown() {
+    let mut world = world();
+    let client = world.client();
+    runs_well(&mut world, client, &query("BEGIN"));
+    runs_well(&mut world, client, &query(TEMP));
+    let drop = format!("drop table t /* {} */", "x".repeat(70_000));
+    runs_well(&mut world, client, &[parse(&drop), bind_execute(), sync()].concat());
+    refuses(&mut world, client, &query(INDEX), FULL);
+}
+
+#[test]
+fn a_portal_that_is_not_followed_is_judged_for_whenever_it_runs() {
+    let mut world = world();
+    let client = world.client();
+    runs_well(&mut world, client, &query("BEGIN"));
+    runs_well(&mut world, client, &query(TEMP));
+    let mut batch = named("a", "analyze");
+    for portal in 1..=8 {
+        batch.extend(bind(&format!("p{portal}"), "a"));
+    }
+    runs_well(&mut world, client, &[batch, sync()].concat());
+    // What the catalog says now need not be so when it runs.
+    let index = [named("i", INDEX), bind("last", "i"), execute("last"), sync()].concat();
+    refuses(&mut world, client, &index, Answer::Missing);
+}
+
+#[test]
+fn statements_of_the_server_s_own_beyond_those_remembered_make_all_unknown() {
+    let mut world = in_session_mode();
+    let client = world.client();
+    let long = "x".repeat(60_000);
+    for n in 0..4 {
+        let text = format!("analyze /* {n} {long} */");
+        runs_well(&mut world, client, &[named(&format!("a{n}"), &text), sync()].concat());
+    }
+    let drop = format!("drop table t /* {long} */");
+    runs_well(&mut world, client, &[named("d", &drop), sync()].concat());
+    runs_well(&mut world, client, &query("BEGIN"));
+    runs_well(&mut world, client, &query(TEMP));
+    runs_well(&mut world, client, &[bind("", "d"), execute(""), sync()].concat());
+    refuses(&mut world, client, &query(INDEX), FULL);
+}
+
+#[test]
 fn discard_all_of_the_extended_protocol_is_history() {
     let mut world = in_session_mode();
     let client = world.client();

@@ -379,6 +379,35 @@ fn a_replica_that_goes_away_takes_no_read_along() {
 }
 
 #[test]
+fn a_read_that_the_primary_was_to_serve_waits_for_the_next_one() {
+    let mut world = world("");
+    let client = world.client();
+    world.fleet_changes("app", |picture| {
+        picture.nodes.iter_mut().for_each(|node| node.readable = false);
+    });
+    for pipelined in [false, true] {
+        check(&mut world, client, "select 0", "DCI");
+        for n in world.live_servers() {
+            world.servers[n].silent = true;
+        }
+        world.send(client, &query("select 1"));
+        if pipelined {
+            world.send(client, &query("insert into t values (1)"));
+        }
+        world.run();
+        assert_eq!(world.tags(client), "");
+        for n in world.live_servers() {
+            world.kill_server(n, Some("going down"));
+        }
+        world.run();
+        // With a write behind it, nobody knows what has been run.
+        let expected = if pipelined { "<57P01>I<57P01>I" } else { "DCI" };
+        assert_eq!(said(world.received(client)), expected);
+    }
+    world.check_accounts();
+}
+
+#[test]
 fn without_replicas_reads_go_to_the_primary_or_fail() {
     let gone = |picture: &mut crate::route::Picture| {
         picture.nodes.iter_mut().for_each(|node| node.readable = false);

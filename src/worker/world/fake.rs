@@ -125,6 +125,7 @@ impl FakeServer {
             return;
         }
         let before = self.before.take();
+        self.portals.clear();
         self.savepoints.clear();
         self.local.clear();
         if let Some(before) = before.filter(|_| failed) {
@@ -171,6 +172,7 @@ impl FakeServer {
         match tag {
             b'Q' => {
                 self.unnamed = None;
+                self.portals.remove("");
                 let text = String::from_utf8(body[..body.len() - 1].to_vec()).expect("text");
                 let failed = self.run(&text, out);
                 if !self.copy_in {
@@ -240,7 +242,6 @@ impl FakeServer {
             b'S' => {
                 let failed = std::mem::take(&mut self.skipping);
                 self.unit_done(failed);
-                self.portals.clear();
                 build::ready_for_query(out, self.status);
             }
             b'H' | b'c' | b'd' | b'f' => {}
