@@ -67,6 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--idle-without-set", action="store_true", help="idle clients that ran no SET")
     parser.add_argument("--idle-tls", action="store_true", help="idle clients also over TLS (needs openssl)")
     parser.add_argument("--count-with", choices=("perf", "strace"), help="for system calls; by default perf where it works")
+    parser.add_argument("--replica", action="store_true", help="a streaming replica beside the server, for pgweir to read from")
     parser.add_argument("--scale", type=int, default=10, help="pgbench's scale (default 10)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "target/bench", help="directory of report.md and raw.json")
     return parser.parse_args()
@@ -123,6 +124,8 @@ def run(options: argparse.Namespace) -> Results:
         say("starting Postgres")
         server = postgres.start(directory, account, options.scale)
         try:
+            if options.replica:
+                server = postgres.with_replica(server, directory, account)
             results = Results(
                 poolers=[program.label for program in programs] + (["direct"] if options.direct else []),
                 versions={"Postgres": server.version} | {program.label: program.version() for program in programs},

@@ -178,6 +178,11 @@ def _configure_pgweir(program: Program, directory: Path, port: int, postgres: Po
         # No reserve, or the pool would be larger than PgBouncer's whenever clients queue.
         "defaults": {"pool_size": str(POOL_SIZE), "reserve_pool_size": "0", "pool_wait_timeout": '"2min"'},
         f"databases.{DATABASE}": {"primary": f'"postgres://{server.host}:{server.port}/{DATABASE}?sslmode=disable"'},
+    }
+    if postgres.replica:
+        replica = postgres.replica.endpoint
+        tables[f"databases.{DATABASE}"]["replicas"] = f'["postgres://{replica.host}:{replica.port}/{DATABASE}?sslmode=disable"]'
+    tables |= {
         f"roles.{ROLE}": {"password": f'"{PASSWORD}"'},
         "http": {"listen": f'"127.0.0.1:{processes.free_port()}"'},
         # Login lines are off, as PgBouncer's are.

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import processes, wire
@@ -50,16 +50,47 @@ class Postgres:
     endpoint: Endpoint
     programs: Path
     version: str
+    replica: "Postgres | None" = None
 
     @property
     def pgbench(self) -> Path:
         return self.programs / "pgbench"
 
     def cpu(self) -> float:
-        return processes.cpu_of_family(self.process.pid)
+        own = processes.cpu_of_family(self.process.pid)
+        return own + (self.replica.cpu() if self.replica else 0.0)
 
     def stop(self) -> None:
+        if self.replica:
+            self.replica.stop()
         processes.stop(self.process, signal.SIGQUIT)
+
+
+def with_replica(primary: Postgres, directory: Path, account: Account) -> Postgres:
+    """The same beside a streaming replica of it."""
+    data, log, port = directory / "replica", directory / "replica.log", processes.free_port()
+    data.mkdir(mode=0o700)
+    account.own(data)
+    command = [str(primary.programs / "pg_basebackup"), "-D", str(data), "-R", "--no-sync", "-c", "fast"]
+    command += ["-h", primary.endpoint.host, "-p", str(primary.endpoint.port), "-U", ROLE]
+    done = subprocess.run(
+        command,
+        cwd=data,
+        user=account.uid,
+        group=account.gid,
+        extra_groups=[] if account.uid is not None else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchError(f"pg_basebackup failed:\n{done.stderr}")
+    with (data / "postgresql.conf").open("a") as settings:
+        settings.write(f"port = {port}\n")
+    process = processes.start([str(primary.programs / "postgres"), "-D", str(data)], account, data, log)
+    endpoint = replace(primary.endpoint, port=port)
+    processes.wait_until(lambda: wire.accepts_logins(endpoint), process, "the replica", log)
+    return replace(primary, replica=Postgres(process, endpoint, primary.programs, primary.version))
 
 
 def start(directory: Path, account: Account, scale: int) -> Postgres:

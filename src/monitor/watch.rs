@@ -104,13 +104,26 @@ impl Watch {
                 tracing::info!(%database, "{text}");
             }
         }
-        for pool in self.means.pools_of(&self.topology) {
-            if let Some(fleet) = pool.fleet() {
-                fleet.look_again(&pool);
-            }
+        self.tell();
+    }
+
+    /// Has pools and loops go by the picture.
+    fn tell(&self) {
+        let pools = self.means.pools_of(&self.topology);
+        let fleets: Vec<_> = pools.iter().filter_map(|pool| pool.fleet()).collect();
+        for (pool, fleet) in pools.iter().zip(&fleets) {
+            fleet.look_again(pool);
         }
         for mailbox in &self.means.loops {
             mailbox.send(Mail::Fleet(self.topology.clone()));
+            // How many servers are kept open depends on who is a standby.
+            mailbox.send(Mail::LimitsChanged);
+        }
+        for reader in fleets.iter().flat_map(|fleet| &fleet.readers) {
+            let is_kept_warm = reader.limits().min > 0 && reader.credential().is_some();
+            if let Some(home) = self.means.loops.get(reader.home()).filter(|_| is_kept_warm) {
+                home.send(Mail::Open(reader.clone()));
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use pgweir::cluster::process::Signal;
 use pgweir::cluster::{Cluster, Node, Shutdown};
 
 use crate::console::Table;
@@ -290,4 +291,51 @@ fn a_statement_has_the_database_of_a_probe_to_itself() {
     wait_until("its connection", SOON, || {
         cluster.primary().sql("postgres", probed_in).unwrap() == [[Some("shop".to_owned())]]
     });
+}
+
+/// Servers of pgweir's pools at a node: not what asks how it stands.
+fn servers(node: &Node) -> u64 {
+    let count = "select count(*) from pg_stat_activity where backend_type = 'client backend' \
+                 and datname = 'shop' and application_name not in ('pgweir probe', 'cluster')";
+    let rows = node.sql("postgres", count).unwrap();
+    rows[0][0].as_deref().and_then(|text| text.parse().ok()).expect("a count")
+}
+
+#[test]
+fn a_reload_brings_a_server_and_takes_one_away_and_cuts_nothing() {
+    let cluster = cluster();
+    let [primary, goes, comes] = [cluster.primary(), cluster.replica(0), cluster.replica(1)];
+    primary.sql("shop", "create table t (n int)").unwrap();
+    cluster.wait_until_replayed().unwrap();
+    let with = |nodes: &[&Node]| before(nodes).set("defaults", "min_pool_size = 2");
+    let (mut watched, mut client) = Watched::start(with(&[primary, goes]));
+    for node in [primary, goes] {
+        wait_until("servers that are kept open", SOON, || servers(node) == 2);
+    }
+    client.ask("begin");
+    let pid = client.ask_value("select pg_backend_pid()");
+    assert_eq!(write(&mut client), Some(primary.port().to_string()));
+
+    let both = with(&[primary, goes, comes]);
+    watched.pgweir.rewrite_config(|_| both);
+    watched.pgweir.signal(Signal::Hup);
+    wait_until("a third server", SOON, || watched.lines().len() == 3);
+    watched.wait("reads at who came", SOON, comes, |line| line.at("reads") == "1");
+    watched.wait("reads at who was there", SOON, goes, |line| line.at("reads") == "1");
+    assert_eq!(client.ask_value("select pg_backend_pid()"), pid, "its transaction goes on");
+    assert_eq!(watched.line(primary).at("writes"), "1");
+    wait_until("servers that are kept open", SOON, || servers(comes) == 2);
+
+    let without = with(&[primary, comes]);
+    watched.pgweir.rewrite_config(|_| without);
+    watched.pgweir.signal(Signal::Hup);
+    wait_until("one server less", SOON, || watched.lines().len() == 2);
+    let anybody = "select count(*) from pg_stat_activity where backend_type = 'client backend' \
+                   and application_name <> 'cluster'";
+    wait_until("nobody there any more", SOON, || {
+        goes.sql("postgres", anybody).unwrap() == [[Some("0".to_owned())]]
+    });
+    assert_eq!(client.ask_value("select pg_backend_pid()"), pid);
+    client.ask("commit");
+    assert_eq!(primary.sql("shop", "select count(*) from t").unwrap(), [[Some("1".to_owned())]]);
 }
