@@ -567,6 +567,20 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    /// A client's server is gone before it was ready: what was under way may have been committed, whoever is told what.
+    pub(super) fn mark_unknown(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(routed) = &mut client.session.routed else { return };
+        let Some(fleet) = &self.pools[client.pool.0 as usize].fleet else { return };
+        if routed.lease == Lease::Primary(Touch::Write) {
+            let begun = fleet.topology.begun();
+            // Nobody knows whether it has been flushed either.
+            routed.marks.wrote(begun, true);
+            fleet.topology.wrote(begun, true);
+            client.spec.wrote(begun, true);
+        }
+    }
+
     /// Reads that wait for a replica look again.
     pub(super) fn check_fresh_waits(&mut self) {
         for id in std::mem::take(&mut self.fresh_waits) {

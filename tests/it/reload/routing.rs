@@ -3,17 +3,19 @@
 use pgweir::cluster::Cluster;
 
 use super::{Keys, postgres, reload};
+use crate::console::Table;
 use crate::harness::await_event::{secs, wait_until};
 use crate::harness::frame::Frame;
 use crate::harness::http;
 use crate::harness::pgweir_process::{Pgweir, toml_string};
+use crate::harness::raw::Login;
 
 #[test]
 fn where_requests_go_follows() {
     let cluster = Cluster::options().replicas(1).start().expect("a primary and a replica");
     cluster.primary().sql("postgres", "create table t (n int)").expect("a table");
     cluster.wait_until_replayed().expect("a replica that follows");
-    let alone = Keys::of(&cluster);
+    let alone = Keys::of(&cluster).set("admin.admins", "[\"postgres\"]");
     let mut pgweir = alone.start();
     let mut client = pgweir.client(&postgres());
     client.ask("select n from t");
@@ -36,6 +38,13 @@ fn where_requests_go_follows() {
         configured += 1;
         assert_eq!(routed(&pgweir, "reason=\"configured\""), configured, "{key}");
     }
+
+    // The console counts as the metrics do.
+    let mut console = pgweir.client(&Login::new("postgres", "pgbouncer"));
+    let table = Table::of(&console.ask("SHOW ROUTE"));
+    let row = ["postgres", "postgres", "primary", "configured", "2"];
+    let row = row.map(|value| Some(value.to_owned()));
+    assert!(table.rows.iter().any(|shown| *shown == row), "{:?}", table.rows);
 
     let read_only = with_replica.clone().set("databases.\"*\".routing.writes", "\"reject\"");
     reload(&mut pgweir, &read_only);
