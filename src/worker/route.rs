@@ -172,7 +172,8 @@ impl<D: Driver> Engine<D> {
         if std::mem::take(&mut routed.to_primary) {
             return primary(Why::Again);
         }
-        if policy.reads == Reads::Primary || header.tag == tag::FUNCTION_CALL {
+        let is_call = header.tag == tag::FUNCTION_CALL && !policy.rejects_writes;
+        if policy.reads == Reads::Primary || is_call {
             return primary(Why::Configured);
         }
         if !session.pins.is_none() {

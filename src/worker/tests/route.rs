@@ -1,6 +1,7 @@
 //! Which server a request goes to, and what becomes of reads that a replica could not serve.
 
 use super::super::world::{ClientEnd, World, bind_execute, frames, parse, query, sync};
+use crate::route::Why;
 use crate::wire::Report;
 
 fn world(routing: &str) -> World {
@@ -554,6 +555,16 @@ fn a_database_for_reads_takes_no_writes() {
     }));
     assert_ne!(world.ran_at("select 1"), [0]);
     world.check_accounts();
+    // A function that is called by its number, by which the servers of this world know none.
+    for server in world.live_servers() {
+        world.servers[server].silent = true;
+    }
+    let call = [&b"F\0\0\0\x0e"[..], &1_598_i32.to_be_bytes(), &[0; 6]].concat();
+    world.send(client, &call);
+    world.run();
+    let pools = world.inspect().pools;
+    let ways = |why: Why| pools.iter().map(|pool| pool.counters.ways.of(why.bit())).sum::<u64>();
+    assert_eq!((ways(Why::Configured), ways(Why::ReadOnly)), (0, 3));
 }
 
 #[test]
