@@ -7,6 +7,7 @@ use crate::deadline::Tick;
 use crate::route::Marks;
 use crate::session::ParamSet;
 use crate::session::changes::is_on;
+use crate::sql::{Encoding, LexOptions};
 use crate::wire::frontend::tag;
 
 /// What it holds a server for.
@@ -59,6 +60,8 @@ pub struct Terms {
     pub read_only: bool,
     /// Its commits may be acknowledged before they are flushed; `None`: as its server has it.
     pub asynchronous: Option<bool>,
+    /// Its texts are read under the usual options, which verdicts are made under.
+    pub usual: bool,
 }
 
 /// Where a client wants its reads to go.
@@ -98,6 +101,10 @@ impl Terms {
             isolated,
             read_only: params.get("default_transaction_read_only").is_some_and(is_on),
             asynchronous: params.get("synchronous_commit").map(is_asynchronous),
+            usual: params.get("standard_conforming_strings").is_none_or(is_on)
+                && params
+                    .get("client_encoding")
+                    .is_none_or(|name| Encoding::from_name(name) == LexOptions::default().encoding),
         }
     }
 }
@@ -171,7 +178,7 @@ mod tests {
     fn parameters_are_read_once_and_again_when_they_change() {
         let mut routed = Routed::default();
         let plain = params(&[("application_name", "x")]);
-        assert_eq!(routed.terms(&plain), Terms::default());
+        assert_eq!(routed.terms(&plain), Terms { usual: true, ..Terms::default() });
         let set = params(&[
             ("pgweir.route", "Primary"),
             ("default_transaction_isolation", "repeatable read"),
@@ -182,7 +189,9 @@ mod tests {
         assert_eq!(terms.route, Some(Wish::Primary));
         assert!(terms.isolated && terms.read_only);
         assert_eq!(terms.asynchronous, Some(true));
-        assert_eq!(routed.terms(&plain), Terms::default());
+        assert_eq!(routed.terms(&plain), Terms { usual: true, ..Terms::default() });
+        let strange = params(&[("client_encoding", "SJIS")]);
+        assert!(!routed.terms(&strange).usual);
         let usual = params(&[("default_transaction_isolation", "READ COMMITTED")]);
         assert!(!routed.terms(&usual).isolated);
     }

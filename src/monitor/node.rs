@@ -1,6 +1,7 @@
 //! The task that asks one server: connects, asks when told to, and tells what became of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,8 +16,11 @@ use crate::dial::{AnswerError, Chain, DialError};
 use crate::pool::PoolSpec;
 use crate::route::{Node, Topology};
 
-/// How long a probe may take, connecting and logging in included.
-pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a probe may take, connecting and logging in included: then the server is down.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a connection that is late by that is still waited for: a server far away may need many trips for TLS and a
+/// login, and one for each answer from then on.
+const CONNECTING: Duration = Duration::from_secs(3);
 /// How long nothing is tried after a probe that failed: doubled with each, up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// Roles that are tried for one probe.
@@ -51,7 +55,7 @@ pub(super) struct NodeTask {
     heard: UnboundedSender<Heard>,
     line: Option<Line>,
     /// The role that is tried first.
-    first_role: usize,
+    first_role: AtomicUsize,
     pause: Duration,
 }
 
@@ -69,6 +73,13 @@ impl From<AnswerError> for Silence {
     }
 }
 
+/// What a probe that took longer than [`DEADLINE`] is told of with.
+const LATE: &str = "no answer within 1s";
+
+fn late() -> Silence {
+    Silence::Failed(LATE.to_owned())
+}
+
 impl NodeTask {
     pub(super) fn new(
         number: usize,
@@ -77,7 +88,7 @@ impl NodeTask {
         ask: Arc<Notify>,
         heard: UnboundedSender<Heard>,
     ) -> Self {
-        let (line, first_role, pause) = (None, 0, PAUSES.0);
+        let (line, first_role, pause) = (None, AtomicUsize::new(0), PAUSES.0);
         NodeTask { number, topology, means, ask, heard, line, first_role, pause }
     }
 
@@ -89,34 +100,35 @@ impl NodeTask {
     pub(super) async fn run(mut self) {
         loop {
             self.until_asked().await;
-            let (begun, started) = (self.topology.begun(), Instant::now());
-            let asked = match timeout(DEADLINE, self.ask()).await {
-                Ok(asked) => asked,
-                Err(_) => Err(Silence::Failed(format!("no answer within {DEADLINE:?}"))),
+            let began = Instant::now();
+            let asked = match self.ask_over_line(began + DEADLINE).await {
+                Some(asked) => asked,
+                None => self.ask_anew(began).await,
             };
-            let (probe, outcome) = match asked {
-                Ok((probe, answer)) => (probe, Outcome::Answered(answer)),
-                Err(Silence::Failed(why)) => (begun, Outcome::Failed(why.into())),
-                Err(Silence::NobodyToAsk(why)) => (begun, Outcome::NobodyToAsk(why.into())),
+            let failed = match asked {
+                Ok((probe, answer)) => {
+                    self.pause = PAUSES.0;
+                    self.tell(probe, Outcome::Answered(answer), began);
+                    continue;
+                }
                 Err(Silence::Vacated) => continue,
+                Err(Silence::Failed(why)) => Outcome::Failed(why.into()),
+                Err(Silence::NobodyToAsk(why)) => Outcome::NobodyToAsk(why.into()),
             };
-            let answered = matches!(outcome, Outcome::Answered(_));
-            let may_be_cut_short = matches!(outcome, Outcome::NobodyToAsk(_));
-            let heard = Heard { node: self.number, probe, outcome, took: started.elapsed() };
-            if self.heard.send(heard).is_err() {
-                return;
-            }
-            if answered {
-                self.pause = PAUSES.0;
-                continue;
-            }
-            self.line = None;
+            let may_be_cut_short = matches!(failed, Outcome::NobodyToAsk(_));
+            self.tell(self.topology.begun(), failed, began);
             tokio::select! {
                 () = sleep(self.pause) => self.pause = (self.pause * 2).min(PAUSES.1),
                 // Somebody may have logged in.
                 () = self.ask.notified(), if may_be_cut_short => self.ask.notify_one(),
             }
         }
+    }
+
+    fn tell(&self, probe: u64, outcome: Outcome, began: Instant) {
+        let heard = Heard { node: self.number, probe, outcome, took: began.elapsed() };
+        // Whoever hears it ends this task when it ends itself.
+        let _ = self.heard.send(heard);
     }
 
     /// Waits until it is to ask: when it is told to, or when the connection has ended, for that may be news.
@@ -145,21 +157,41 @@ impl NodeTask {
         }
     }
 
-    /// Asks once, over a new connection where there is none, or none any more. Not cancel safe: give the connection up.
-    async fn ask(&mut self) -> Result<(u64, Answer), Silence> {
-        if let Some(mut line) = self.line.take() {
-            match self.ask_over(&mut line).await {
-                Err(AnswerError::Dial(error)) => {
-                    tracing::debug!("a connection that probes has failed: {}", Chain(&error));
-                }
-                answer => {
-                    self.line = answer.is_ok().then_some(line);
-                    return Ok(answer?);
-                }
+    /// Asks over the connection that is up; `None`: there is none, or none any more.
+    async fn ask_over_line(&mut self, deadline: Instant) -> Option<Result<(u64, Answer), Silence>> {
+        let mut line = self.line.take()?;
+        match timeout_at(deadline, self.ask_over(&mut line)).await {
+            Err(_) => Some(Err(late())),
+            Ok(Err(AnswerError::Dial(error))) => {
+                tracing::debug!("a connection that probes has failed: {}", Chain(&error));
+                None
+            }
+            Ok(Err(refused @ AnswerError::Refused(_))) => Some(Err(refused.into())),
+            Ok(Ok(answer)) => {
+                self.line = Some(line);
+                Some(Ok(answer))
             }
         }
-        let mut line = self.connect().await?;
-        let answer = self.ask_over(&mut line).await?;
+    }
+
+    /// Asks over a new connection. When all of that takes longer than a probe may, it is told of as a failure, and
+    /// goes on nevertheless.
+    async fn ask_anew(&mut self, began: Instant) -> Result<(u64, Answer), Silence> {
+        let (line, answer) = {
+            let connect_and_ask = async {
+                let mut line = self.connect().await?;
+                let answer = timeout(DEADLINE, self.ask_over(&mut line)).await;
+                Ok::<_, Silence>((line, answer.map_err(|_| late())??))
+            };
+            let mut asking = Box::pin(connect_and_ask);
+            match timeout_at(began + DEADLINE, &mut asking).await {
+                Ok(asked) => asked,
+                Err(_) => {
+                    self.tell(self.topology.begun(), Outcome::Failed(LATE.into()), began);
+                    asking.await
+                }
+            }
+        }?;
         self.line = Some(line);
         Ok(answer)
     }
@@ -175,8 +207,8 @@ impl NodeTask {
     }
 
     /// Logs in as the first role that the server takes.
-    async fn connect(&mut self) -> Result<Line, Silence> {
-        let deadline = Instant::now() + DEADLINE;
+    async fn connect(&self) -> Result<Line, Silence> {
+        let deadline = Instant::now() + CONNECTING;
         let mut pools = self.means.pools_of(&self.topology);
         // Those first for whom it is known what logs in.
         pools.sort_by_key(|pool| pool.credential().is_none());
@@ -184,12 +216,13 @@ impl NodeTask {
             return Err(Silence::NobodyToAsk("no pool is left".to_owned()));
         }
         let count = pools.len();
-        pools.rotate_left(self.first_role % count);
+        let first = self.first_role.load(Ordering::Relaxed);
+        pools.rotate_left(first % count);
         let mut refused = Silence::NobodyToAsk(String::new());
         for (tried, pool) in pools.into_iter().take(ROLES).enumerate() {
             let error = match self.connect_as(&pool, deadline).await {
                 Ok(Some(line)) => {
-                    self.first_role = (self.first_role + tried) % count;
+                    self.first_role.store((first + tried) % count, Ordering::Relaxed);
                     return Ok(line);
                 }
                 Ok(None) => return Err(Silence::Vacated),
@@ -205,7 +238,7 @@ impl NodeTask {
                 error => return Err(error.into()),
             }
         }
-        self.first_role = (self.first_role + ROLES.min(count)) % count;
+        self.first_role.store((first + ROLES.min(count)) % count, Ordering::Relaxed);
         Err(refused)
     }
 

@@ -118,6 +118,8 @@ struct Entry {
     described: Option<Box<[u8]>>,
     /// What servers know it by, once one does.
     number: Option<u64>,
+    /// See [`Statements::note`].
+    note: Option<(u64, u8)>,
 }
 
 /// A statement on its way to another loop.
@@ -231,6 +233,7 @@ impl Statements {
             references: 1,
             described: None,
             number: None,
+            note: None,
         };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 statements");
         self.by_key.insert(key, StatementId(index));
@@ -430,6 +433,21 @@ impl Statements {
         }
         if let Some(old) = std::mem::replace(place, new) {
             self.release(old);
+        }
+    }
+
+    /// What was noted of a statement, if that was with this number.
+    #[must_use]
+    #[inline]
+    pub fn noted(&self, id: StatementId, number: u64) -> Option<u8> {
+        let (known, note) = self.entries.get(id.0 as usize)?.note?;
+        (known == number).then_some(note)
+    }
+
+    /// Notes something of a statement: one thing, which holds as long as nothing else is noted.
+    pub fn note(&mut self, id: StatementId, number: u64, note: u8) {
+        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+            entry.note = Some((number, note));
         }
     }
 

@@ -15,6 +15,7 @@ pub mod picture;
 pub mod policy;
 mod proof;
 pub mod relations;
+pub mod shape;
 pub mod shelf;
 #[cfg(test)]
 mod tests;

@@ -89,6 +89,9 @@ impl Default for NodePicture {
     }
 }
 
+/// Most nodes that one read is chosen for.
+const MOST_CHOSEN_FROM: usize = 16;
+
 /// How all of them stand.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -130,6 +133,10 @@ impl Picture {
     #[must_use]
     pub fn is_fresh(&self, node: usize, marks: &Marks) -> bool {
         let Some(here) = self.nodes.get(node) else { return false };
+        let seen_here = |seen: (usize, u32)| seen == (node, here.life);
+        if marks.written().is_none() && marks.seen().is_none_or(|(seen, ..)| seen_here(seen)) {
+            return true;
+        }
         let Some(now) = here.positions.last() else { return false };
         let written = match marks.written() {
             None => true,
@@ -161,34 +168,34 @@ impl Picture {
         busy: impl Fn(usize) -> u32,
         random: u64,
     ) -> Choice {
-        let share = |node: usize| u64::from(weights(node)) * u64::from(self.nodes[node].share);
-        let readable = |node: &usize| self.nodes[*node].readable;
-        let mut total = 0;
-        let mut any = false;
-        for node in (0..self.nodes.len()).filter(readable) {
+        // Those that may be chosen, each with the shares up to its end; of more, the first.
+        let mut fresh = [(0, 0); MOST_CHOSEN_FROM];
+        let (mut count, mut total, mut any) = (0, 0_u64, false);
+        for (node, here) in self.nodes.iter().enumerate() {
+            if !here.readable {
+                continue;
+            }
             any = true;
-            if self.is_fresh(node, marks) {
-                total += share(node);
+            if count < MOST_CHOSEN_FROM && self.is_fresh(node, marks) {
+                total += u64::from(weights(node)) * u64::from(here.share);
+                fresh[count] = (node, total);
+                count += 1;
             }
         }
-        if total == 0 {
-            return if any { Choice::NoneFresh } else { Choice::NoneReadable };
-        }
+        let fresh = &fresh[..count];
         let pick = |at: u64| {
-            let mut left = at % total;
-            let fresh = |node: &usize| readable(node) && self.is_fresh(*node, marks);
-            (0..self.nodes.len()).filter(fresh).find(|node| {
-                let own = share(*node);
-                let here = left < own;
-                left = left.saturating_sub(own);
-                here
-            })
+            let at = at % total.max(1);
+            fresh.iter().find(|(_, end)| at < *end).map_or(fresh[0].0, |(node, _)| *node)
         };
-        let (one, other) = (pick(random & 0xffff_ffff), pick(random >> 32));
-        match (one, other) {
-            (Some(one), Some(other)) if busy(other) < busy(one) => Choice::Node(other),
-            (Some(one), _) => Choice::Node(one),
-            (None, _) => Choice::NoneFresh,
+        match fresh {
+            [] if any => Choice::NoneFresh,
+            [] => Choice::NoneReadable,
+            [(only, _)] => Choice::Node(*only),
+            _ => {
+                let (one, other) = (pick(random & 0xffff_ffff), pick(random >> 32));
+                let other_is_idler = one != other && busy(other) < busy(one);
+                Choice::Node(if other_is_idler { other } else { one })
+            }
         }
     }
 }

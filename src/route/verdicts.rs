@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
+use super::shape::Shape;
 use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
 use crate::sql::Name;
@@ -34,6 +35,27 @@ pub enum Ruling {
     WantsPrimary,
     /// It is not known to write, and its comment wants a replica.
     WantsReplica,
+}
+
+impl Ruling {
+    const ALL: [Ruling; 9] = [
+        Ruling::Read,
+        Ruling::Session,
+        Ruling::Control,
+        Ruling::Write,
+        Ruling::Unproven,
+        Ruling::Executes,
+        Ruling::OfServer,
+        Ruling::WantsPrimary,
+        Ruling::WantsReplica,
+    ];
+
+    /// The one that was noted by its number.
+    #[must_use]
+    #[inline]
+    pub fn noted(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Ruling::Unproven)
+    }
 }
 
 /// What a text is that is read under the usual options. `catalog`: what its names mean; `None`: nobody knows.
@@ -125,6 +147,15 @@ impl Verdicts {
         hasher.finish()
     }
 
+    /// The same of a text that may have literals of its own: texts of one shape are ruled alike.
+    #[must_use]
+    pub fn key_of_shape(&self, text: &[u8], judged_by: u64) -> u64 {
+        match Shape::of(text) {
+            Some(shape) => self.key(shape.as_bytes(), !judged_by),
+            None => self.key(text, judged_by),
+        }
+    }
+
     /// What was found.
     #[must_use]
     #[inline]
@@ -149,6 +180,13 @@ fn place(key: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_ruling_comes_back_from_its_number() {
+        for ruling in Ruling::ALL {
+            assert_eq!(Ruling::noted(ruling as u8), ruling);
+        }
+    }
 
     #[test]
     fn a_text_is_ruled_by_what_it_is_and_by_its_comment() {

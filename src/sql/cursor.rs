@@ -133,10 +133,15 @@ impl<'a> Cursor<'a> {
 
     /// Eats a name, quoted or not, with its UESCAPE; reserved words count as names here.
     pub fn name(&mut self) -> Option<Name> {
+        let (token, escape) = self.word()?;
+        Some(literal::name(token, self.text(), escape))
+    }
+
+    /// The same, and gives what [`literal::name`] makes the name from.
+    pub(super) fn word(&mut self) -> Option<(Token, u8)> {
         let token = self.ahead.filter(|token| token.kind.is_word())?;
         self.bump();
-        let escape = if token.kind == Kind::UnicodeWord { self.escape() } else { b'\\' };
-        Some(literal::name(token, self.text(), escape))
+        Some((token, if token.kind == Kind::UnicodeWord { self.escape() } else { b'\\' }))
     }
 
     /// Eats a name that the grammar takes for one: as [`Self::name`], but no reserved word.

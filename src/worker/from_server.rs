@@ -311,7 +311,7 @@ impl<D: Driver> Engine<D> {
             if events.ready {
                 self.mark(client, id, events.set_locally);
             }
-            if kept_back {
+            if kept_back && self.has_kept_back(client, id, events.run_again) {
                 kept.extend_from_slice(&input[run..pos]);
                 run = pos;
                 self.keep_back(client, id, &mut kept, events.run_again);

@@ -428,7 +428,7 @@ pub(super) fn context<'a>(
 }
 
 /// How a server that has the session's parameters would read texts.
-pub(super) fn lex_options(session: &Session) -> LexOptions {
+fn lex_options(session: &Session) -> LexOptions {
     let scs = session.params.get("standard_conforming_strings");
     let encoding = session.params.get("client_encoding");
     LexOptions {

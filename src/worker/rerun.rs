@@ -57,6 +57,14 @@ impl<D: Driver> Engine<D> {
         self.put_request_back(id);
     }
 
+    /// Whether something that a server has answered waits, or is to wait.
+    #[inline]
+    pub(super) fn has_kept_back(&self, id: ClientId, server: ServerId, run_again: bool) -> bool {
+        let undecided = self.servers.get(server).is_some_and(|entry| entry.server.undecided);
+        let routed = self.clients.get(id).and_then(|client| client.session.routed.as_ref());
+        run_again || undecided || routed.is_some_and(|routed| !routed.replies.is_empty())
+    }
+
     /// What a server has answered that has not shown yet that it can serve a read waits; what it had answered before
     /// comes first once it has. `answers`: what its client would get now.
     pub(super) fn keep_back(
@@ -141,10 +149,25 @@ impl<D: Driver> Engine<D> {
         entry.counters.reruns += 1;
         let judged_by = entry.judged_by();
         for part in parts(&bytes) {
-            if let Part::Text(text, _) = part {
-                let key = self.verdicts.key(text, judged_by);
-                self.verdicts.put(key, Ruling::Unproven);
-                self.refused_reads.add(text, self.now);
+            match part {
+                Part::Text(text, _) => {
+                    for key in [
+                        self.verdicts.key(text, judged_by),
+                        self.verdicts.key_of_shape(text, judged_by),
+                    ] {
+                        self.verdicts.put(key, Ruling::Unproven);
+                    }
+                    self.refused_reads.add(text, self.now);
+                }
+                Part::Bind(name, _) => {
+                    let named = || session.names.as_ref()?.get(name);
+                    let statement = if name.is_empty() { session.unnamed } else { named() };
+                    if let Some(statement) = statement {
+                        self.statements.note(statement, judged_by, Ruling::Unproven as u8);
+                        self.refused_reads.add(self.statements.text(statement), self.now);
+                    }
+                }
+                Part::Describes(_) | Part::Executes(_) | Part::Nothing | Part::Broken => {}
             }
         }
         bytes.extend_from_slice(&std::mem::take(&mut client.conn.stash));

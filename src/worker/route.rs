@@ -7,7 +7,7 @@
 
 use super::driver::Driver;
 use super::from_client::Next;
-use super::guard::lex_options;
+
 use super::refuse::{Refused, Stands};
 use super::{Engine, PoolEntry};
 use crate::client::request::{Extent, Part, extent, parts};
@@ -20,7 +20,7 @@ use crate::prepared::StatementId;
 use crate::route::verdicts::{executed, of_server, prepared};
 use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
 use crate::session::Pins;
-use crate::sql::LexOptions;
+
 use crate::wire::Report;
 use crate::wire::TransactionStatus;
 use crate::wire::frame::{HEADER_LEN, Header};
@@ -189,7 +189,6 @@ impl<D: Driver> Engine<D> {
         if terms.isolated && !policy.all_to_replicas {
             return primary(Why::Isolation);
         }
-        let usual = lex_options(session) == LexOptions::default();
         let len = match extent(front) {
             Extent::Whole(len) => len,
             Extent::Unfinished(there) => return (Way::Unfinished(there + 1), 0),
@@ -199,7 +198,7 @@ impl<D: Driver> Engine<D> {
             Extent::Open => return primary(Why::OpenBatch),
         };
         let nature =
-            if usual { self.nature(id, &front[..len]) } else { Nature::Other(Why::Unproven) };
+            if terms.usual { self.nature(id, &front[..len]) } else { Nature::Other(Why::Unproven) };
         let wants_replica = terms.route == Some(Wish::Replica);
         let way = match nature {
             Nature::Other(Why::Write) if policy.rejects_writes => {
@@ -235,7 +234,7 @@ impl<D: Driver> Engine<D> {
         let session = &mut client.session;
         let terms = session.routed.as_mut().map(|routed| routed.terms(&session.params));
         let wants_replica = terms.is_some_and(|terms| terms.route == Some(Wish::Replica));
-        if lex_options(session) != LexOptions::default() {
+        if !terms.is_some_and(|terms| terms.usual) {
             return policy.all_to_replicas;
         }
         match self.nature(id, request) {
@@ -257,7 +256,7 @@ impl<D: Driver> Engine<D> {
             let next = match part {
                 Part::Text(text, name) => {
                     parsed.extend(name);
-                    Some(Nature::of(match self.ruling(id, text) {
+                    Some(Nature::of(match self.ruling(id, text, name.is_none()) {
                         Ruling::Executes => self.ruling_of_executed(id, text),
                         ruling => ruling,
                     }))
@@ -286,12 +285,15 @@ impl<D: Driver> Engine<D> {
         if name.is_empty() { session.unnamed } else { session.names.as_ref()?.get(name) }
     }
 
-    /// What routing knows of a text.
-    fn ruling(&mut self, id: ClientId, text: &[u8]) -> Ruling {
+    /// What routing knows of a text. `alone`: it stands in a Query, and so may have been put together anew.
+    fn ruling(&mut self, id: ClientId, text: &[u8], alone: bool) -> Ruling {
         let Some(client) = self.clients.get(id) else { return Ruling::Unproven };
         let entry = &self.pools[client.pool.0 as usize];
         let judged_by = entry.judged_by();
-        let key = self.verdicts.key(text, judged_by);
+        let key = match alone {
+            true => self.verdicts.key_of_shape(text, judged_by),
+            false => self.verdicts.key(text, judged_by),
+        };
         if let Some(ruling) = self.verdicts.get(key) {
             return ruling;
         }
@@ -304,15 +306,15 @@ impl<D: Driver> Engine<D> {
     fn ruling_of(&mut self, id: ClientId, statement: StatementId) -> Ruling {
         let Some(client) = self.clients.get(id) else { return Ruling::Unproven };
         let entry = &self.pools[client.pool.0 as usize];
+        let judged_by = entry.judged_by();
+        if let Some(noted) = self.statements.noted(statement, judged_by) {
+            return Ruling::noted(noted);
+        }
         let text = self.statements.text(statement);
         let text = if self.statements.is_sql(statement) { prepared(text) } else { text };
-        let key = self.verdicts.key(text, entry.judged_by());
-        if let Some(ruling) = self.verdicts.get(key) {
-            return ruling;
-        }
         let refused = self.refused_reads.has(text, self.now);
         let ruling = if refused { Ruling::Unproven } else { entry.judge_for_routing(text) };
-        self.verdicts.put(key, ruling);
+        self.statements.note(statement, judged_by, ruling as u8);
         ruling
     }
 
@@ -361,7 +363,7 @@ impl<D: Driver> Engine<D> {
                     tag::QUERY => query_text(body)?,
                     _ => ParseView::read(body)?.query,
                 };
-                if self.ruling(id, text) != Ruling::OfServer {
+                if self.ruling(id, text, header.tag == tag::QUERY) != Ruling::OfServer {
                     return None;
                 }
                 (of_server(text)?, Stands::of(message)?)

@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use pgweir::cluster::process::Signal;
-use pgweir::cluster::{Cluster, Node, Shutdown};
+use pgweir::cluster::{AuthMethod, Cluster, Node, Shutdown};
 
 use crate::console::Table;
 use crate::harness::await_event::{secs, wait_for, wait_until};
 use crate::harness::frame::Frame;
 use crate::harness::pgweir_process::{Pgweir, PgweirOptions};
+use crate::harness::proxy::FaultProxy;
 use crate::harness::raw::{Login, RawClient};
 use crate::harness::{front, http};
 
@@ -30,11 +31,13 @@ fn cluster() -> Cluster {
 
 /// pgweir before a cluster, whose nodes stand in the configuration in this order: the first as the primary.
 fn before(nodes: &[&Node]) -> PgweirOptions {
+    in_front_of(nodes).role("postgres", "postgres").set("auth", "method = \"trust\"")
+}
+
+fn in_front_of(nodes: &[&Node]) -> PgweirOptions {
     let url = |node: &Node| format!("postgres://{}/shop?sslmode=disable", node.address());
     let options = Pgweir::options()
         .database("shop", &url(nodes[0]))
-        .role("postgres", "postgres")
-        .set("auth", "method = \"trust\"")
         .set("defaults", "pool_size = 3\nreserve_pool_size = 0")
         .set("admin", "admins = [\"dba\"]");
     nodes[1..].iter().fold(options, |options, node| options.replica("shop", &url(node)))
@@ -338,4 +341,55 @@ fn a_reload_brings_a_server_and_takes_one_away_and_cuts_nothing() {
     assert_eq!(client.ask_value("select pg_backend_pid()"), pid);
     client.ask("commit");
     assert_eq!(primary.sql("shop", "select count(*) from t").unwrap(), [[Some("1".to_owned())]]);
+}
+
+#[test]
+fn who_is_known_only_by_its_own_login_lets_the_servers_be_asked_at_once() {
+    let options =
+        front::shop_options().replicas(1).role("app", "secret").auth(AuthMethod::ScramSha256);
+    let cluster = options.hba("local replication all trust").start().unwrap();
+    let stored = "select rolpassword from pg_authid where rolname = 'app'";
+    let verifier = cluster.primary().sql("postgres", stored).unwrap()[0][0].clone().unwrap();
+    let options = in_front_of(&[cluster.replica(0), cluster.primary()])
+        .set("auth", "method = \"scram-sha-256\"")
+        .set("roles.app", &format!("password = \"{verifier}\""))
+        .role("dba", "dba");
+    let pgweir = options.start();
+    let began = Instant::now();
+    let mut client = pgweir.client(&Login::new("app", "shop").password("secret"));
+    assert_eq!(client.ask_value("select inet_server_port()"), cluster.primary().port().to_string());
+    println!("the first answer came after {:?}", began.elapsed());
+    let console = pgweir.client(&Login::new("dba", "pgbouncer").password("dba"));
+    let mut watched = Watched { pgweir, console };
+    assert_eq!(watched.stands(cluster.primary()), up("primary", 1, 0));
+    watched.wait("reads", SOON, cluster.replica(0), |line| line.at("reads") == "1");
+    assert_eq!(watched.line(cluster.replica(0)).at("share"), "1000", "it has never been down");
+}
+
+#[test]
+fn a_standby_that_is_far_away_or_cut_off_is_asked_as_well() {
+    let cluster = front::shop_options().replicas(1).start().unwrap();
+    let primary = cluster.primary();
+    let proxy = FaultProxy::to(cluster.replica(0).address());
+    // A login takes longer than a probe may, an answer does not.
+    proxy.to_server(|flow| flow.delay(Duration::from_millis(400)));
+    let url = format!("postgres://{}/shop?sslmode=disable", proxy.address());
+    let (mut watched, _client) = Watched::start(before(&[primary]).replica("shop", &url));
+    let port = format!(":{}", proxy.address().port());
+    let mut wait = |what: &str, reads: &str| {
+        let began = Instant::now();
+        wait_until(what, SOON, || {
+            let lines = watched.lines();
+            let line = lines.iter().find(|line| line.at("node").ends_with(&port));
+            line.expect("its line").at("reads") == reads
+        });
+        began.elapsed()
+    };
+    wait("reads far away", "1");
+    // Nothing comes through any more, and nothing says so.
+    proxy.to_client(|flow| flow.stall_after(0));
+    let took = wait("no reads", "0");
+    println!("a server that is cut off is seen after {took:?}");
+    proxy.heal();
+    println!("it is read again after {:?}", wait("reads again", "1"));
 }

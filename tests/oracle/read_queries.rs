@@ -344,7 +344,19 @@ impl Writer<'_> {
             ]),
             _ => {
                 self.table();
-                self.pick(&["", "", "", " *", " x", " as y", " z (a, b)", " as t (a)"]);
+                self.pick(&[
+                    "",
+                    "",
+                    "",
+                    " *",
+                    " x",
+                    " as y",
+                    " values (a, b)",
+                    " within",
+                    " rows",
+                    " z (a, b)",
+                    " as t (a)",
+                ]);
             }
         }
         if self.one_in(3) && self.nests() {

@@ -1,7 +1,9 @@
 //! The names that a text has, each once.
 
 use super::super::commands::ObjectName;
+use super::super::literal;
 use super::super::literal::Name;
+use super::super::{Kind, Token};
 use super::settings::is_of_the_session;
 
 /// More functions or relations than this are not kept, and then nothing is proven.
@@ -16,9 +18,42 @@ pub(super) struct Found {
     pub(super) relations: Set<ObjectName, NAMES_MAX>,
     pub(super) dotted: Set<Name, DOTTED_MAX>,
     pub(super) setting: Option<Name>,
+    /// A name that is being compared.
+    scratch: Vec<u8>,
+}
+
+/// A part of a name, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) token: Token,
+    pub(super) escape: u8,
+}
+
+impl Part {
+    pub(super) fn name(self, text: &[u8]) -> Name {
+        literal::name(self.token, text, self.escape)
+    }
 }
 
 impl Found {
+    /// A part of a name behind a point. Most are columns, and many are met twice: nothing is allocated for those.
+    pub(super) fn dotted(&mut self, part: Part, text: &[u8]) {
+        let raw = part.token.span.of(text);
+        self.scratch.clear();
+        match part.token.kind {
+            Kind::Word => self.scratch.extend(raw.iter().map(u8::to_ascii_lowercase)),
+            Kind::QuotedWord => {
+                self.scratch.extend_from_slice(raw.get(1..raw.len() - 1).unwrap_or(raw));
+            }
+            _ => return self.dotted.insert(part.name(text)),
+        }
+        // Doubled quotes are one, and long names are cut.
+        if self.scratch.len() > 63 || self.scratch.contains(&b'"') {
+            return self.dotted.insert(part.name(text));
+        }
+        self.dotted.insert_bytes(&self.scratch);
+    }
+
     /// A parameter is read.
     pub(super) fn reads(&mut self, parameter: Name) {
         if !is_of_the_session(parameter.as_bytes()) {
@@ -63,6 +98,21 @@ impl<T: Marked + PartialEq, const MAX: usize> Set<T, MAX> {
     }
 }
 
+impl<const MAX: usize> Set<Name, MAX> {
+    fn insert_bytes(&mut self, name: &[u8]) {
+        let mark = mark(name);
+        let is = |known: &Name| known.as_bytes() == name;
+        if !self.marks.iter().zip(&self.names).any(|(m, n)| *m == mark && is(n)) {
+            self.insert(Name::new(name));
+        }
+    }
+}
+
+/// FNV-1a: names that were chosen to collide cost comparisons, and those are bounded.
+fn mark(name: &[u8]) -> u32 {
+    name.iter().fold(0x811C_9DC5, |mark, byte| (mark ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
 /// What has a number that equal values share.
 pub(super) trait Marked {
     fn mark(&self) -> u32;
@@ -70,10 +120,7 @@ pub(super) trait Marked {
 
 impl Marked for Name {
     fn mark(&self) -> u32 {
-        // FNV-1a: names that were chosen to collide cost comparisons, and those are bounded.
-        self.as_bytes()
-            .iter()
-            .fold(0x811C_9DC5, |mark, byte| (mark ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+        mark(self.as_bytes())
     }
 }
 

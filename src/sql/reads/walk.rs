@@ -7,7 +7,7 @@ use super::super::commands::ObjectName;
 use super::super::cursor::Cursor;
 use super::super::literal::Name;
 use super::super::{Kind as TokenKind, Token};
-use super::found::Found;
+use super::found::{Found, Part};
 use super::words::{self, Word};
 use super::{Kind, Why};
 
@@ -107,7 +107,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     pub(super) fn table(mut self) -> Kind {
         match self.path() {
             Some(path) => {
-                self.found.relations.insert(path.object());
+                self.found.relations.insert(path.object(self.cursor.text()));
                 Kind::Read
             }
             None => Kind::Unknown,
@@ -142,8 +142,8 @@ impl<'a, 'b> Walk<'a, 'b> {
                 // `(row).field`, `rows[1].field`
                 TokenKind::Symbol(b'.') => {
                     self.cursor.bump();
-                    if let Some(name) = self.cursor.name() {
-                        self.found.dotted.insert(name);
+                    if let Some(part) = self.part() {
+                        self.found.dotted(part, self.cursor.text());
                     }
                 }
                 // `FROM t *` is FROM t.
@@ -344,12 +344,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                     level.at = At::Item;
                 }
             }
-            Word::Values if self.cursor.peek_second().is_some_and(opens) => {
+            Word::Values if self.is_values() => {
                 self.cursor.bump();
                 self.level().at = At::Expression;
             }
             Word::Values => self.name(token),
-            Word::Within if self.cursor.eat_all(&["within", "group"]) => {}
+            Word::Within if self.is_within_group() => {}
             Word::Within => self.name(token),
             Word::With => {
                 self.cursor.bump();
@@ -389,13 +389,14 @@ impl<'a, 'b> Walk<'a, 'b> {
                 level.at = At::CteName;
                 let depth = self.depth;
                 if self.ctes.len() < CTES_MAX {
-                    self.ctes.push(Cte { name: path.name, depth, visible: false });
+                    let name = path.name.name(self.cursor.text());
+                    self.ctes.push(Cte { name, depth, visible: false });
                 }
                 return;
             }
             At::Target => {
                 level.at = At::Behind;
-                self.found.relations.insert(path.object());
+                self.found.relations.insert(path.object(self.cursor.text()));
                 return;
             }
             At::Item => level.at = At::Behind,
@@ -407,22 +408,25 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
         }
         let is_item = self.level().at == At::Behind;
+        let text = self.cursor.text();
         if call {
             let bare = token.kind == TokenKind::Word && path.schema.is_none();
-            if bare && words::is_construct(path.name.as_bytes()) {
+            if bare && words::is_construct(token.span.of(text)) {
                 return;
             }
-            if path.name.as_bytes() == b"current_setting" {
+            let function = path.object(text);
+            if function.name.as_bytes() == b"current_setting" {
                 self.setting();
             }
-            self.found.functions.insert(path.object());
+            self.found.functions.insert(function);
         } else if is_item {
-            let cte = |cte: &Cte| cte.visible && cte.name == path.name;
-            if path.schema.is_some() || !self.ctes.iter().any(cte) {
-                self.found.relations.insert(path.object());
+            let relation = path.object(text);
+            let cte = |cte: &Cte| cte.visible && cte.name == relation.name;
+            if relation.schema.is_some() || !self.ctes.iter().any(cte) {
+                self.found.relations.insert(relation);
             }
         } else if path.schema.is_some() {
-            self.found.dotted.insert(path.name);
+            self.found.dotted(path.name, text);
         }
     }
 
@@ -458,6 +462,22 @@ impl<'a, 'b> Walk<'a, 'b> {
             || self.cursor.eat_all(&["is", "not", "distinct", "from"])
     }
 
+    /// True before `VALUES (`, but behind a table: there it may be an alias with its columns. What an INSERT has there is
+    /// read as if it were one, and its calls count all the same.
+    fn is_values(&mut self) -> bool {
+        self.level().at != At::Behind && self.cursor.peek_second().is_some_and(opens)
+    }
+
+    /// Eats `WITHIN GROUP` when that is next, and not an alias before GROUP BY.
+    fn is_within_group(&mut self) -> bool {
+        let mut trial = *self.cursor;
+        let found = trial.eat_all(&["within", "group"]) && trial.at_symbol(b'(');
+        if found {
+            *self.cursor = trial;
+        }
+        found
+    }
+
     /// Eats `ROWS FROM` when that is next.
     fn is_rows_from(&mut self) -> bool {
         self.cursor.eat_all(&["rows", "from"])
@@ -465,16 +485,21 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     /// Eats a name and what hangs on it by points. What stands between the ends of `a.b.c` may be called of `a`.
     fn path(&mut self) -> Option<Path> {
-        let mut path = Path { schema: None, name: self.cursor.name()? };
+        let mut path = Path { schema: None, name: self.part()? };
         while self.cursor.eat_symbol(b'.') {
             // Behind a point any word is a name; a `*` is none.
-            let Some(part) = self.cursor.name() else { break };
+            let Some(part) = self.part() else { break };
             if path.schema.is_some() {
-                self.found.dotted.insert(path.name.clone());
+                self.found.dotted(path.name, self.cursor.text());
             }
             path = Path { schema: Some(path.name), name: part };
         }
         Some(path)
+    }
+
+    fn part(&mut self) -> Option<Part> {
+        let (token, escape) = self.cursor.word()?;
+        Some(Part { token, escape })
     }
 }
 
@@ -484,12 +509,13 @@ fn opens(token: Token) -> bool {
 
 /// A name with points in it: its last two parts.
 struct Path {
-    schema: Option<Name>,
-    name: Name,
+    schema: Option<Part>,
+    name: Part,
 }
 
 impl Path {
-    fn object(self) -> ObjectName {
-        ObjectName { database: None, schema: self.schema, name: self.name }
+    fn object(&self, text: &[u8]) -> ObjectName {
+        let schema = self.schema.map(|part| part.name(text));
+        ObjectName { database: None, schema, name: self.name.name(text) }
     }
 }

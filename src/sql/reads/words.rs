@@ -35,56 +35,72 @@ pub(super) enum Word {
     Name,
 }
 
-/// Longest word in the tables.
+/// What the walk acts on, and the rest of what is reserved in every version (RESERVED_KEYWORD of Postgres 14): neither a
+/// function nor a relation has such a name without quotes. Sorted.
+#[rustfmt::skip]
+const TABLE: &[(&str, Word)] = &[
+    ("all", Word::All), ("analyse", Word::Reserved), ("analyze", Word::Reserved), ("and", Word::Reserved),
+    ("any", Word::Reserved), ("array", Word::Reserved), ("as", Word::As), ("asc", Word::Reserved),
+    ("asymmetric", Word::Reserved), ("both", Word::Reserved), ("case", Word::Reserved), ("cast", Word::Reserved),
+    ("check", Word::Reserved), ("collate", Word::Reserved), ("column", Word::Reserved),
+    ("constraint", Word::Reserved), ("create", Word::Reserved), ("current_catalog", Word::Reserved),
+    ("current_date", Word::Reserved), ("current_role", Word::Reserved), ("current_time", Word::Reserved),
+    ("current_timestamp", Word::Reserved), ("current_user", Word::Reserved), ("default", Word::Reserved),
+    ("deferrable", Word::Reserved), ("delete", Word::Delete), ("desc", Word::Reserved), ("distinct", Word::All),
+    ("do", Word::Reserved), ("else", Word::Reserved), ("end", Word::Reserved), ("except", Word::Combines),
+    ("false", Word::Reserved), ("fetch", Word::Ends), ("for", Word::For), ("foreign", Word::Reserved),
+    ("from", Word::From), ("grant", Word::Reserved), ("group", Word::Ends), ("having", Word::Ends),
+    ("in", Word::Reserved), ("initially", Word::Reserved), ("insert", Word::Insert), ("intersect", Word::Combines),
+    ("into", Word::Into), ("is", Word::Is), ("join", Word::Join), ("lateral", Word::Only),
+    ("leading", Word::Reserved), ("limit", Word::Ends), ("localtime", Word::Reserved),
+    ("localtimestamp", Word::Reserved), ("merge", Word::Merge), ("not", Word::Reserved), ("null", Word::Reserved),
+    ("offset", Word::Ends), ("on", Word::On), ("only", Word::Only), ("or", Word::Reserved), ("order", Word::Ends),
+    ("placing", Word::Reserved), ("primary", Word::Reserved), ("references", Word::Reserved),
+    ("returning", Word::Ends), ("rows", Word::Rows), ("select", Word::Select), ("session_user", Word::Reserved),
+    ("some", Word::Reserved), ("symmetric", Word::Reserved), ("table", Word::Table), ("then", Word::Reserved),
+    ("to", Word::Reserved), ("trailing", Word::Reserved), ("treat", Word::Treat), ("true", Word::Reserved),
+    ("union", Word::Combines), ("unique", Word::Reserved), ("update", Word::Update), ("user", Word::Reserved),
+    ("using", Word::Using), ("values", Word::Values), ("variadic", Word::Reserved), ("when", Word::Reserved),
+    ("where", Word::Ends), ("window", Word::Ends), ("with", Word::With), ("within", Word::Within),
+];
+
+/// Longest word in the table.
 const LONGEST: usize = "current_timestamp".len();
 
-/// What an unquoted word is.
+/// What an unquoted word is; case counts for nothing.
+#[inline]
 pub(super) fn word(raw: &[u8]) -> Word {
-    let mut buffer = [0_u8; LONGEST];
-    let Some(lower) = buffer.get_mut(..raw.len()) else { return Word::Name };
-    lower.copy_from_slice(raw);
-    lower.make_ascii_lowercase();
-    match &*lower {
-        b"as" => Word::As,
-        b"delete" => Word::Delete,
-        b"where" | b"group" | b"having" | b"window" | b"order" | b"limit" | b"offset"
-        | b"fetch" | b"returning" => Word::Ends,
-        b"union" | b"intersect" | b"except" => Word::Combines,
-        b"all" | b"distinct" => Word::All,
-        b"for" => Word::For,
-        b"from" => Word::From,
-        b"insert" => Word::Insert,
-        b"into" => Word::Into,
-        b"is" => Word::Is,
-        b"join" => Word::Join,
-        b"merge" => Word::Merge,
-        b"on" => Word::On,
-        b"only" | b"lateral" => Word::Only,
-        b"rows" => Word::Rows,
-        b"select" => Word::Select,
-        b"table" => Word::Table,
-        b"treat" => Word::Treat,
-        b"update" => Word::Update,
-        b"using" => Word::Using,
-        b"values" => Word::Values,
-        b"with" => Word::With,
-        b"within" => Word::Within,
-        lower if RESERVED.binary_search(&lower).is_ok() => Word::Reserved,
+    // Nearly every name is told apart by its first letter and its length.
+    let lengths = raw.first().and_then(|first| LENGTHS.get(usize::from(first & 31)));
+    match lengths {
+        Some(lengths) if raw.len() <= LONGEST && lengths >> raw.len() & 1 == 1 => look_up(raw),
         _ => Word::Name,
     }
 }
 
-/// The rest of what is reserved in every version (RESERVED_KEYWORD of Postgres 14, sorted): neither a function nor a
-/// relation has such a name without quotes.
-#[rustfmt::skip]
-const RESERVED: &[&[u8]] = &[
-    b"analyse", b"analyze", b"and", b"any", b"array", b"asc", b"asymmetric", b"both", b"case", b"cast",
-    b"check", b"collate", b"column", b"constraint", b"create", b"current_catalog", b"current_date", b"current_role",
-    b"current_time", b"current_timestamp", b"current_user", b"default", b"deferrable", b"desc", b"do",
-    b"else", b"end", b"false", b"foreign", b"grant", b"in", b"initially", b"leading", b"localtime", b"localtimestamp",
-    b"not", b"null", b"or", b"placing", b"primary", b"references", b"session_user", b"some", b"symmetric", b"then",
-    b"to", b"trailing", b"true", b"unique", b"user", b"variadic", b"when",
-];
+fn look_up(raw: &[u8]) -> Word {
+    let mut buffer = [0_u8; LONGEST];
+    let Some(lower) = buffer.get_mut(..raw.len()) else { return Word::Name };
+    lower.copy_from_slice(raw);
+    lower.make_ascii_lowercase();
+    let found = TABLE.binary_search_by(|(known, _)| known.as_bytes().cmp(lower));
+    found.ok().and_then(|at| TABLE.get(at)).map_or(Word::Name, |(_, word)| *word)
+}
+
+/// The lengths of the words in the table, as bits, by their first letter's low five bits.
+const LENGTHS: [u32; 32] = lengths();
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn lengths() -> [u32; 32] {
+    let mut lengths = [0; 32];
+    let mut at = 0;
+    while at < TABLE.len() {
+        let word = TABLE[at].0.as_bytes();
+        lengths[(word[0] & 31) as usize] |= 1 << word.len();
+        at += 1;
+    }
+    lengths
+}
 
 /// Words that are no function's name although names of columns (COL_NAME_KEYWORD of Postgres 14, sorted): constructs of
 /// the grammar, and types. What they do lies in `pg_catalog`, and is harmless. SUBSTRING and OVERLAY call what a name
@@ -99,9 +115,13 @@ const CONSTRUCTS: &[&[u8]] = &[
     b"xmlpi", b"xmlroot", b"xmlserialize", b"xmltable",
 ];
 
-/// True for an unquoted word (lower case) that stands before a parenthesis without calling a function of that name.
-pub(super) fn is_construct(lower: &[u8]) -> bool {
-    CONSTRUCTS.binary_search(&lower).is_ok()
+/// True for an unquoted word that stands before a parenthesis without calling a function of that name.
+pub(super) fn is_construct(raw: &[u8]) -> bool {
+    CONSTRUCTS.binary_search_by(|known| known.iter().copied().cmp(lower(raw))).is_ok()
+}
+
+fn lower(raw: &[u8]) -> impl Iterator<Item = u8> {
+    raw.iter().map(u8::to_ascii_lowercase)
 }
 
 #[cfg(test)]
@@ -110,8 +130,9 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted() {
-        assert!(RESERVED.is_sorted() && CONSTRUCTS.is_sorted());
-        assert!(RESERVED.iter().all(|word| word.len() <= LONGEST));
+        assert!(TABLE.is_sorted_by_key(|(word, _)| word) && CONSTRUCTS.is_sorted());
+        assert!(TABLE.iter().all(|(word, _)| word.len() <= LONGEST));
+        assert!(is_construct(b"Coalesce") && !is_construct(b"lower"));
         assert_eq!(word(b"CURRENT_timestamp"), Word::Reserved);
         assert_eq!(word(b"SELECT"), Word::Select);
         assert_eq!(word(b"a_name_that_is_longer_than_any_of_them"), Word::Name);
