@@ -15,7 +15,7 @@ unexport PGWEIR_BENCH_PGBOUNCER
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-django test-guard test-oracle \
+.PHONY: help demo test test-majors test-sessions test-timeouts test-regression test-route test-django test-guard test-oracle \
 	fuzz build bench bench-counts
 
 help: ## print this list
@@ -43,6 +43,10 @@ test-timeouts: ## statements that end around their limit, 20,000 for each protoc
 	@.ci/setup test
 	@PGWEIR_SIMULATED_TIMEOUTS=1000000 cargo test --release --lib -- --nocapture timeouts::race
 	@PGWEIR_TIMEOUT_ROUNDS=$(ROUNDS) PGWEIR_TIMEOUTS=long cargo test --release --test it -- --nocapture timeouts::
+
+test-route: ## a million statements and a million reads behind writes over a primary and two replicas, ten promotions
+	@.ci/setup test
+	@PGWEIR_ROUTE=1000000 PGWEIR_PAIRS=1000000 PGWEIR_PROMOTIONS=10 cargo test --release --test it -- --nocapture route::
 
 test-regression: ## Postgres' own regression scripts, straight and through pgweir, about 20 minutes (MAJOR=18, PGWEIR_SQL_CORPUS)
 	@.ci/setup majors

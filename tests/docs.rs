@@ -26,6 +26,11 @@ fn every_error_of_a_session_is_explained() {
         errors::server_unavailable(&cause),
         errors::no_primary(),
         errors::several_primaries(),
+        errors::writes_rejected("shop"),
+        errors::of_one_server("LOAD"),
+        errors::no_replica("shop", None),
+        errors::primary_moved(),
+        errors::replica_silent("LOAD"),
         errors::server_lost(),
         errors::server_silent(),
         errors::result_type_changed(),
@@ -67,6 +72,8 @@ fn every_error_of_a_session_is_explained() {
             .replace(" 63", " *n*")
             .replace("lock_timeout", "*limit*")
             .replace("0x50", "*n*")
+            .replace("\"shop\"", "\"*name*\"")
+            .replace("\"LOAD\"", "\"*name*\"")
             .replace("LOAD", "*reason*");
         let line = format!("| {} | {message} |", String::from_utf8_lossy(&report.sqlstate));
         assert!(document.contains(&line), "docs/errors.md lacks {line}");
@@ -91,6 +98,7 @@ fn what_the_documents_link_to_is_there() {
         "README.md",
         "docs/console.md",
         "docs/metrics.md",
+        "docs/routing.md",
         "docs/errors.md",
         "docs/configuration.md",
         "docs/guard.md",

@@ -35,11 +35,6 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// False where a configuration has the database, and no replicas of it.
-    pub(super) fn may_have_replicas(&self) -> bool {
-        self.origins.is_empty() || !self.settings.database.replicas.is_empty()
-    }
-
     /// Where the value of a key comes from.
     pub(super) fn origin(&self, key: &str) -> String {
         let known = self.origins.iter().find(|(known, _)| known == key);

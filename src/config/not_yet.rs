@@ -11,62 +11,31 @@ use super::source::SourceMap;
 use super::timeout::Timeout;
 use super::words::TargetSessionAttrs;
 
-/// What pgweir does today about a key of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Today {
-    /// Nothing that any value of it asks for.
-    Nothing,
-    /// What this value asks for, whatever is set.
-    Always(&'static str),
-}
-
-use Today::{Always, Nothing};
-
-/// The table and the key, as in [`super::keys::TABLES`], and what happens today. `[defaults]`
-/// stands for every table that its keys may stand in.
-pub const NOT_YET: &[(&str, &str, Today)] = &[
-    ("[server]", "peers", Always("[]")),
-    ("[defaults]", "replication", Always("refuse")),
-    ("[defaults]", "route", Always("primary")),
-    ("[defaults]", "cancel_reuse", Always("after_eof")),
-    ("[databases.X]", "replicas", Always("[]")),
-    ("[databases.X.routing]", "reads", Always("primary")),
-    ("[databases.X.routing]", "writes", Always("primary")),
-    ("[databases.X.routing]", "strategy", Nothing),
-    ("[databases.X.routing]", "consistency", Nothing),
-    ("[databases.X.routing]", "max_lag", Nothing),
-    ("[databases.X.routing]", "lag_interval", Nothing),
-    ("[databases.X.routing]", "replica_wait", Always("off")),
-    ("[databases.X.routing]", "when_no_replica", Always("primary")),
-    ("[databases.X.routing]", "replica_safe_functions", Nothing),
-    ("[guard.NAME]", "n-plus-one", Always("off")),
-    ("[guard.NAME]", "slow-statement", Always("off")),
-    ("[guard.NAME]", "request-storm", Always("off")),
-    ("[http]", "dashboard", Always("false")),
-    ("[log]", "slow_statement", Always("off")),
-    ("[log]", "log_slow", Always("off")),
-    ("[log]", "query_text", Always("off")),
-    ("[log]", "rate_limit", Always("off")),
+/// The table and the key, as in [`super::keys::TABLES`], and the value that asks for what happens today, whatever is set.
+/// `[defaults]` stands for every table that its keys may stand in.
+pub const NOT_YET: &[(&str, &str, &str)] = &[
+    ("[server]", "peers", "[]"),
+    ("[defaults]", "replication", "refuse"),
+    ("[defaults]", "cancel_reuse", "after_eof"),
+    ("[guard.NAME]", "n-plus-one", "off"),
+    ("[guard.NAME]", "slow-statement", "off"),
+    ("[guard.NAME]", "request-storm", "off"),
+    ("[http]", "dashboard", "false"),
+    ("[log]", "slow_statement", "off"),
+    ("[log]", "log_slow", "off"),
+    ("[log]", "query_text", "off"),
+    ("[log]", "rate_limit", "off"),
 ];
 
 /// What happens today about a key of a table; `None`: what its value says.
-fn today(table: &str, key: &str) -> Option<Today> {
+fn today(table: &str, key: &str) -> Option<&'static str> {
     let found = NOT_YET.iter().find(|(t, k, _)| *t == table && *k == key);
     found.map(|(_, _, today)| *today)
 }
 
-/// Whether a value of `pgweir explain` is acted on: a setting of a client, or `routing.KEY`.
+/// Whether a value of `pgweir explain` is acted on: a setting of a client.
 pub(super) fn is_acted_on(key: &str, shown: &str) -> bool {
-    let today = match key.strip_prefix("routing.") {
-        Some(key) => today("[databases.X.routing]", key),
-        None if key.starts_with("replicas[") => today("[databases.X]", "replicas"),
-        None => today("[defaults]", key),
-    };
-    match today {
-        None => true,
-        Some(Nothing) => false,
-        Some(Always(value)) => value == shown,
-    }
+    today("[defaults]", key).is_none_or(|value| value == shown)
 }
 
 /// Every key that is set to something that does not happen yet.
@@ -113,11 +82,11 @@ fn add<'t>(
             continue;
         }
         let key = ours(name);
-        let what = match today(table_of(above, key), key) {
+        let what = match today(table_of(above), key) {
             None => continue,
-            Some(Always(value)) if asks_for(&entry.node.value, value) => continue,
-            Some(Always("off" | "[]" | "false" | "0") | Nothing) => "does nothing yet".to_owned(),
-            Some(Always(value)) => format!("does nothing yet: it is always {value}"),
+            Some(value) if asks_for(&entry.node.value, value) => continue,
+            Some("off" | "[]" | "false" | "0") => "does nothing yet".to_owned(),
+            Some(value) => format!("does nothing yet: it is always {value}"),
         };
         found.push(warning(&path, &what, sources.locate(entry.key)));
     }
@@ -135,13 +104,12 @@ fn warning(key: &str, what: &str, location: Option<Location>) -> Problem {
 }
 
 /// The table's name in [`NOT_YET`].
-fn table_of(above: &[&str], key: &str) -> &'static str {
+fn table_of(above: &[&str]) -> &'static str {
     match above {
         ["server"] => "[server]",
         ["http"] => "[http]",
         ["log"] => "[log]",
         ["guard", _] => "[guard.NAME]",
-        ["databases", _] if key == "replicas" => "[databases.X]",
         ["databases", _, "routing"] => "[databases.X.routing]",
         ["defaults"] | ["roles" | "databases", ..] => "[defaults]",
         _ => "",

@@ -317,9 +317,8 @@ fn outcomes(page: &mut Page, pools: &[PoolInspection]) {
     page.family(name, Kind::Counter, help);
     for pool in pools {
         for why in Why::ALL.into_iter().filter(|why| pool.counters.ways.of(why.bit()) > 0) {
-            let target = if why.is_replica() { "replica" } else { "primary" };
             let mut labels = of_pool(pool).to_vec();
-            labels.extend([("target", target), ("reason", why.word())]);
+            labels.extend([("target", why.target()), ("reason", why.word())]);
             page.sample(name, &labels, pool.counters.ways.of(why.bit()));
         }
     }

@@ -34,5 +34,5 @@ pub use proof::{
 };
 pub use shelf::Shelf;
 pub use topology::{Node, Topology};
-pub use verdicts::{Ruling, Verdicts, ruling};
+pub use verdicts::{Ruling, Verdicts, ruling, ruling_where};
 pub use why::Why;

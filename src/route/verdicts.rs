@@ -8,7 +8,7 @@ use super::shape;
 use super::{Catalog, Verdict, differs_on_standby, verdict, verdict_of_names};
 use crate::sql::LexOptions;
 use crate::sql::Name;
-use crate::sql::reads::{Hint, Kind, reading};
+use crate::sql::reads::{Hint, Kind, Reading, reading};
 use crate::sql::{StatementFacts, StatementKind, facts};
 
 /// Verdicts that one loop remembers.
@@ -62,6 +62,21 @@ impl Ruling {
 #[must_use]
 pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
     let reading = reading(text, LexOptions::default());
+    ruling_where(
+        &reading,
+        || verdict(&reading, catalog) == Verdict::Replica,
+        || verdict_of_names(&reading, catalog) == Verdict::Replica,
+    )
+}
+
+/// The same of a text that has been read, where somebody else says whether a replica can serve it, and whether it can serve
+/// its names.
+#[must_use]
+pub fn ruling_where(
+    reading: &Reading,
+    serves: impl Fn() -> bool,
+    serves_names: impl Fn() -> bool,
+) -> Ruling {
     let wants = |hint| reading.hint == Some(hint);
     match reading.kind {
         Kind::Control => Ruling::Control,
@@ -70,11 +85,9 @@ pub fn ruling(text: &[u8], catalog: Option<&Catalog>) -> Ruling {
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Primary) => {
             Ruling::WantsPrimary
         }
-        Kind::Execute(_) if verdict_of_names(&reading, catalog) == Verdict::Replica => {
-            Ruling::Executes
-        }
-        Kind::Read | Kind::Cursor if verdict(&reading, catalog) == Verdict::Replica => Ruling::Read,
-        _ if differs_on_standby(&reading).is_some() => Ruling::OfServer,
+        Kind::Execute(_) if serves_names() => Ruling::Executes,
+        Kind::Read | Kind::Cursor if serves() => Ruling::Read,
+        _ if differs_on_standby(reading).is_some() => Ruling::OfServer,
         Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Unknown if wants(Hint::Replica) => {
             Ruling::WantsReplica
         }

@@ -59,6 +59,12 @@ whys! {
 }
 
 impl Why {
+    /// Where it went, in a word.
+    #[must_use]
+    pub fn target(self) -> &'static str {
+        if self.is_replica() { "replica" } else { "primary" }
+    }
+
     /// Whether it went to a replica.
     #[must_use]
     pub fn is_replica(self) -> bool {

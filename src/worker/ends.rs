@@ -357,6 +357,7 @@ impl<D: Driver> Engine<D> {
         if self.run_elsewhere(server, id) {
             return;
         }
+        self.mark_unknown(id);
         let Some(entry) = self.servers.get(server) else { return };
         let ledger = &entry.server.ledger;
         let units: Vec<Ending> = ledger.client_units().collect();

@@ -172,7 +172,8 @@ impl<D: Driver> Engine<D> {
         if std::mem::take(&mut routed.to_primary) {
             return primary(Why::Again);
         }
-        if policy.reads == Reads::Primary || header.tag == tag::FUNCTION_CALL {
+        let is_call = header.tag == tag::FUNCTION_CALL && !policy.rejects_writes;
+        if policy.reads == Reads::Primary || is_call {
             return primary(Why::Configured);
         }
         if !session.pins.is_none() {
@@ -571,6 +572,20 @@ impl<D: Driver> Engine<D> {
                     }
                 }
             }
+        }
+    }
+
+    /// A client's server is gone before it was ready: what was under way may have been committed, whoever is told what.
+    pub(super) fn mark_unknown(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(routed) = &mut client.session.routed else { return };
+        let Some(fleet) = &self.pools[client.pool.0 as usize].fleet else { return };
+        if routed.lease == Lease::Primary(Touch::Write) {
+            let begun = fleet.topology.begun();
+            // Nobody knows whether it has been flushed either.
+            routed.marks.wrote(begun, true);
+            fleet.topology.wrote(begun, true);
+            client.spec.wrote(begun, true);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The tables of SHOW: columns with the names, types and order of PgBouncer 1.25, one file for
 //! each group of them. Readers pick columns by place as well as by name, so none may be added.
-//! SHOW PINS, SHOW TIMEOUTS, SHOW GUARD, SHOW GUARD_POLICY and SHOW REPLICAS are pgweir's own.
+//! SHOW PINS, TIMEOUTS, GUARD, GUARD_POLICY, REPLICAS and ROUTE are pgweir's own.
 
 mod config;
 mod connections;
@@ -10,6 +10,7 @@ mod lists;
 mod pins;
 mod pools;
 mod replicas;
+mod route;
 mod stats;
 mod timeouts;
 
@@ -118,6 +119,8 @@ shows! {
     GuardPolicy = "guard_policy",
     /// The servers of databases that have several.
     Replicas = "replicas",
+    /// Where requests went, and why.
+    Route = "route",
 }
 
 /// What tables are made from: pictures, taken before the first row is written.
@@ -174,6 +177,7 @@ impl Show {
             Show::Guard => guard::GUARD,
             Show::GuardPolicy => guard::POLICY,
             Show::Replicas => replicas::REPLICAS,
+            Show::Route => route::ROUTE,
         }
     }
 
@@ -205,6 +209,7 @@ impl Show {
             Show::Guard => guard::found(&list(sight.loops).await?),
             Show::GuardPolicy => guard::policy(sight),
             Show::Replicas => replicas::replicas(sight),
+            Show::Route => route::route(sight),
         })
     }
 }

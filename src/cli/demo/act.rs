@@ -2,6 +2,7 @@
 
 mod guard;
 mod limits;
+mod replicas;
 mod sharing;
 
 use std::time::Duration;
@@ -19,11 +20,13 @@ pub enum Act {
     Limits,
     /// Index DDL that is refused, and what may run instead.
     Guard,
+    /// Reads at a replica that show what was written, and what becomes of clients when servers go away.
+    Replicas,
 }
 
 impl Act {
     /// Every act there is.
-    pub const ALL: [Act; 3] = [Act::Sharing, Act::Limits, Act::Guard];
+    pub const ALL: [Act; 4] = [Act::Sharing, Act::Limits, Act::Guard, Act::Replicas];
 
     /// Plays it, prints what it measures as it goes, and gives what it claims.
     ///
@@ -39,6 +42,7 @@ impl Act {
             Act::Sharing => sharing::play(number, stage, screen, length).await,
             Act::Limits => limits::play(number, stage, screen).await,
             Act::Guard => guard::play(number, stage, screen).await,
+            Act::Replicas => replicas::play(number, stage, screen, length).await,
         }
     }
 }

@@ -75,10 +75,17 @@ impl From<io::Error> for ClientError {
 /// The answer to one request.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// The first row; further ones are thrown away.
-    pub row: Option<Vec<Option<String>>>,
+    /// Its rows.
+    pub rows: Vec<Vec<Option<String>>>,
     /// The last command tag.
     pub command: String,
+}
+
+impl Answer {
+    /// The first row.
+    pub fn row(&self) -> Option<&[Option<String>]> {
+        self.rows.first().map(Vec::as_slice)
+    }
 }
 
 /// A logged-in session.
@@ -172,7 +179,7 @@ impl Client {
                 Err(closed) => return Err(error.unwrap_or(closed)),
             };
             match kind {
-                tag::DATA_ROW if answer.row.is_none() => answer.row = Some(texts(&body)?),
+                tag::DATA_ROW => answer.rows.push(texts(&body)?),
                 tag::COMMAND_COMPLETE => {
                     let text = body.strip_suffix(&[0]).unwrap_or(&body);
                     answer.command = String::from_utf8_lossy(text).into_owned();

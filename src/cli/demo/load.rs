@@ -194,12 +194,12 @@ impl Visitor {
         let mut foreign = 0;
         self.client.query("BEGIN").await?;
         let inserted = self.client.execute(INSERT, &[&nonce]).await?;
-        foreign += u64::from(inserted.row.as_deref() != Some(&own));
+        foreign += u64::from(inserted.row() != Some(&own));
         let text = format!(
             "SELECT nonce, current_setting('application_name') FROM visits WHERE nonce = {nonce}"
         );
         let read = self.client.query(&text).await?;
-        foreign += u64::from(read.row.as_deref() != Some(&own));
+        foreign += u64::from(read.row() != Some(&own));
         match self.client.query("COMMIT").await?.command.as_str() {
             "COMMIT" => Ok(foreign),
             _ => Err(ClientError::Protocol("COMMIT was answered with another command tag")),

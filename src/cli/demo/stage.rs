@@ -24,6 +24,10 @@ pub const ROLE: &str = "web";
 pub const PASSWORD: &str = "demo";
 /// See [`ROLE`].
 pub const DATABASE: &str = "shop";
+/// The same database there, with its replica.
+pub const SPREAD_DATABASE: &str = "shop_with_replica";
+/// pgweir's console, where [`ROLE`] may look.
+const CONSOLE: &str = "pgbouncer";
 /// The role of the migrations there, with the same password.
 pub const MIGRATOR: &str = "migrator";
 /// The `statement_timeout` and `idle_in_transaction_timeout` of [`ROLE`] there.
@@ -84,6 +88,16 @@ impl Stage {
         login_at(self.pgweir.address())
     }
 
+    /// The same to the database with its replica.
+    pub fn spread_login(&self) -> Login {
+        Login { database: SPREAD_DATABASE, ..self.login() }
+    }
+
+    /// The same to pgweir's console.
+    pub fn console_login(&self) -> Login {
+        Login { database: CONSOLE, ..self.login() }
+    }
+
     /// The same of the migrations' role.
     pub fn migration_login(&self) -> Login {
         Login { role: MIGRATOR, ..self.login() }
@@ -99,11 +113,11 @@ impl Stage {
         &self.pgweir.config
     }
 
-    /// What psql is started with to try it.
+    /// What psql is started with to try it: the database that finds its primary, wherever the acts have left it.
     pub fn psql_line(&self) -> String {
         let port = self.pgweir.address().port();
         format!(
-            "psql \"host=127.0.0.1 port={port} user={ROLE} password={PASSWORD} dbname={DATABASE}\""
+            "psql \"host=127.0.0.1 port={port} user={ROLE} password={PASSWORD} dbname={SPREAD_DATABASE}\""
         )
     }
 }
@@ -127,7 +141,8 @@ impl Pgweir {
         let port = Port::reserve()?;
         let folder = cluster.folder().join("pgweir");
         let (config, log) = (folder.join("pgweir.toml"), folder.join("log"));
-        let text = filled_in_config(port.number(), cluster.primary().port());
+        let servers = [cluster.primary().port(), cluster.replica(0).port()];
+        let text = filled_in_config(port.number(), servers);
         // Only for us: it holds a password, if only the demo's.
         fs::create_dir(&folder)
             .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)))
@@ -196,10 +211,11 @@ impl Drop for Pgweir {
 }
 
 /// `config/demo.toml` with what the demo has chosen in place of its defaults.
-fn filled_in_config(port: u16, primary_port: u16) -> String {
+fn filled_in_config(port: u16, [primary, replica]: [u16; 2]) -> String {
     CONFIG
         .replace("${PGWEIR_DEMO_PORT:-6432}", &port.to_string())
-        .replace("${PGWEIR_DEMO_PRIMARY_PORT:-5432}", &primary_port.to_string())
+        .replace("${PGWEIR_DEMO_PRIMARY_PORT:-5432}", &primary.to_string())
+        .replace("${PGWEIR_DEMO_REPLICA_PORT:-5433}", &replica.to_string())
         .replace("${PGWEIR_DEMO_PASSWORD:-demo}", PASSWORD)
 }
 
@@ -212,7 +228,8 @@ mod tests {
     fn the_demos_configuration_is_free_of_problems_and_says_what_the_demo_counts_on() {
         let loaded = Config::parse(CONFIG, "demo.toml").unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        let [row] = loaded.config.budget().try_into().unwrap();
+        let rows = loaded.config.budget();
+        let row = rows.iter().find(|row| row.database == DATABASE).unwrap();
         let pool_size = |role| loaded.config.resolve(DATABASE, role).unwrap().pool_size;
         assert_eq!(row.max, u64::from(pool_size(ROLE) + pool_size(MIGRATOR)));
         assert_eq!(u64::from(pool_size(ROLE)), POOL_SIZE);
@@ -227,9 +244,10 @@ mod tests {
 
     #[test]
     fn the_ports_are_filled_in() {
-        let text = filled_in_config(7001, 7002);
+        let text = filled_in_config(7001, [7002, 7003]);
         assert!(text.contains("listen = [\"127.0.0.1:7001\"]"), "{text}");
         assert!(text.contains("primary = \"postgres://127.0.0.1:7002/shop\""), "{text}");
+        assert!(text.contains("replicas = [\"postgres://127.0.0.1:7003/shop\"]"), "{text}");
         assert!(!text.contains("PGWEIR_DEMO"), "{text}");
         assert!(Config::parse(&text, "demo.toml").is_ok());
     }

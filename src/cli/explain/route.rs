@@ -1,192 +1,341 @@
-//! `pgweir explain`: where a statement would run, primary or replica, behind others of the same session.
+//! Where a statement of a rehearsed session would run, and why: what `worker::route` decides, from texts alone.
 //!
-//! Owns what of the session counts: its transaction, what pins it, statements of SQL that it has prepared. Deliberately
-//! absent: how far replicas are, and whether there is one that answers.
+//! Deliberately absent: how far replicas are. What is said to go to one goes there when one has all that the session has
+//! written and seen.
+
+use std::collections::BTreeMap;
 
 use super::super::terms::Held;
 use super::catalog::Inquirer;
 use super::statement::Decision;
-use crate::config::{PoolMode, Reads, Route};
+use crate::client::Wish;
+use crate::config::Reads;
 use crate::guard::Rehearsal;
-use crate::route::{self, Detail, Reason, Verdict};
-use crate::session::Kept;
-use crate::sql::reads::{Hint, Kind, Reading, reading};
-use crate::sql::{
-    Isolation, LexOptions, StatementKind, TransactionControl, TransactionModes, facts,
+use crate::route::verdicts::prepared;
+use crate::route::{
+    Detail, Policy, Reason, Ruling, Topology, Verdict, detail, detail_without_catalog,
+    differs_on_standby, ruling_where,
 };
+use crate::session::changes::is_on;
+use crate::session::facts::{NameStep, TextEffects, named_use};
+use crate::sql::reads::{Kind, Reading, reading};
+use crate::sql::{self, Isolation, LexOptions, TransactionControl, TransactionModes};
 use crate::wire::TransactionStatus;
 
-/// A statement and the session that it comes in.
-pub(super) struct Asked<'a> {
-    pub(super) held: &'a Held,
-    pub(super) inquirer: Option<&'a Inquirer>,
-    pub(super) session: &'a Rehearsal,
-    pub(super) kept: &'a Kept,
-    /// What the session has sent before.
-    pub(super) before: &'a [String],
-    pub(super) text: &'a [u8],
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Primary,
+    Replica,
 }
 
-const PRIMARY: &str = "primary";
-const REPLICA: &str = "replica";
+impl Place {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Place::Primary => "primary",
+            Place::Replica => "replica",
+        }
+    }
+}
 
-impl Asked<'_> {
-    /// Where it would run, and why.
+/// Why a text runs where its comment says.
+const WISHED: &str = "a comment before it asks for that";
+
+/// Why what goes to a database without writes runs there.
+const EVERYTHING: &str = "writes are rejected in this database, and all else goes there";
+
+/// A transaction that is open.
+#[derive(Clone, Copy, Debug)]
+enum Course {
+    /// It has no server yet.
+    Undecided(TransactionModes),
+    At(Place),
+}
+
+/// What of a session's texts so far decides where the next one runs.
+#[derive(Debug, Default)]
+pub(super) struct Journey {
+    course: Option<Course>,
+    /// Statements of SQL, by their names.
+    prepared: BTreeMap<Box<[u8]>, Box<[u8]>>,
+}
+
+/// Who asks about a text.
+pub(super) struct Circumstances<'a> {
+    pub(super) held: &'a Held,
+    pub(super) session: &'a Rehearsal,
+    /// The session keeps its server since before.
+    pub(super) is_pinned: bool,
+    /// Who asks what names mean.
+    pub(super) inquirer: Option<&'a Inquirer>,
+}
+
+impl Circumstances<'_> {
+    fn wish(&self) -> Option<Wish> {
+        self.session.parameters().value(b"pgweir.route").and_then(Wish::read)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.session.parameters().value(b"default_transaction_read_only").is_some_and(is_on)
+    }
+
+    fn is_isolated(&self) -> bool {
+        let level = self.session.parameters().value(b"default_transaction_isolation");
+        level.is_some_and(|level| {
+            !level.eq_ignore_ascii_case(b"read committed")
+                && !level.eq_ignore_ascii_case(b"read uncommitted")
+        })
+    }
+
+    /// Where the configuration says that nothing goes to replicas.
+    fn who_says_primary(&self) -> String {
+        let held = self.held;
+        let key = match held.settings.database.routing.reads {
+            Reads::Primary => "routing.reads",
+            Reads::Replica | Reads::PreferReplica => "route",
+        };
+        format!("{key} is \"primary\" ({})", held.origin(key))
+    }
+}
+
+impl Journey {
+    /// A text runs, and this is the state of its session's transaction behind it.
     ///
     /// # Errors
     /// The catalog was to be asked and could not be: what to say.
-    pub(super) fn route(&self) -> Result<Decision, String> {
-        let (what, why) = match self.settled() {
-            Some(settled) => settled,
-            None => self.judged()?,
+    pub(super) fn ran(
+        &mut self,
+        text: &[u8],
+        does: &TextEffects,
+        who: &Circumstances<'_>,
+        after: TransactionStatus,
+    ) -> Result<(), String> {
+        if does.uses_names {
+            for (_, step) in named_use(text).steps {
+                match step {
+                    NameStep::Prepare { name, text, .. } => {
+                        self.prepared.insert(name, prepared(&text).into());
+                    }
+                    NameStep::Deallocate(name) => drop(self.prepared.remove(&name)),
+                    NameStep::DeallocateAll | NameStep::DiscardAll => self.prepared.clear(),
+                    NameStep::Execute(_) => {}
+                }
+            }
+        }
+        self.course = match (after, self.course, control(text)) {
+            (TransactionStatus::Idle, _, _) => None,
+            (_, None, Some(TransactionControl::Begin(modes))) => Some(Course::Undecided(modes)),
+            (_, Some(Course::Undecided(modes)), Some(TransactionControl::SetTransaction(more))) => {
+                Some(Course::Undecided(TransactionModes {
+                    isolation: more.isolation.or(modes.isolation),
+                    read_only: more.read_only.or(modes.read_only),
+                    ..modes
+                }))
+            }
+            (_, Some(Course::At(place)), _) => Some(Course::At(place)),
+            (_, _, _) => Some(Course::At(self.way(text, who)?.0)),
         };
-        let catalog = match self.inquirer {
+        Ok(())
+    }
+
+    /// Where a text would run that comes next, and why.
+    ///
+    /// # Errors
+    /// The catalog was to be asked and could not be: what to say.
+    pub(super) fn look(&self, text: &[u8], who: &Circumstances<'_>) -> Result<Decision, String> {
+        let database = &who.held.settings.database;
+        let (place, why) = self.way(text, who)?;
+        let catalog = match who.inquirer {
             Some(_) => "the catalog was asked where a verdict depends on it",
             None => {
                 "the catalog was not asked: relations that the text names are taken for ordinary tables"
             }
         };
+        // Without a configuration nobody has said what servers there are.
+        let has_several = database.primary.hosts.is_empty() || Topology::of(database).is_some();
+        let (what, why) = if has_several {
+            (place.word(), why)
+        } else {
+            let why = format!("the database has no replicas; with one, {}: {why}", place.word());
+            (Place::Primary.word(), why)
+        };
         Ok(Decision { what, why: format!("{why}; {catalog}") })
     }
 
-    /// What the configuration or the session decides, whatever the text is.
-    fn settled(&self) -> Option<(&'static str, String)> {
-        let settings = &self.held.settings;
-        let primary = |why: &str| Some((PRIMARY, why.to_owned()));
-        match (settings.route, settings.database.routing.reads) {
-            _ if !self.held.may_have_replicas() => return primary("the database has no replicas"),
-            (Route::Primary, _) => return primary("route is \"primary\""),
-            (Route::Replica, _) => {
-                return Some((REPLICA, "route is \"replica\": everything goes there".to_owned()));
+    fn way(&self, text: &[u8], who: &Circumstances<'_>) -> Result<(Place, String), String> {
+        let primary = |why: &str| Ok((Place::Primary, why.to_owned()));
+        let policy = Policy::of(&who.held.settings);
+        if policy.reads == Reads::Primary {
+            return Ok((Place::Primary, who.who_says_primary()));
+        }
+        let (ruling, why) = self.nature(text, who)?;
+        match self.course {
+            Some(Course::At(place)) => return Ok((place, within(place, text, ruling))),
+            Some(Course::Undecided(_)) if needs_no_server(text) => {
+                return primary("pgweir answers it: the transaction has no server yet");
             }
-            (Route::Auto, Reads::Primary) => return primary("reads is \"primary\""),
-            (Route::Auto, Reads::Replica | Reads::PreferReplica) => {}
-        }
-        if settings.pool_mode == PoolMode::Session {
-            return primary("pool_mode is \"session\": the session has one server");
-        }
-        if !self.kept.before.is_none() {
-            return primary("the session keeps its server since an earlier statement");
-        }
-        let wish = self.session.parameters().value(b"pgweir.route");
-        if wish.is_some_and(|wish| wish.eq_ignore_ascii_case(b"primary")) {
-            return primary("the session has set pgweir.route to primary");
-        }
-        if self.read(self.text).hint == Some(Hint::Primary) {
-            return primary("a comment before it asks for that");
-        }
-        None
-    }
-
-    /// What the text decides, in its transaction.
-    fn judged(&self) -> Result<(&'static str, String), String> {
-        let ours = self.detail(self.text)?;
-        if self.session.status() == TransactionStatus::Idle {
-            return Ok(in_words(&ours));
-        }
-        let Some((modes, texts)) = self.transaction() else {
-            return Ok((PRIMARY, "the open transaction is at the primary".to_owned()));
-        };
-        let snapshot =
-            matches!(modes.isolation, Some(Isolation::Serializable | Isolation::RepeatableRead));
-        if modes.read_only != Some(true) || snapshot {
-            let why = "the open transaction is at the primary, for it is not READ ONLY and READ COMMITTED";
-            return Ok((PRIMARY, why.to_owned()));
-        }
-        for text in texts {
-            match self.read(text.as_bytes()).kind {
-                Kind::Session | Kind::Control => continue,
-                Kind::Read | Kind::Cursor | Kind::Execute(_) | Kind::Write(_) | Kind::Unknown => {}
+            Some(Course::Undecided(modes)) => {
+                return Ok(of_begun(modes, ruling, &why, policy, who));
             }
-            let first = self.detail(text.as_bytes())?;
-            if first.verdict != Verdict::Replica {
-                let why = format!(
-                    "the open transaction is at the primary since its first statement: {first}"
-                );
-                return Ok((PRIMARY, why));
-            }
-            let why = match route::differs_on_standby(&self.read(self.text)) {
-                Some(name) => format!(
-                    "the open transaction is at a replica, where this is refused: {} means something else there",
-                    String::from_utf8_lossy(name.as_bytes())
-                ),
-                None => {
-                    "the open transaction is READ ONLY, and at a replica since its first statement"
-                        .to_owned()
-                }
+            None => {}
+        }
+        if policy.rejects_writes {
+            let why = match ruling {
+                Ruling::Write => "writes are rejected in this database: refused with 25006",
+                _ => EVERYTHING,
             };
-            return Ok((REPLICA, why));
+            return Ok((Place::Replica, why.to_owned()));
         }
-        Ok(in_words(&ours))
-    }
-
-    /// The modes of the open transaction, and what has been sent in it.
-    fn transaction(&self) -> Option<(TransactionModes, &[String])> {
-        let control = |text: &String| {
-            facts(text.as_bytes(), self.session.options()).transaction_control().cloned()
-        };
-        let begins = |text: &String| matches!(control(text), Some(TransactionControl::Begin(_)));
-        let at = self.before.iter().rposition(begins)?;
-        let (begin, texts) = self.before.get(at..)?.split_first()?;
-        let Some(TransactionControl::Begin(mut modes)) = control(begin) else { return None };
-        for text in texts {
-            if let Some(TransactionControl::SetTransaction(more)) = control(text) {
-                modes.read_only = more.read_only.or(modes.read_only);
-                modes.isolation = more.isolation.or(modes.isolation);
+        if who.is_pinned {
+            return primary("the session keeps its server, which is one of the primary's");
+        }
+        if who.wish() == Some(Wish::Primary) {
+            return primary("pgweir.route is set to primary");
+        }
+        if who.is_isolated() && !policy.all_to_replicas {
+            return primary("transactions of this isolation level belong to the primary");
+        }
+        if who.session.options() != LexOptions::default() {
+            return primary("texts of this encoding or quoting are not read for it");
+        }
+        Ok(match ruling {
+            Ruling::Read => (Place::Replica, why),
+            Ruling::WantsReplica => (Place::Replica, WISHED.to_owned()),
+            Ruling::Unproven | Ruling::Executes if who.wish() == Some(Wish::Replica) => {
+                (Place::Replica, format!("pgweir.route is set to replica, though {why}"))
             }
-        }
-        Some((modes, texts))
-    }
-
-    fn read(&self, text: &[u8]) -> Reading {
-        reading(text, self.session.options())
-    }
-
-    /// The verdict about a text; about what it runs, where that was prepared before.
-    fn detail(&self, text: &[u8]) -> Result<Detail, String> {
-        let read = self.read(text);
-        let Kind::Execute(name) = &read.kind else { return self.detail_of(&read) };
-        let Some(body) = self.prepared(name) else { return self.detail_of(&read) };
-        let of_body = self.detail_of(&body)?;
-        if of_body.verdict != Verdict::Replica {
-            return Ok(of_body);
-        }
-        self.detail_of(&Reading { kind: Kind::Read, ..read })
-    }
-
-    fn detail_of(&self, read: &Reading) -> Result<Detail, String> {
-        let detail = route::detail(read, None);
-        if detail.verdict != Verdict::Primary(Reason::CatalogMissing) {
-            return Ok(detail);
-        }
-        match self.inquirer {
-            Some(inquirer) => {
-                Ok(route::detail(read, Some(&*inquirer.catalog(&self.held.settings)?)))
+            Ruling::Unproven | Ruling::Executes if policy.all_to_replicas => {
+                (Place::Replica, format!("route is \"replica\" ({})", who.held.origin("route")))
             }
-            None => Ok(route::detail_without_catalog(read)),
-        }
-    }
-
-    /// What the session has prepared last under this name.
-    fn prepared(&self, wanted: &crate::sql::Name) -> Option<Reading> {
-        let options: LexOptions = self.session.options();
-        self.before.iter().rev().find_map(|text| {
-            let text = text.as_bytes();
-            facts(text, options).statements().iter().rev().find_map(|statement| {
-                match &statement.kind {
-                    StatementKind::Prepare { name, body } if name == wanted => {
-                        Some(reading(body.of(text), options))
-                    }
-                    _ => None,
-                }
-            })
+            Ruling::WantsPrimary => (Place::Primary, WISHED.to_owned()),
+            Ruling::Control if is_begin(text) => {
+                let what = "pgweir answers it, and what comes first in the transaction decides";
+                (Place::Primary, format!("{why}; {what}"))
+            }
+            Ruling::Control
+            | Ruling::Session
+            | Ruling::Write
+            | Ruling::Unproven
+            | Ruling::Executes
+            | Ruling::OfServer => (Place::Primary, why),
         })
+    }
+
+    /// What a text is, and what of it decides.
+    fn nature(&self, text: &[u8], who: &Circumstances<'_>) -> Result<(Ruling, String), String> {
+        let found = reading(text, LexOptions::default());
+        if let Kind::Execute(name) = &found.kind
+            && let Some(prepared) = self.prepared.get(name.as_bytes())
+            && found.hint.is_none()
+        {
+            let of_prepared = nature_of(&reading(prepared, LexOptions::default()), who)?;
+            if of_prepared.0 != Ruling::Read {
+                return Ok(of_prepared);
+            }
+            // Its arguments may still call something.
+            return nature_of(&Reading { kind: Kind::Read, ..found }, who);
+        }
+        nature_of(&found, who)
     }
 }
 
-fn in_words(detail: &Detail) -> (&'static str, String) {
-    match detail.verdict {
-        Verdict::Replica => (REPLICA, detail.to_string()),
-        Verdict::Primary(reason) => (PRIMARY, format!("{}: {detail}", reason.label())),
+fn nature_of(found: &Reading, who: &Circumstances<'_>) -> Result<(Ruling, String), String> {
+    let mut why: Detail = detail(found, None);
+    if why.verdict == Verdict::Primary(Reason::CatalogMissing) {
+        why = match who.inquirer {
+            Some(inquirer) => detail(found, Some(&*inquirer.catalog(&who.held.settings)?)),
+            None => detail_without_catalog(found),
+        };
     }
+    let serves = || why.verdict == Verdict::Replica;
+    // An EXECUTE of what nobody has prepared here.
+    let ruling = ruling_where(found, serves, || false);
+    let words = match why.verdict {
+        Verdict::Replica => why.to_string(),
+        Verdict::Primary(reason) => format!("{}: {why}", reason.label()),
+    };
+    Ok((ruling, words))
+}
+
+/// In a transaction that has its server.
+fn within(place: Place, text: &[u8], ruling: Ruling) -> String {
+    let found = reading(text, LexOptions::default());
+    let differs = differs_on_standby(&found);
+    match (place, differs) {
+        (Place::Replica, _) if ruling == Ruling::Write => {
+            "the open transaction is at a replica and only reads: refused with 25006".to_owned()
+        }
+        (Place::Replica, Some(name)) if ruling == Ruling::OfServer => format!(
+            "the open transaction is at a replica, where this is refused: {} means something else there",
+            String::from_utf8_lossy(name.as_bytes())
+        ),
+        (Place::Replica | Place::Primary, _) => {
+            let place = place.word();
+            format!("the open transaction is at the {place} since its first statement")
+        }
+    }
+}
+
+/// The first text of a transaction that has begun with these modes.
+fn of_begun(
+    modes: TransactionModes,
+    ruling: Ruling,
+    why: &str,
+    policy: Policy,
+    who: &Circumstances<'_>,
+) -> (Place, String) {
+    let primary = |why: &str| (Place::Primary, why.to_owned());
+    let isolated = match modes.isolation {
+        None => who.is_isolated(),
+        Some(Isolation::ReadUncommitted | Isolation::ReadCommitted) => false,
+        Some(Isolation::RepeatableRead | Isolation::Serializable) => true,
+    };
+    if policy.rejects_writes {
+        return (Place::Replica, EVERYTHING.to_owned());
+    }
+    if who.wish() == Some(Wish::Primary) {
+        return primary("pgweir.route is set to primary");
+    }
+    if !modes.read_only.unwrap_or_else(|| who.is_read_only()) {
+        return primary("the open transaction is at the primary, for it is not READ ONLY");
+    }
+    if isolated && !policy.all_to_replicas {
+        return primary("the open transaction is at the primary, for it is not READ COMMITTED");
+    }
+    let vouched = policy.all_to_replicas || who.wish() == Some(Wish::Replica);
+    match ruling {
+        Ruling::Read | Ruling::WantsReplica | Ruling::Session | Ruling::Control => {
+            (Place::Replica, format!("the open transaction is READ ONLY, and {why}"))
+        }
+        Ruling::Unproven | Ruling::Executes if vouched => (
+            Place::Replica,
+            "the open transaction is READ ONLY, and replicas are wanted".to_owned(),
+        ),
+        Ruling::Unproven
+        | Ruling::Executes
+        | Ruling::Write
+        | Ruling::OfServer
+        | Ruling::WantsPrimary => (Place::Primary, why.to_owned()),
+    }
+}
+
+/// The transaction command that a text is, and nothing else.
+fn control(text: &[u8]) -> Option<TransactionControl> {
+    sql::facts(text, LexOptions::default()).transaction_control().cloned()
+}
+
+/// Whether a transaction without a server is told what this does without one.
+fn needs_no_server(text: &[u8]) -> bool {
+    match control(text) {
+        Some(
+            TransactionControl::Commit { chain: false }
+            | TransactionControl::Rollback { chain: false }
+            | TransactionControl::SetTransaction(_),
+        ) => true,
+        Some(_) | None => false,
+    }
+}
+
+fn is_begin(text: &[u8]) -> bool {
+    matches!(control(text), Some(TransactionControl::Begin(_)))
 }

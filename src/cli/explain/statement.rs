@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::super::json;
 use super::super::terms::Held;
 use super::catalog::Inquirer;
-use super::route::Asked;
+use super::route::{Circumstances, Journey};
 use crate::config::{Effective, PoolMode, SessionStateMode, Timeout, TimeoutAction};
 use crate::guard::rehearsal::Parameters;
 use crate::guard::{Judgement, Rehearsal, Stage};
@@ -63,10 +63,17 @@ pub(super) fn explain(
     let settings = &held.settings;
     let mut session = Rehearsal::new(Stage::of(settings), parameters);
     let mut kept = KeptSoFar::default();
+    let mut journey = Journey::default();
+    let is_pinned = |kept: &Kept| settings.pool_mode == PoolMode::Session || !kept.before.is_none();
     for text in before {
         let text = text.as_bytes();
+        let does = effects(text);
+        let is_pinned = is_pinned(&kept.look(text, &does));
+        let was = session.clone();
         session.play(text);
-        kept.ran(text, &effects(text), session.status());
+        let who = Circumstances { held, session: &was, is_pinned, inquirer };
+        journey.ran(text, &does, &who, session.status())?;
+        kept.ran(text, &does, session.status());
     }
     let text = sql.as_bytes();
     let does = effects(text);
@@ -79,10 +86,11 @@ pub(super) fn explain(
         judgement = session.judge_told(text, answers);
     }
     let kept = kept.look(text, &does);
-    let asked = Asked { held, inquirer, session: &session, kept: &kept, before, text };
+    let is_pinned = is_pinned(&kept);
+    let who = Circumstances { held, session: &session, is_pinned, inquirer };
     Ok(Explanation {
         guard: guard(&judgement),
-        route: asked.route()?,
+        route: journey.look(text, &who)?,
         session: keeping(settings, &kept, &does, session.status()),
         timeouts: timeouts(held, &session, &does),
     })

@@ -157,6 +157,62 @@ fn the_route_is_that_of_the_statement_in_its_session() {
 }
 
 #[test]
+fn the_route_is_that_of_its_role_and_database() {
+    let file = File::new(
+        "aliases.toml",
+        "[databases.shop]\nprimary = \"postgres://db1,db2/shop\"\n\
+         [databases.readers]\nalias_of = \"shop\"\nrouting.writes = \"reject\"\n\
+         [databases.primary]\nalias_of = \"shop\"\nrouting.reads = \"primary\"\n\
+         [databases.whole]\nalias_of = \"shop\"\npool_mode = \"session\"\n\
+         [databases.alone]\nprimary = \"postgres://db1/shop\"\n\
+         [roles.reports]\nroute = \"replica\"\n",
+    );
+    for (messages, database, role, target, reason) in [
+        ("select 1", "shop", "web", "replica", "only reads"),
+        ("select ours()", "shop", "web", "primary", "function-unknown: ours"),
+        ("/* pgweir: replica */ select ours()", "shop", "web", "replica", "a comment"),
+        ("set pgweir.route = 'replica' | select ours()", "shop", "web", "replica", "pgweir.route"),
+        ("set pgweir.route = 'replica' | delete from t", "shop", "web", "primary", "it writes"),
+        (
+            "set default_transaction_isolation = 'serializable' | select 1",
+            "shop",
+            "web",
+            "primary",
+            "isolation level",
+        ),
+        (
+            "set default_transaction_read_only = on | begin | select 1",
+            "shop",
+            "web",
+            "replica",
+            "READ ONLY, and it only reads",
+        ),
+        ("begin read only | select 1 | delete from t", "shop", "web", "replica", "with 25006"),
+        ("begin read only | select 1 | commit | delete from t", "shop", "web", "primary", "writes"),
+        ("begin read only | commit", "shop", "web", "primary", "pgweir answers it"),
+        ("begin read only | savepoint s | select ours()", "shop", "web", "replica", "since its"),
+        ("select ours()", "shop", "reports", "replica", "route is \"replica\" ("),
+        ("delete from t", "shop", "reports", "primary", "write: it writes"),
+        ("select pg_backend_pid()", "shop", "reports", "primary", "function-of-primary"),
+        ("begin | select 1", "shop", "reports", "primary", "not READ ONLY"),
+        ("select ours()", "readers", "web", "replica", "writes are rejected"),
+        ("begin | select ours()", "readers", "web", "replica", "writes are rejected"),
+        ("delete from t", "readers", "web", "replica", "refused with 25006"),
+        ("select 1", "primary", "web", "primary", "routing.reads is \"primary\" ("),
+        ("select 1", "whole", "web", "primary", "keeps its server"),
+        ("select 1", "alone", "web", "primary", "no replicas; with one, replica: it only reads"),
+    ] {
+        let answer = about(messages, |asked| {
+            asked.config = Some(file.0.clone());
+            (asked.database, asked.role) = (Some(database.into()), Some(role.into()));
+        });
+        let route = &answer["route"];
+        assert_eq!(route["target"], target, "{messages} in {database} as {role}: {route}");
+        assert!(route["reason"].as_str().unwrap().contains(reason), "{messages}: {route}");
+    }
+}
+
+#[test]
 fn the_session_says_what_it_keeps() {
     let file = File::new("session.toml", CONFIG);
     let said = |messages: &str, database: &str, role: &str| {

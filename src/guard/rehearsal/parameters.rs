@@ -11,8 +11,10 @@ use crate::session::belt;
 use crate::sql::{Action, Name, ParameterUse, Scope, Target, TransactionControl};
 
 /// The parameters that are kept.
-const KEPT: [&[u8]; 7] = [
+const KEPT: [&[u8]; 9] = [
     b"client_encoding",
+    b"default_transaction_isolation",
+    b"default_transaction_read_only",
     b"lock_timeout",
     b"pgweir.route",
     b"role",

@@ -1,6 +1,7 @@
 //! Which server a request goes to, and what becomes of reads that a replica could not serve.
 
 use super::super::world::{ClientEnd, World, bind_execute, frames, parse, query, sync};
+use crate::route::Why;
 use crate::wire::Report;
 
 fn world(routing: &str) -> World {
@@ -379,6 +380,39 @@ fn a_replica_that_goes_away_takes_no_read_along() {
 }
 
 #[test]
+fn what_may_have_been_committed_is_looked_for_at_the_primary() {
+    let mut world = world("");
+    for (n, (write, expected)) in [
+        ("insert into t values (1)", "<08006>I"),
+        ("begin; insert into t values (2); commit", "<08007>I"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = world.client();
+        let read = |number: usize| format!("select {n}{number}");
+        world.probe("app", |_| {});
+        check(&mut world, client, &read(0), "DCI");
+        assert_ne!(world.ran_at(&read(0)), [0]);
+        for server in world.live_servers() {
+            world.servers[server].silent = world.servers[server].node.is_none_or(|node| node == 0);
+        }
+        world.send(client, &query(write));
+        world.run();
+        for server in world.live_servers() {
+            if world.servers[server].silent {
+                world.kill_server(server, None);
+            }
+        }
+        world.run();
+        assert_eq!(said(world.received(client)), expected, "{write}");
+        check(&mut world, client, &read(1), "DCI");
+        assert_eq!(world.ran_at(&read(1)), [0], "{write}");
+    }
+    world.check_accounts();
+}
+
+#[test]
 fn a_read_that_the_primary_was_to_serve_waits_for_the_next_one() {
     let mut world = world("");
     let client = world.client();
@@ -521,6 +555,16 @@ fn a_database_for_reads_takes_no_writes() {
     }));
     assert_ne!(world.ran_at("select 1"), [0]);
     world.check_accounts();
+    // A function that is called by its number, by which the servers of this world know none.
+    for server in world.live_servers() {
+        world.servers[server].silent = true;
+    }
+    let call = [&b"F\0\0\0\x0e"[..], &1_598_i32.to_be_bytes(), &[0; 6]].concat();
+    world.send(client, &call);
+    world.run();
+    let pools = world.inspect().pools;
+    let ways = |why: Why| pools.iter().map(|pool| pool.counters.ways.of(why.bit())).sum::<u64>();
+    assert_eq!((ways(Why::Configured), ways(Why::ReadOnly)), (0, 3));
 }
 
 #[test]

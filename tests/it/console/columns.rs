@@ -97,6 +97,7 @@ fn expected(columns: &str) -> Vec<(String, u32)> {
 /// pgweir's own.
 const PINS: &str = "t:database t:user t:addr i:port i:id t:ptr t:link i:server_pid t:reasons q:age_s \
     q:idle_s t:application_name";
+const ROUTE: &str = "t:database t:user t:target t:reason q:requests";
 
 #[test]
 fn every_table_has_the_columns_of_pgbouncer() {
@@ -119,6 +120,8 @@ fn every_table_has_the_columns_of_pgbouncer() {
         assert_eq!(table.rows.is_empty(), empty, "SHOW {name}");
     }
     assert_eq!(show(&mut console, "PINS").columns, expected(PINS));
+    let route = show(&mut console, "ROUTE");
+    assert_eq!((route.columns, route.rows.len()), (expected(ROUTE), 0), "one server");
     // Exporters rely on the names of the rows as well.
     let names = |table: &Table| {
         let first = table.rows.iter().map(|row| row[0].clone().expect("a name"));

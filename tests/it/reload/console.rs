@@ -60,7 +60,7 @@ fn reload_says_what_changed_and_the_tables_show_it() {
         .set("databases.fresh.primary", &shop(&cluster, ""))
         .set("roles.postgres.reserve_pool_size", "3")
         .set("roles.late.pool_size", "2")
-        .set("roles.late.route", "\"replica\"")
+        .set("roles.late.replication", "\"pass\"")
         .set("admin.stats_period", "\"1s\"")
         .set("server.unix_socket", "\"/nowhere\"")
         .set("server.workers", "3");
@@ -77,7 +77,7 @@ fn reload_says_what_changed_and_the_tables_show_it() {
         assert!(warnings.iter().any(|warning| told(&warning)), "{said:?}");
     }
     let idle = warnings.iter().find(|(_, message, _)| message.contains("nothing yet"));
-    assert!(idle.is_some_and(|(.., list)| list.contains("`roles.late.route`")), "{said:?}");
+    assert!(idle.is_some_and(|(.., list)| list.contains("`roles.late.replication`")), "{said:?}");
     let config = show(&mut dba, "CONFIG");
     assert_eq!(config.value(&[("key", "unix_socket_dir")], "value"), "", "it is not there yet");
     for (key, value) in [("default_pool_size", "7"), ("stats_period", "1")] {

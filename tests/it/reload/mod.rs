@@ -4,6 +4,7 @@ mod column;
 mod console;
 mod load;
 mod places;
+mod routing;
 mod secrets;
 mod whole;
 

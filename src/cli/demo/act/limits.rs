@@ -101,8 +101,8 @@ pub(super) async fn play(
 
 /// The process of the server that a session has just now.
 async fn server_of(client: &mut Client) -> Result<String, ClientError> {
-    let row = client.query("SELECT pg_backend_pid()").await?.row;
-    let pid = row.into_iter().flatten().flatten().next();
+    let answer = client.query("SELECT pg_backend_pid()").await?;
+    let pid = answer.rows.into_iter().flatten().flatten().next();
     pid.ok_or(ClientError::Protocol("pg_backend_pid() gave nothing"))
 }
 
