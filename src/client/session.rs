@@ -299,9 +299,16 @@ impl Session {
     /// Whether the primary may run what a replica refuses to run for it.
     #[must_use]
     pub fn may_ask_the_primary(&self) -> bool {
+        self.may_run_again() && self.is_at_replica_once()
+    }
+
+    /// Whether it has a server of a replica for one request.
+    #[must_use]
+    #[inline]
+    pub fn is_at_replica_once(&self) -> bool {
         let at_replica =
             |routed: &Routed| matches!(routed.lease, Lease::Reader { what: Sending::Request, .. });
-        self.may_run_again() && self.routed.as_deref().is_some_and(at_replica)
+        self.routed.as_deref().is_some_and(at_replica)
     }
 
     /// Whether all that a replica was to run for it can be run again.

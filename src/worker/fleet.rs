@@ -32,9 +32,13 @@ impl<D: Driver> Engine<D> {
     pub(super) fn follow_fleet(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let has_fleet = self.pools[client.pool.0 as usize].fleet.is_some();
+        let has_server = client.session.server().is_some();
         match (&client.session.routed, has_fleet) {
             (None, true) => client.session.routed = Some(Box::<Routed>::default()),
-            (Some(_), false) if client.session.server().is_none() => client.session.routed = None,
+            // Its BEGIN is still to be sent.
+            (Some(routed), false) if !has_server && routed.begun.is_none() => {
+                client.session.routed = None;
+            }
             (Some(_), _) | (None, false) => {}
         }
     }

@@ -344,6 +344,12 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
+        if client.session.is_at_replica_once() && !client.session.pins.is_none() {
+            // What a read leaves behind at a replica is no reason to stay there.
+            client.session.pins = Pins::NONE;
+            entry.server.statuses_before = None;
+            entry.server.needs_reset = true;
+        }
         if !client.session.pins.is_none() {
             let counters = &mut self.pools[entry.pool.0 as usize].counters;
             pins::pin(client, &mut entry.server, counters, self.now);

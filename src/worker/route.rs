@@ -126,7 +126,8 @@ impl<D: Driver> Engine<D> {
                 routed.lease = Lease::Primary(touch);
                 routed.waits = None;
                 routed.request.clear();
-                if touch == Touch::Read && why != Why::Transaction {
+                // Of a transaction nothing is run again by itself.
+                if touch == Touch::Read && routed.begun.is_none() {
                     routed.request.extend_from_slice(request);
                 }
                 pool.counters.ways.count_one(why as usize);

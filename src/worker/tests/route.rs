@@ -442,6 +442,56 @@ fn a_read_that_the_primary_was_to_serve_waits_for_the_next_one() {
 }
 
 #[test]
+fn nothing_of_a_transaction_is_run_again_by_itself() {
+    let mut world = world("");
+    let client = world.client();
+    world.probe("app", |_| {});
+    check(&mut world, client, "insert into t values (1)", "DCI");
+    // No replica has that yet.
+    check(&mut world, client, "BEGIN READ ONLY", "CT");
+    for n in world.live_servers() {
+        world.servers[n].silent = world.servers[n].node.is_none();
+    }
+    world.send(client, &query("select 1"));
+    world.run();
+    for n in world.live_servers().into_iter().filter(|&n| n < 64) {
+        if world.servers[n].node.is_none() {
+            world.servers[n].silent = false;
+        }
+    }
+    world.run();
+    assert_eq!(said(world.received(client)), "DCT");
+    for n in world.live_servers() {
+        world.servers[n].silent = world.servers[n].node.is_none();
+    }
+    world.send(client, &query("select 2"));
+    world.run();
+    for n in world.live_servers() {
+        if world.servers[n].node.is_none() {
+            world.kill_server(n, Some("going down"));
+        }
+    }
+    world.run();
+    assert_eq!(said(world.received(client)), "<57P01>E");
+    check(&mut world, client, "ROLLBACK", "CI");
+    assert!(world.ran_at("select 2").is_empty());
+}
+
+#[test]
+fn a_transaction_that_has_begun_goes_on_when_its_replicas_go() {
+    let mut world = world("");
+    let client = world.client();
+    check(&mut world, client, "BEGIN", "CT");
+    world.spec("app", "app").set_fleet(None);
+    world.reload_file(&World::fleet_file(2, 0, ""));
+    check(&mut world, client, "select 1", "DCT");
+    assert_eq!(world.ran_at("BEGIN"), [0]);
+    check(&mut world, client, "COMMIT", "DCI");
+    check(&mut world, client, "BEGIN", "DCT");
+    check(&mut world, client, "ROLLBACK", "DCI");
+}
+
+#[test]
 fn without_replicas_reads_go_to_the_primary_or_fail() {
     let gone = |picture: &mut crate::route::Picture| {
         picture.nodes.iter_mut().for_each(|node| node.readable = false);
