@@ -130,6 +130,8 @@ impl<D: Driver> Engine<D> {
             let session = &mut self.clients.get_mut(id)?.session;
             session.routed.as_mut()?.begun = None;
             session.rest();
+            // Before anything else is said.
+            self.flush_answers(id);
             self.look_after_listening(id);
             self.let_go_if_dismissed(id);
         }

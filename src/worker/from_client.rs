@@ -390,7 +390,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Sends the answers of our own that a feed produced.
-    fn flush_answers(&mut self, id: ClientId) {
+    pub(super) fn flush_answers(&mut self, id: ClientId) {
         if self.to_client.is_empty() {
             return;
         }

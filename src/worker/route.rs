@@ -155,6 +155,9 @@ impl<D: Driver> Engine<D> {
                 Err(Next::Pause)
             }
             Way::Refused(report) => {
+                // Of a transaction that has begun it is the end.
+                let Some(report) = self.fail_begun(id, report) else { return Err(Next::Pause) };
+                let Some(client) = self.clients.get_mut(id) else { return Err(Next::End) };
                 client.session.refuse = Some(Box::new(report));
                 Err(self.refuse_message(id, header.tag))
             }

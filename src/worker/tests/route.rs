@@ -478,6 +478,30 @@ fn nothing_of_a_transaction_is_run_again_by_itself() {
 }
 
 #[test]
+fn a_transaction_without_a_server_ends_before_its_client_is_let_go() {
+    let mut world = world("");
+    let client = world.client();
+    check(&mut world, client, "BEGIN", "CT");
+    world.drain(Some(60_000));
+    assert!(!world.is_closed(client));
+    check(&mut world, client, "COMMIT", "CI<57P01>");
+}
+
+#[test]
+fn a_transaction_that_no_replica_can_serve_has_failed() {
+    let mut world = world("when_no_replica = \"error\"");
+    let client = world.client();
+    world.fleet_changes("app", |picture| {
+        picture.nodes.iter_mut().for_each(|node| node.readable = false);
+    });
+    check(&mut world, client, "BEGIN READ ONLY", "CT");
+    check(&mut world, client, "select 1", "<57P03>E");
+    check(&mut world, client, "select 2", "<25P02>E");
+    check(&mut world, client, "COMMIT", "CI");
+    check(&mut world, client, "insert into t values (1)", "DCI");
+}
+
+#[test]
 fn a_transaction_that_has_begun_goes_on_when_its_replicas_go() {
     let mut world = world("");
     let client = world.client();
