@@ -34,6 +34,8 @@ password = '${PGWEIR_NONE:-x}'
 pool_size = 1
 reserve_pool_size = 0
 route = 'primary'
+[http]
+dashboard = true
 ";
 
 #[test]
@@ -41,7 +43,7 @@ fn a_good_file_shows_its_budget() {
     let result = checked("good", GOOD, CheckFormat::Text, false);
     let expected = "\
 Read and checked, but this version does not act on it:
-  pgweir.toml:4: `databases.shop.replicas` does nothing yet
+  pgweir.toml:20: `http.dashboard` does nothing yet
 
 pgweir.toml: ok, 1 key without effect
 
@@ -111,8 +113,7 @@ fn machines_get_json_or_commands() {
     assert!(json.ends_with("}],\"budget\":[]}\n"), "{json}");
     let budget = checked("budget", GOOD, CheckFormat::Json, false).output;
     assert!(budget.contains("{\"server\":\"localhost:5432\",\"database\":\"shop\",\"min\":4,\"max\":28,\"cap\":30,\"each_other_role\":2}"), "{budget}");
-    let idle =
-        "{\"severity\":\"warning\",\"message\":\"`databases.shop.replicas` does nothing yet\"";
+    let idle = "{\"severity\":\"warning\",\"message\":\"`http.dashboard` does nothing yet\"";
     assert!(budget.contains(idle), "{budget}");
     let github = checked("github", text, CheckFormat::Github, false).output;
     assert!(github.starts_with("::error file=pgweir.toml,line=1,col=1,title=pgweir check::unknown key `x` at the top level%0Aknown here:"), "{github}");
