@@ -96,6 +96,10 @@ fn the_standby_refuses_nothing_of_the_corpus_that_is_said_to_read_but_what_the_p
         }
         ran += 1;
         let Some(refused) = sqlstate(&standby.ask(text)) else { continue };
+        if refused == "57014" {
+            // It ran, for longer than it may.
+            continue;
+        }
         assert_eq!(sqlstate(&primary.ask(text)), Some(refused), "{text}");
     }
     // Nothing is left behind.
