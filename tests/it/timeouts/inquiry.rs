@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgweir::cancel::{Asker, CancelTarget};
-use pgweir::cluster::{Cluster, Shutdown};
+use pgweir::cluster::Cluster;
+use pgweir::cluster::process::Signal;
 use pgweir::config::Config;
 use pgweir::dial::Dialler;
 use pgweir::net::socket::Socket;
 use pgweir::pool::PoolSpec;
 use pgweir::worker::mail::{NewServer, StandbyWait};
 
-use super::{error_of, limit};
+use super::error_of;
 use crate::harness::await_event::{secs, wait_until};
+use crate::harness::message::query;
 use crate::harness::pgweir_process::Pgweir;
 use crate::harness::raw::Login;
 
@@ -117,21 +119,27 @@ async fn postgres_says_whether_anything_can_wait_for_a_standby() {
 #[test]
 fn what_does_not_react_to_a_cancel_request_is_ended_on_the_host_that_it_is_on() {
     let (first, second) = (with_role("web"), with_role("web"));
-    first.primary().stop(Shutdown::Fast).unwrap();
-    let hosts = [&first, &second].map(|cluster| cluster.primary().address().to_string());
-    let url = format!("postgres://{}/postgres?sslmode=disable", hosts.join(","));
-    let options = Pgweir::options().database("app", &url).set("auth", "method = \"trust\"");
-    let pgweir = limit(options.role("web", "x"), "web", "statement_timeout", "500ms").start();
+    let config = |cluster: &Cluster| {
+        let address = cluster.primary().address();
+        format!(
+            "server.listen = [\"{{listen}}\"]\nhttp.listen = \"{{http}}\"\nauth.method = \"trust\"\n\
+             databases.app.primary = \"postgres://{address}/postgres?sslmode=disable\"\n\
+             [roles.web]\npassword = \"x\"\nstatement_timeout = \"2s\"\n"
+        )
+    };
+    let mut pgweir = Pgweir::options().whole_config(&config(&second)).start();
     let mut client = pgweir.client(&Login::new("web", "app"));
     let server = client.ask_value("select pg_backend_pid()").parse().unwrap();
     assert!(is_alive(&second, server));
-    // From now on whoever dials the pool's primary comes to another host.
-    first.primary().start().unwrap();
+    let looping = "do $$ begin loop begin perform pg_sleep(600); \
+                   exception when query_canceled then end; end loop; end $$";
     client.set_deadline(secs(30));
-    let frames = client.ask(
-        "do $$ begin loop begin perform pg_sleep(600); \
-         exception when query_canceled then end; end loop; end $$",
-    );
+    client.send(&query(looping)).unwrap();
+    // From now on whoever dials the pool's primary comes to another host.
+    pgweir.rewrite_config(|options| options.whole_config(&config(&first)));
+    pgweir.signal(Signal::Hup);
+    pgweir.wait_for_log("configuration reloaded", secs(10));
+    let frames = client.until_ready();
     assert_eq!(error_of(&frames).sqlstate().as_deref(), Some("57014"));
     wait_until("it is gone", secs(10), || !is_alive(&second, server));
 }
