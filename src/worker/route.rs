@@ -171,6 +171,10 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get_mut(id) else { return primary(Why::Configured) };
         let policy = client.spec.policy();
         let session = &mut client.session;
+        if self.pools[client.pool.0 as usize].fleet.is_none() {
+            // A reload has left one server.
+            session.routed = None;
+        }
         let Some(routed) = &mut session.routed else { return primary(Why::Configured) };
         let terms = routed.terms(&session.params);
         if std::mem::take(&mut routed.to_primary) {
