@@ -128,6 +128,8 @@ pub struct Routed {
     pub left: usize,
     /// Its next request goes to the primary: a replica could not serve it.
     pub to_primary: bool,
+    /// Its database takes no writes: the primary serves nothing of it.
+    pub never_primary: bool,
     /// The request that a replica is serving, to be run again if it cannot.
     pub request: Vec<u8>,
     /// What the replica has answered, as long as nobody knows whether it can.

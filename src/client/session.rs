@@ -299,7 +299,17 @@ impl Session {
     /// Whether the primary may run what a replica refuses to run for it.
     #[must_use]
     pub fn may_ask_the_primary(&self) -> bool {
-        self.may_run_again() && self.is_at_replica_once()
+        let never = self.routed.as_deref().is_some_and(|routed| routed.never_primary);
+        !never && self.may_run_again() && self.is_at_replica_once()
+    }
+
+    /// Whether it has a server of a replica for no longer than its transaction.
+    #[must_use]
+    #[inline]
+    pub fn visits_replica(&self) -> bool {
+        let visits =
+            |routed: &Routed| matches!(routed.lease, Lease::Reader { .. }) && !routed.never_primary;
+        self.routed.as_deref().is_some_and(visits)
     }
 
     /// Whether it has a server of a replica for one request.

@@ -33,6 +33,11 @@ impl Marks {
         self.seen_to_the_end = to_the_end;
     }
 
+    /// What it has read last is not held against other nodes.
+    pub fn forget_seen(&mut self) {
+        self.seen = Default::default();
+    }
+
     /// These, and a write of somebody else's that counts as its own: one more than the last probe that had been begun
     /// then; 0: there is none.
     #[must_use]

@@ -8,7 +8,7 @@ use crate::client::{Leaving, Lost, State};
 use crate::deadline::Deadline;
 use crate::errors;
 use crate::ids::{ClientId, ServerId};
-use crate::server::{Server, User};
+use crate::server::{Cancel, Server, User};
 use crate::session::Ending;
 use crate::wire::{Report, Severity, TransactionStatus, build};
 
@@ -302,6 +302,12 @@ impl<D: Driver> Engine<D> {
     /// A server's connection has come to its end.
     pub(super) fn server_lost(&mut self, id: ServerId, error: Option<&io::Error>) {
         let at_rest = self.is_at_rest(id);
+        if let Some(entry) = self.servers.get_mut(id)
+            && (entry.server.strike.is_some() || entry.server.cancel != Cancel::None)
+        {
+            // What was to be cut short is not begun anew elsewhere.
+            entry.server.undecided = false;
+        }
         self.lost_to_a_limit(id);
         let Some(entry) = self.servers.get_mut(id) else { return };
         let farewell = entry.server.farewell.take();
@@ -356,6 +362,12 @@ impl<D: Driver> Engine<D> {
     fn client_lost_server(&mut self, server: ServerId, id: ClientId, farewell: Option<Report>) {
         if self.run_elsewhere(server, id) {
             return;
+        }
+        if let Some(routed) =
+            self.clients.get_mut(id).and_then(|client| client.session.routed.as_mut())
+        {
+            routed.replies = Vec::new();
+            routed.request.clear();
         }
         self.mark_unknown(id);
         let Some(entry) = self.servers.get(server) else { return };

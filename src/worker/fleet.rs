@@ -102,6 +102,21 @@ impl<D: Driver> Engine<D> {
             }
             if node.health.is_down() {
                 self.give_node_up(reader, &node.why);
+            } else if node.in_recovery == Some(false) {
+                self.leave_primary(reader);
+            }
+        }
+    }
+
+    /// A node that was read has become a primary, which would take what a replica refuses: whoever has more there than
+    /// one read is not to go on.
+    fn leave_primary(&mut self, id: PoolId) {
+        for server in self.servers.ids_where(|entry| entry.pool == id) {
+            let Some(entry) = self.servers.get_mut(server) else { continue };
+            let client = entry.server.client().and_then(|client| self.clients.get(client));
+            if client.is_some_and(|client| !client.session.is_at_replica_once()) {
+                entry.server.farewell = Some(errors::primary_moved());
+                self.server_lost(server, None);
             }
         }
     }
@@ -135,10 +150,14 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    /// The pool whose server greets a client: another than the primary's only where there is no primary.
-    pub(super) fn pool_for_greeting(&self, pool: PoolId) -> PoolId {
+    /// The pool whose server greets a client: another than the primary's only where there is no primary, or where that
+    /// is to serve nothing.
+    pub(super) fn pool_for_greeting(&self, id: ClientId, pool: PoolId) -> PoolId {
         let entry = &self.pools[pool.0 as usize];
-        let Some(fleet) = entry.fleet.as_ref().filter(|_| entry.spec.headless().is_some()) else {
+        let rejects = |client: &super::Client<D::Socket>| client.spec.policy().rejects_writes;
+        let elsewhere =
+            entry.spec.headless().is_some() || self.clients.get(id).is_some_and(rejects);
+        let Some(fleet) = entry.fleet.as_ref().filter(|_| elsewhere) else {
             return pool;
         };
         let picture = fleet.topology.picture();

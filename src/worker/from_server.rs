@@ -65,6 +65,8 @@ struct Events {
     parameters: bool,
     /// What the cancelled statement reads like.
     failed: Failed,
+    /// Outside of transactions, at some moment.
+    idle: bool,
     /// The transaction that has ended had set parameters of its own.
     set_locally: bool,
     /// The server is a replica and cannot serve the read: the primary is to.
@@ -309,7 +311,7 @@ impl<D: Driver> Engine<D> {
                 run = pos;
             }
             if events.ready {
-                self.mark(client, id, events.set_locally);
+                self.mark(client, events.set_locally, events.idle);
             }
             if kept_back && self.has_kept_back(client, id, events.run_again) {
                 kept.extend_from_slice(&input[run..pos]);
@@ -535,6 +537,7 @@ impl<D: Driver> Engine<D> {
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
                 events.set_locally |= server.local;
+                events.idle |= status == TransactionStatus::Idle;
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 if let Some(session) = session {
@@ -547,6 +550,7 @@ impl<D: Driver> Engine<D> {
                 for_client &= !server.holds_ready_back(status);
                 server.has_taken(took_us, status);
                 events.set_locally |= server.local;
+                events.idle |= status == TransactionStatus::Idle;
                 events.redefined |= server.is_ready(status);
                 events.ready = true;
                 statements.assign(&mut server.unnamed, None);

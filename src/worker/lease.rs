@@ -257,11 +257,14 @@ impl<D: Driver> Engine<D> {
             }
             entry.server.statuses_before = None;
         }
-        if client.session.greeting {
+        let greets = client.session.greeting;
+        if greets {
             self.greeting_learned(id, client_id);
         }
         let Some(client) = self.clients.get(client_id) else { return };
-        if client.conn.stash.is_empty() {
+        // Whoever greets a client, what it says first finds its own way.
+        let finds_way = greets && client.session.routed.is_some();
+        if client.conn.stash.is_empty() || finds_way {
             self.client_settled(id, client_id);
         } else {
             self.resume_client(client_id);
@@ -287,6 +290,9 @@ impl<D: Driver> Engine<D> {
         }
         if entry.server.status != TransactionStatus::Idle {
             // What waits behind it must not run by itself.
+            if let Some(routed) = &mut session.routed {
+                routed.begun = None;
+            }
             entry.server.user = User::Client(client_id);
             self.todo.push_back(Todo::Client(client_id));
             return self.roll_back(id, client_id, Lost::unreported(report));
@@ -344,8 +350,8 @@ impl<D: Driver> Engine<D> {
         else {
             return;
         };
-        if client.session.is_at_replica_once() && !client.session.pins.is_none() {
-            // What a read leaves behind at a replica is no reason to stay there.
+        if client.session.visits_replica() && !client.session.pins.is_none() {
+            // What reads leave behind at a replica is no reason to stay there.
             client.session.pins = Pins::NONE;
             entry.server.statuses_before = None;
             entry.server.needs_reset = true;
@@ -712,7 +718,7 @@ impl<D: Driver> Engine<D> {
             self.send_greeting(id, unsent, &statuses);
             return self.resume_client(id);
         }
-        let pool = self.pool_for_greeting(client.pool);
+        let pool = self.pool_for_greeting(id, client.pool);
         self.send_to_client(id, unsent);
         if let Some(server) = self.check_out(id, pool) {
             self.greet_if_known(server, id);

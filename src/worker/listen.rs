@@ -249,8 +249,9 @@ impl<D: Driver> Engine<D> {
         if client.session.listening.is_none() || client.session.greeting {
             return;
         }
+        let begun = client.session.routed.as_ref().is_some_and(|routed| routed.begun.is_some());
         let between = match client.session.state {
-            State::Idle | State::Waiting => true,
+            State::Idle | State::Waiting => !begun,
             State::Attached(server) => self.servers.get(server).is_some_and(|entry| {
                 entry.server.user == User::Client(id)
                     && entry.server.status == TransactionStatus::Idle

@@ -11,6 +11,9 @@ use crate::ids::{ClientId, ServerId};
 use crate::route::Ruling;
 use crate::wire::backend::{ErrorFields, tag};
 
+/// Bytes that are kept back at most; beyond them they are the client's, whatever becomes of the read.
+const MOST_KEPT_BACK: usize = 64 * 1024;
+
 /// How often a request that has lost its servers looks for another.
 const RETRIES: u8 = 3;
 
@@ -79,6 +82,14 @@ impl<D: Driver> Engine<D> {
         let Some(routed) = &mut client.session.routed else { return };
         if run_again {
             routed.replies.clear();
+        } else if undecided && routed.replies.len() + answers.len() > MOST_KEPT_BACK {
+            let mut all = std::mem::take(&mut routed.replies);
+            all.append(answers);
+            *answers = all;
+            routed.request.clear();
+            if let Some(entry) = self.servers.get_mut(server) {
+                entry.server.undecided = false;
+            }
         } else if undecided {
             routed.replies.append(answers);
         } else if !routed.replies.is_empty() {
@@ -132,7 +143,7 @@ impl<D: Driver> Engine<D> {
         let Some(routed) = &mut session.routed else { return };
         let mut bytes = std::mem::take(&mut routed.request);
         routed.replies = Vec::new();
-        routed.to_primary = true;
+        routed.to_primary = !routed.never_primary;
         if let Some(names) = &mut session.names {
             // What the replica has parsed is there under pgweir's own names; the client knows of nothing.
             for part in parts(&bytes) {

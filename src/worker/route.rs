@@ -8,6 +8,7 @@
 use super::driver::Driver;
 use super::from_client::Next;
 
+use super::from_client::is_large_object_function;
 use super::refuse::{Refused, Stands};
 use super::{Engine, PoolEntry};
 use crate::client::request::{Extent, Part, extent, look, parts};
@@ -22,7 +23,7 @@ use crate::route::{Choice, Policy, PrimaryIs, Ruling, Why};
 use crate::session::Pins;
 
 use crate::wire::Report;
-use crate::wire::TransactionStatus;
+
 use crate::wire::frame::{HEADER_LEN, Header};
 use crate::wire::frontend::{BindNames, ParseView, query_text, tag};
 
@@ -121,10 +122,13 @@ impl<D: Driver> Engine<D> {
         let Some(routed) = &mut client.session.routed else { return Ok(client.pool) };
         let pool = &mut self.pools[client.pool.0 as usize];
         routed.left = request.len();
+        if matches!(way, Way::Primary(..) | Way::Reader(..) | Way::Refused(_)) {
+            routed.waits = None;
+            routed.replies.clear();
+        }
         match way {
             Way::Primary(why, touch) => {
                 routed.lease = Lease::Primary(touch);
-                routed.waits = None;
                 routed.request.clear();
                 // Of a transaction nothing is run again by itself.
                 if touch == Touch::Read && routed.begun.is_none() {
@@ -136,7 +140,6 @@ impl<D: Driver> Engine<D> {
             Way::Reader(node, why, what) => {
                 let Some(&reader) = pool.readers.get(node) else { return Ok(client.pool) };
                 routed.lease = Lease::Reader { node, life: pool.life_of(node), what };
-                routed.waits = None;
                 routed.request.clear();
                 if what == Sending::Request {
                     routed.request.extend_from_slice(request);
@@ -177,8 +180,13 @@ impl<D: Driver> Engine<D> {
         }
         let Some(routed) = &mut session.routed else { return primary(Why::Configured) };
         let terms = routed.terms(&session.params);
-        if std::mem::take(&mut routed.to_primary) {
+        routed.never_primary = policy.rejects_writes;
+        if std::mem::take(&mut routed.to_primary) && !policy.rejects_writes {
             return primary(Why::Again);
+        }
+        let is_text = matches!(header.tag, tag::QUERY | tag::PARSE);
+        if is_text && header.body_len as usize > self.max_statement_size && !policy.rejects_writes {
+            return primary(Why::OpenBatch);
         }
         let is_call = header.tag == tag::FUNCTION_CALL && !policy.rejects_writes;
         if policy.reads == Reads::Primary || is_call {
@@ -345,8 +353,10 @@ impl<D: Driver> Engine<D> {
         (header, message): (Header, &[u8]),
         before: &[u8],
     ) -> Option<Next> {
-        let routed = self.clients.get(id)?.session.routed.as_ref()?;
-        if !matches!(routed.lease, Lease::Reader { what: Sending::Transaction, .. }) {
+        let client = self.clients.get(id)?;
+        let routed = client.session.routed.as_ref()?;
+        let stays = matches!(routed.lease, Lease::Reader { what: Sending::Transaction, .. });
+        if !stays && !client.spec.policy().rejects_writes {
             return None;
         }
         self.refuse_for_one_server((id, server), (header, message), before)
@@ -364,21 +374,41 @@ impl<D: Driver> Engine<D> {
             tag::BIND => {
                 let names = BindNames::read(body)?;
                 let statement = self.statement_called(id, names.statement)?;
-                if self.ruling_of(id, statement) != Ruling::OfServer {
+                let text = self.statements.text(statement).to_vec();
+                let ruling = match self.ruling_of(id, statement) {
+                    Ruling::Executes => self.ruling_of_executed(id, &text),
+                    ruling => ruling,
+                };
+                if ruling != Ruling::OfServer {
                     return None;
                 }
-                let text = self.statements.text(statement);
-                (of_server(text)?, Stands::Bind)
+                (of_server(prepared(&text)).unwrap_or_else(|| "EXECUTE".to_owned()), Stands::Bind)
+            }
+            // What it does is not seen, and the commonest of them lock.
+            tag::FUNCTION_CALL if !is_large_object_function(body) => {
+                ("a function call of the protocol".to_owned(), Stands::Query)
+            }
+            tag::QUERY | tag::PARSE if message.len() < header.frame_len() => {
+                ("a text that is too long to be read".to_owned(), Stands::of(message)?)
             }
             tag::QUERY | tag::PARSE => {
                 let text = match header.tag {
                     tag::QUERY => query_text(body)?,
                     _ => ParseView::read(body)?.query,
                 };
-                if self.ruling(id, text, header.tag == tag::QUERY) != Ruling::OfServer {
+                let ruling = match self.ruling(id, text, header.tag == tag::QUERY) {
+                    Ruling::Executes => self.ruling_of_executed(id, text),
+                    ruling => ruling,
+                };
+                if ruling == Ruling::Write && self.clients.get(id)?.spec.policy().rejects_writes {
+                    let report = errors::writes_rejected(&self.database_of(id));
+                    let refused = Refused { report, controls: false };
+                    return self.refuse(id, Some(server), Stands::of(message)?, before, refused);
+                }
+                if ruling != Ruling::OfServer {
                     return None;
                 }
-                (of_server(text)?, Stands::of(message)?)
+                (of_server(text).unwrap_or_else(|| "EXECUTE".to_owned()), Stands::of(message)?)
             }
             _ => return None,
         };
@@ -392,6 +422,9 @@ impl<D: Driver> Engine<D> {
         match self.choose(id, policy) {
             Choice::Node(node) => Way::Reader(node, why, Sending::Request),
             Choice::NoneFresh if self.may_wait(id, policy) => Way::Waits,
+            Choice::NoneFresh | Choice::NoneReadable if policy.rejects_writes => {
+                self.no_replica(id)
+            }
             Choice::NoneFresh => Way::Primary(Why::NotFresh, touch),
             Choice::NoneReadable if policy.fails_without_replica => self.no_replica(id),
             Choice::NoneReadable => Way::Primary(Why::NoReplica, touch),
@@ -435,6 +468,16 @@ impl<D: Driver> Engine<D> {
         let Some(client) = self.clients.get(id) else { return Choice::NoneReadable };
         self.pools[client.pool.0 as usize].look_at_fleet();
         let entry = &self.pools[client.pool.0 as usize];
+        if policy.rejects_writes
+            && let Some(client) = self.clients.get_mut(id)
+            && let Some(routed) = &mut client.session.routed
+            && let Some(((seen, life), ..)) = routed.marks.seen()
+            && entry.life_of(seen) != life
+        {
+            // There is no primary that would know what that life has shown: it is not held against the others.
+            routed.marks.forget_seen();
+        }
+        let Some(client) = self.clients.get(id) else { return Choice::NoneReadable };
         let (Some(fleet), Some(routed)) = (&entry.fleet, &client.session.routed) else {
             return Choice::NoneReadable;
         };
@@ -503,7 +546,11 @@ impl<D: Driver> Engine<D> {
         let within = routed.left >= header.frame_len();
         match &mut routed.lease {
             _ if within => None,
-            Lease::Primary(_) if matches!(header.tag, tag::SYNC | tag::FLUSH) => None,
+            Lease::Primary(_) if header.tag == tag::FLUSH => None,
+            Lease::Primary(_) if header.tag == tag::SYNC => {
+                self.decided(id, server);
+                None
+            }
             Lease::Primary(touch) => {
                 *touch = Touch::Write;
                 self.decided(id, server);
@@ -536,14 +583,19 @@ impl<D: Driver> Engine<D> {
     }
 
     /// A client's server says that it is ready: what the client has written or seen is marked, before the client can
-    /// tell anybody. `set_locally`: the transaction has set parameters of its own.
+    /// tell anybody. `set_locally`: the transaction has set parameters of its own; `idle`: it has ended.
     #[inline]
-    pub(super) fn mark(&mut self, id: ClientId, server: ServerId, set_locally: bool) {
+    pub(super) fn mark(&mut self, id: ClientId, set_locally: bool, idle: bool) {
         let Some(client) = self.clients.get_mut(id) else { return };
+        if client.session.routed.is_some() {
+            self.pools[client.pool.0 as usize].look_at_fleet();
+        }
         let Some(routed) = &mut client.session.routed else { return };
-        let idle =
-            |entry: &super::ServerConn<D::Socket>| entry.server.status == TransactionStatus::Idle;
-        if !self.servers.get(server).is_some_and(idle) {
+        let policy = client.spec.policy();
+        let shares = matches!(policy.consistency, Consistency::Role | Consistency::Database);
+        // In a transaction nothing has been committed, but by a text that has begun another one.
+        let may_have_committed = shares && routed.lease == Lease::Primary(Touch::Write);
+        if !idle && !may_have_committed {
             return;
         }
         let entry = &self.pools[client.pool.0 as usize];

@@ -750,8 +750,9 @@ impl<D: Driver> Engine<D> {
     /// Gives the answers of pgweir's own whose turn it is.
     pub(super) fn give_answers(&mut self, id: ClientId, server: ServerId) {
         let Some(entry) = self.servers.get_mut(server) else { return };
-        if entry.conn.skip > 0 {
-            // The end of a reply is still on its way to the client.
+        if entry.conn.skip > 0 || entry.server.undecided {
+            // The end of a reply is still on its way to the client, or nobody knows whose answers it is to get: then
+            // these come with the server's.
             return;
         }
         while let Some(answer) = entry.server.ledger.take_local() {

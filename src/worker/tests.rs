@@ -12,6 +12,7 @@ mod pins;
 mod prepared;
 mod refuse;
 mod route;
+mod route_corners;
 mod silence;
 mod standing;
 mod struck;

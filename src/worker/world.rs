@@ -216,6 +216,8 @@ pub(super) const SERVER_ADDRESS: std::net::SocketAddr =
 
 /// The loop with everything around it.
 pub(super) struct World {
+    /// What the next client has sent ahead of its hand-over.
+    pub(super) unread: Vec<u8>,
     pub(super) engines: Vec<Engine<SimDriver>>,
     /// Chooses which loop's turn it is and how much of its mail has come.
     dice: u64,
@@ -295,6 +297,7 @@ impl World {
             dice: seed.wrapping_mul(2).wrapping_add(1),
             net,
             servers: Vec::new(),
+            unread: Vec::new(),
             config: loaded.config,
             specs: HashMap::new(),
             sets,
@@ -431,7 +434,12 @@ impl World {
         let params = self.sets.intern(ParamSet::new(owned));
         let occupancy = pool.servers().board().occupy(seat);
         let new = NewClient {
-            handed: Handed { socket: pipe, tls: None, undecrypted: vec![], unread: vec![] },
+            handed: Handed {
+                socket: pipe,
+                tls: None,
+                undecrypted: vec![],
+                unread: std::mem::take(&mut self.unread),
+            },
             unsent: vec![],
             pool,
             params,

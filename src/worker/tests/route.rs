@@ -4,18 +4,18 @@ use super::super::world::{ClientEnd, World, bind_execute, frames, parse, query, 
 use crate::route::Why;
 use crate::wire::Report;
 
-fn world(routing: &str) -> World {
+pub(super) fn world(routing: &str) -> World {
     World::with_replicas(2, 2, routing)
 }
 
-fn told(world: &mut World, client: ClientEnd, bytes: &[u8]) -> String {
+pub(super) fn told(world: &mut World, client: ClientEnd, bytes: &[u8]) -> String {
     world.send(client, bytes);
     world.run();
     said(world.received(client))
 }
 
 /// Tags; ReadyForQuery as its status, errors by their SQLSTATE.
-fn said(bytes: Vec<u8>) -> String {
+pub(super) fn said(bytes: Vec<u8>) -> String {
     let mut said = String::new();
     for (tag, body) in frames(&bytes) {
         match tag {
@@ -32,7 +32,7 @@ fn said(bytes: Vec<u8>) -> String {
 }
 
 #[track_caller]
-fn check(world: &mut World, client: ClientEnd, text: &str, expected: &str) {
+pub(super) fn check(world: &mut World, client: ClientEnd, text: &str, expected: &str) {
     assert_eq!(told(world, client, &query(text)), expected, "{text}");
 }
 
