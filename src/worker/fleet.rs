@@ -97,7 +97,11 @@ impl<D: Driver> Engine<D> {
             if self.pools[reader.0 as usize].place != spec.place() {
                 self.pool_follows(reader);
             }
-            if !node.readable {
+            if node.readable {
+                // It answers: whatever failed there before is worth another try.
+                self.pool(reader).pool.forget_failure();
+                self.seek_if_waiting(reader);
+            } else {
                 self.queue_elsewhere(reader);
             }
             if node.health.is_down() {
@@ -134,6 +138,28 @@ impl<D: Driver> Engine<D> {
             } else {
                 self.todo.push_back(Todo::Client(client));
             }
+        }
+    }
+
+    /// A replica lets nobody in just now: who waits for it goes to the primary.
+    pub(super) fn readers_go_to_primary(&mut self, id: PoolId) {
+        if self.pools[id.0 as usize].spec.reader_of().is_none() {
+            return;
+        }
+        let waiting: Vec<ClientId> =
+            self.pools[id.0 as usize].pool.waiters().map(|(client, _)| client).collect();
+        for client in waiting {
+            let Some(entry) = self.clients.get_mut(client).filter(|entry| entry.at == id) else {
+                continue;
+            };
+            let waits = matches!(entry.session.state, State::Waiting);
+            let Some(routed) = entry.session.routed.as_mut().filter(|_| waits) else { continue };
+            if routed.never_primary || entry.session.greeting {
+                continue;
+            }
+            routed.to_primary = true;
+            self.leave_queue(client);
+            self.todo.push_back(Todo::Client(client));
         }
     }
 

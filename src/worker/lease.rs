@@ -638,6 +638,8 @@ impl<D: Driver> Engine<D> {
         entry.pool.dial_failed(failure.report.clone(), now, jitter);
         entry.spec.set_failure(Some(failure.report.clone()));
         let hopeless = failure.permanent && entry.pool.slots().open == 0;
+        self.readers_go_to_primary(pool);
+        let entry = &mut self.pools[pool.0 as usize];
         if hopeless {
             let loops = entry.pool.board().loops();
             let spec = entry.spec.clone();

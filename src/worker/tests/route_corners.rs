@@ -242,6 +242,20 @@ fn a_commit_with_a_transaction_behind_it_is_seen_by_the_role() {
 }
 
 #[test]
+fn a_replica_that_lets_nobody_in_keeps_no_read() {
+    let mut world = world("consistency = \"eventual\"");
+    let client = world.client();
+    let failure = crate::worker::mail::DialFailure {
+        report: Report::fatal(b"53300", "sorry, too many clients already"),
+        permanent: false,
+    };
+    world.dial_failures.push_back(failure);
+    check(&mut world, client, "select 1", "DCI");
+    assert_eq!(world.ran_at("select 1"), [0]);
+    world.check_accounts();
+}
+
+#[test]
 fn a_batch_of_the_alias_is_refused_like_one() {
     let (mut world, client) = alias("");
     let batch = [parse("insert into t values (1)"), bind_execute(), sync()].concat();
